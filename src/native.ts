@@ -1,0 +1,108 @@
+/**
+ * The only door to the native core: its typed interface and the loading of the addon, with a clear sentence for every
+ * way that can fail. No logic of its own. The main thread loads the addon first and keeps it for the life of the
+ * process: an addon that only a worker had loaded would be unmapped with that worker while native code still runs.
+ */
+import { existsSync } from "node:fs";
+import { createRequire } from "node:module";
+import { fileURLToPath } from "node:url";
+import { MillraceError } from "./shared/errors.js";
+
+/** Where a listening socket really listens; `port` is never 0. */
+export interface ListenerPlace {
+  readonly name: string;
+  readonly address: string;
+  readonly port: number;
+}
+
+/**
+ * Called at most once a turn, and only when there is something to hand over: access-log lines (NDJSON bytes) and notes
+ * (NDJSON, one object a line with `level`, `event` and more).
+ */
+export type OnTurn = (accessLog: Buffer | null, notes: Buffer | null) => void;
+
+/** What the addon exports. Hosts and workers are numbers; a host is the state all threads of one proxy share. */
+export interface NativeCore {
+  /** Version of the core, e.g. "0.1.0". */
+  version(): string;
+  /** JSON description of the stats block. */
+  statsLayout(): string;
+  /** Decodes and checks a plan; throws an Error whose message says what the core cannot run. */
+  checkPlan(plan: Uint8Array): void;
+  /** Creates the shared state of one proxy and returns its id. `stats` has (workers + 1) × rowWords words. */
+  openHost(plan: Uint8Array, stats: BigUint64Array): number;
+  /** Opens all listening sockets. Throws with `code` (EADDRINUSE, EACCES …), listener and address in the message. */
+  listen(host: number): ListenerPlace[];
+  /** In the acceptor thread: accept on this thread's event loop until stopThread(). */
+  startAcceptor(host: number): void;
+  /** In an edge thread: run the engine on this thread's event loop. After onFailure the thread must exit. */
+  startEdge(host: number, worker: number, onTurn: OnTurn, onFailure: (message: string) => void): void;
+  /** Detaches this thread's acceptor or engine and closes its connections. Safe to call twice. */
+  stopThread(): void;
+  /** From any thread: stop accepting, answer what is in flight with `Connection: close`, close idle connections. */
+  drain(host: number): void;
+  /** From the main thread after all threads of the host ended: frees everything. */
+  closeHost(host: number): void;
+  /** Settles the books of a dead worker (its gauges return to zero) before its replacement starts. */
+  settleWorker(host: number, worker: number): void;
+  /** Fault injection for tests: the worker's next turn panics. */
+  provokePanic(host: number, worker: number): void;
+}
+
+const SUPPORTED_ARCHITECTURES: readonly string[] = ["x64", "arm64"];
+
+let loaded: NativeCore | undefined;
+
+/**
+ * The native core, loaded on first use and kept for the life of the process.
+ *
+ * @throws MillraceError `MILLRACE_NATIVE` on a system Millrace does not run on, when the addon is not built, or when it
+ * cannot be loaded.
+ */
+export function loadNative(): NativeCore {
+  loaded ??= loadFrom(nativePath());
+  return loaded;
+}
+
+/**
+ * The addon's file: `MILLRACE_NATIVE_PATH` if set, else beside the Rust workspace of this package.
+ *
+ * @throws MillraceError `MILLRACE_NATIVE` on a system Millrace does not run on, or when the addon is not built.
+ */
+export function nativePath(): string {
+  if (process.platform !== "linux" || !SUPPORTED_ARCHITECTURES.includes(process.arch)) {
+    throw new MillraceError(
+      "MILLRACE_NATIVE",
+      `Millrace runs on Linux on x64 and arm64 only; this is ${process.platform} on ${process.arch}.`,
+    );
+  }
+  if ("bun" in process.versions || "deno" in process.versions) {
+    throw new MillraceError("MILLRACE_NATIVE", "Millrace's native core needs the event loop of Node.js itself.");
+  }
+  const override = process.env["MILLRACE_NATIVE_PATH"];
+  const candidates =
+    override !== undefined && override !== ""
+      ? [override]
+      : ["gnu", "musl"].map((libc) =>
+          fileURLToPath(
+            new URL(`../../native-bindings/millrace.linux-${process.arch}-${libc}.node`, import.meta.url),
+          ),
+        );
+  const found = candidates.find((path) => existsSync(path));
+  if (found === undefined) {
+    throw new MillraceError(
+      "MILLRACE_NATIVE",
+      `The native core is not built: there is no ${candidates[0]}; run "npm run build" in Millrace's folder first.`,
+    );
+  }
+  return found;
+}
+
+function loadFrom(path: string): NativeCore {
+  try {
+    return createRequire(import.meta.url)(path) as NativeCore;
+  } catch (cause) {
+    const says = cause instanceof Error ? cause.message : String(cause);
+    throw new MillraceError("MILLRACE_NATIVE", `The native core ${path} cannot be loaded: ${says}`, { cause });
+  }
+}
