@@ -1,0 +1,211 @@
+/**
+ * The programs that are measured, and how each is started: the floor relay, HAProxy, nginx, a relay on uWebSockets.js, and
+ * Millrace. Each listens on a loopback port and forwards to one origin. Its settings must be those its own manual would
+ * choose for this work: connections kept on both sides, no logs, one thread or process per worker.
+ */
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { connect } from "node:net";
+import { userInfo } from "node:os";
+import { join } from "node:path";
+import { findProgram, type Placement, PROJECT_ROOT } from "./machine.js";
+import type { CandidateName } from "./options.js";
+import { family, type Running, start, stop, untilListening } from "./processes.js";
+
+/** Run-time files: compiled programs, filled-in settings, the peers' own working folders. Not under version control. */
+export const RUN_FOLDER = join(PROJECT_ROOT, "bench", "load", "run");
+const OPEN_FILES = 65_536;
+const CONNECTIONS_MAX = 12_000;
+const PORT_FIRST = 21_000;
+const PORT_LAST = 29_999;
+
+/** What a candidate is started with. */
+export interface Setting {
+  readonly workers: number;
+  readonly originPort: number;
+  readonly cpus: readonly number[];
+}
+
+/** A candidate that runs and listens. */
+export interface Serving {
+  readonly name: CandidateName;
+  readonly port: number;
+  /** Where Millrace answers questions about itself. */
+  readonly adminPort?: number;
+  /** All its processes, now. */
+  pids(): number[];
+  stop(): Promise<void>;
+}
+
+export interface Candidate {
+  readonly name: CandidateName;
+  readonly title: string;
+  /** Why it cannot take part here, or undefined when it can. */
+  missing(): Promise<string | undefined>;
+  begin(setting: Setting): Promise<Serving>;
+}
+
+let portNext = PORT_FIRST + (process.pid % 4_000);
+
+/** A loopback port nobody listens on; below the ephemeral range, so that no outgoing connection takes it. */
+export async function freePort(): Promise<number> {
+  for (;;) {
+    const port = portNext++;
+    if (portNext > PORT_LAST) portNext = PORT_FIRST;
+    const taken = await new Promise<boolean>((resolve) => {
+      const socket = connect(port, "127.0.0.1");
+      socket.once("connect", () => resolve(true)).once("error", () => resolve(false));
+      socket.once("connect", () => socket.destroy());
+    });
+    if (!taken) return port;
+  }
+}
+
+/** The path of a compiled program of bench/floor. */
+export function floorProgram(name: string): string {
+  return join(RUN_FOLDER, name);
+}
+
+/** CPUs for a proxy of that many workers. */
+export function proxyCpus(place: Placement, workers: number): readonly number[] {
+  return place.proxy.slice(0, workers);
+}
+
+async function serving(
+  name: CandidateName,
+  self: Running,
+  port: number,
+  adminPort?: number,
+): Promise<Serving> {
+  try {
+    await untilListening(self, port);
+    if (adminPort !== undefined) await untilListening(self, adminPort);
+  } catch (error) {
+    await stop(self);
+    throw error;
+  }
+  return {
+    name,
+    port,
+    ...(adminPort === undefined ? {} : { adminPort }),
+    pids: () => family(self.pid),
+    stop: () => stop(self),
+  };
+}
+
+/** Fills in a settings file of peers/ and returns its path in a new folder of the run. */
+function fillIn(
+  file: string,
+  values: Readonly<Record<string, string | number>>,
+): { folder: string; path: string } {
+  const folder = join(RUN_FOLDER, `${file}-${values["PORT"]}`);
+  mkdirSync(folder, { recursive: true });
+  const text = readFileSync(join(PROJECT_ROOT, "bench", "load", "peers", file), "utf8");
+  const filled = text.replace(/\{\{([A-Z_]+)\}\}/g, (_, word: string) => {
+    const value = values[word];
+    if (value === undefined) throw new Error(`peers/${file}: nothing to fill in for ${word}`);
+    return String(value);
+  });
+  const path = join(folder, file);
+  writeFileSync(path, filled);
+  return { folder, path };
+}
+
+const floor: Candidate = {
+  name: "floor",
+  title: "floor (bare epoll relay)",
+  async missing() {
+    return undefined;
+  },
+  async begin({ originPort, cpus }) {
+    const port = await freePort();
+    // The floor has no workers: one thread is what the kernel needs for the bytes, however many a proxy uses.
+    const self = start("floor", floorProgram("relay"), [String(port), String(originPort)], {
+      cpus: cpus.slice(0, 1),
+      files: OPEN_FILES,
+    });
+    return serving("floor", self, port);
+  },
+};
+
+const haproxy: Candidate = {
+  name: "haproxy",
+  title: "HAProxy",
+  async missing() {
+    return findProgram("haproxy") ? undefined : "haproxy is not installed";
+  },
+  async begin({ workers, originPort, cpus }) {
+    const port = await freePort();
+    const values = { PORT: port, ORIGIN_PORT: originPort, WORKERS: workers, CONNECTIONS: CONNECTIONS_MAX };
+    const { folder, path } = fillIn("haproxy.cfg", values);
+    const program = findProgram("haproxy") ?? "haproxy";
+    return serving(
+      "haproxy",
+      start("haproxy", program, ["-db", "-f", path], { cpus, folder, files: OPEN_FILES }),
+      port,
+    );
+  },
+};
+
+const nginx: Candidate = {
+  name: "nginx",
+  title: "nginx",
+  async missing() {
+    return findProgram("nginx") ? undefined : "nginx is not installed";
+  },
+  async begin({ workers, originPort, cpus }) {
+    const port = await freePort();
+    const values = {
+      PORT: port,
+      ORIGIN_PORT: originPort,
+      WORKERS: workers,
+      CONNECTIONS: CONNECTIONS_MAX,
+      FILES: CONNECTIONS_MAX + 1_000,
+      USER: userInfo().username,
+    };
+    const { folder, path } = fillIn("nginx.conf", values);
+    const args = ["-p", folder, "-c", path, "-e", join(folder, "error.log")];
+    const program = findProgram("nginx") ?? "nginx";
+    return serving("nginx", start("nginx", program, args, { cpus, folder, files: OPEN_FILES }), port);
+  },
+};
+
+const uws: Candidate = {
+  name: "uws",
+  title: "uWebSockets.js relay",
+  async missing() {
+    const name = "uWebSockets.js";
+    try {
+      await import(name);
+      return undefined;
+    } catch {
+      return "uWebSockets.js cannot be imported (it is not on the npm registry)";
+    }
+  },
+  async begin({ originPort, cpus }) {
+    const port = await freePort();
+    const program = join(PROJECT_ROOT, "dist", "bench", "load", "peers", "uws-relay.js");
+    const args = [program, String(port), String(originPort)];
+    const self = start("uws", process.execPath, args, { cpus: cpus.slice(0, 1), files: OPEN_FILES });
+    return serving("uws", self, port);
+  },
+};
+
+const MILLRACE = join(PROJECT_ROOT, "dist", "src", "cli", "main.js");
+
+const millrace: Candidate = {
+  name: "millrace",
+  title: "Millrace",
+  async missing() {
+    return existsSync(MILLRACE) ? undefined : "Millrace is not built (npm run build)";
+  },
+  async begin({ workers, originPort, cpus }) {
+    const [port, adminPort] = [await freePort(), await freePort()];
+    const args = ["--listen", `127.0.0.1:${port}`, "--to", `http://127.0.0.1:${originPort}`];
+    args.push("--workers", String(workers), "--admin", `127.0.0.1:${adminPort}`);
+    const self = start("millrace", process.execPath, [MILLRACE, "run", ...args], { cpus, files: OPEN_FILES });
+    return serving("millrace", self, port, adminPort);
+  },
+};
+
+/** In the order of a round. */
+export const CANDIDATES: readonly Candidate[] = [floor, haproxy, nginx, uws, millrace];

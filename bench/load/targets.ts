@@ -1,0 +1,56 @@
+/**
+ * What Millrace promises, as ratios of one run or as plain bounds, and whether a run keeps it.
+ */
+import type { CandidateName, WorkName } from "./options.js";
+
+/** At most (or at least) this much. */
+export interface Target {
+  readonly work: WorkName;
+  /** Compared with this candidate's figure of the same round; a plain bound when absent. */
+  readonly versus?: CandidateName;
+  readonly bound: number;
+  readonly sense: "at most" | "at least";
+  readonly says: string;
+}
+
+export const TARGETS: readonly Target[] = [
+  {
+    work: "forward",
+    versus: "haproxy",
+    bound: 0.92,
+    sense: "at most",
+    says: "forward: CPU per request × HAProxy",
+  },
+  {
+    work: "forward",
+    versus: "floor",
+    bound: 1.18,
+    sense: "at most",
+    says: "forward: CPU per request × floor",
+  },
+  {
+    work: "large",
+    versus: "haproxy",
+    bound: 0.7,
+    sense: "at most",
+    says: "1 MiB bodies: CPU per MiB × HAProxy",
+  },
+  {
+    work: "connect",
+    versus: "nginx",
+    bound: 1.05,
+    sense: "at most",
+    says: "connection per request: CPU × nginx",
+  },
+  { work: "idle", bound: 1_024, sense: "at most", says: "idle client connections: KB resident per 1,000" },
+  { work: "reuse", bound: 99.9, sense: "at least", says: "origin connections reused, %" },
+];
+
+export type Verdict = "met" | "missed" | "not measured";
+
+/** Judges a figure; undefined means there is none. */
+export function judge(target: Target, value: number | undefined): Verdict {
+  if (value === undefined || Number.isNaN(value)) return "not measured";
+  const kept = target.sense === "at most" ? value <= target.bound : value >= target.bound;
+  return kept ? "met" : "missed";
+}

@@ -1,0 +1,267 @@
+/**
+ * The works: what a proxy is made to do, and how one turn of it is taken. A turn yields figures; which of them a work is
+ * judged by, and what is promised for it, is said in targets.ts.
+ */
+import { setTimeout as sleep } from "node:timers/promises";
+import { type Candidate, floorProgram, proxyCpus, type Serving } from "./candidates.js";
+import type { Placement } from "./machine.js";
+import type { Options, WorkName } from "./options.js";
+import { start, stop, untilSaid } from "./processes.js";
+import { readOriginConnections } from "./stats.js";
+import { cpuBetween, readBusy, readCpu, readResidentKb } from "./usage.js";
+import { applyLoad } from "./wrk.js";
+
+/** What one turn yields; a work fills in those it has. */
+export interface Figures {
+  /** CPU microseconds (user + system, all threads) of the proxy per request, or per MiB of the large work. */
+  readonly cpuUs?: number;
+  readonly requestsPerSecond?: number;
+  /** Latency in microseconds, as the clients saw it. */
+  readonly p50Us?: number;
+  readonly p99Us?: number;
+  /** Resident kilobytes per 1,000 idle client connections. */
+  readonly idleKb?: number;
+  /** Percentage of forwarded requests that went over a connection used before. */
+  readonly reusePercent?: number;
+}
+
+export interface Turn {
+  readonly figures: Figures;
+  /** Share of the proxy's CPUs that something else used meanwhile, 0 … 1: a disturbed turn is a rough one. */
+  readonly foreign: number;
+  /** What went wrong; anything here makes the turn worthless. */
+  readonly faults: readonly string[];
+}
+
+/** Load from wrk on connections that are kept, or closed after each answer. */
+interface LoadWork {
+  readonly kind: "load";
+  readonly path: string;
+  readonly connections: number;
+  readonly closing: boolean;
+}
+/** Many connections that each had one exchange and then rest. */
+interface IdleWork {
+  readonly kind: "idle";
+}
+/** Load like that of `forward`, counted by Millrace itself. */
+interface ReuseWork {
+  readonly kind: "reuse";
+}
+
+export type Work = (LoadWork | IdleWork | ReuseWork) & {
+  readonly name: WorkName;
+  readonly title: string;
+  readonly workers: number;
+  /** The figure that ratios are made of. */
+  readonly judged: "cpuUs" | "idleKb" | "reusePercent";
+};
+
+const SMALL = "/128";
+const LARGE = `/${1024 * 1024}`;
+const WARM_SECONDS = 1;
+const HOLD_MS_MAX = 60_000;
+const SETTLE_MS = 500;
+
+export const WORKS: readonly Work[] = [
+  {
+    name: "forward",
+    title: "forward, 128 B, 64 kept connections",
+    workers: 1,
+    judged: "cpuUs",
+    kind: "load",
+    path: SMALL,
+    connections: 64,
+    closing: false,
+  },
+  {
+    name: "forward2",
+    title: "the same, 2 workers",
+    workers: 2,
+    judged: "cpuUs",
+    kind: "load",
+    path: SMALL,
+    connections: 64,
+    closing: false,
+  },
+  {
+    name: "large",
+    title: "forward, 1 MiB, 16 kept connections",
+    workers: 1,
+    judged: "cpuUs",
+    kind: "load",
+    path: LARGE,
+    connections: 16,
+    closing: false,
+  },
+  {
+    name: "connect",
+    title: "a connection per request, 128 B, 64 at once",
+    workers: 1,
+    judged: "cpuUs",
+    kind: "load",
+    path: SMALL,
+    connections: 64,
+    closing: true,
+  },
+  { name: "idle", title: "idle clients after one request", workers: 1, judged: "idleKb", kind: "idle" },
+  {
+    name: "reuse",
+    title: "origin connections reused, 64 clients, 2 workers",
+    workers: 2,
+    judged: "reusePercent",
+    kind: "reuse",
+  },
+];
+
+/** What a turn needs to know besides its work. */
+export interface Scene {
+  readonly options: Options;
+  readonly place: Placement;
+  readonly originPort: number;
+}
+
+/** All turns of one candidate at one work. */
+export interface Result {
+  readonly candidate: Candidate;
+  readonly turns: Turn[];
+}
+
+/** Takes `options.rounds` turns of every candidate, interleaved, in turning order, and returns them by candidate. */
+export async function takeTurns(
+  work: Work,
+  candidates: readonly Candidate[],
+  scene: Scene,
+  tell: (line: string) => void,
+): Promise<Result[]> {
+  const taking = candidates.filter((candidate) => work.kind !== "reuse" || candidate.name === "millrace");
+  const results: Result[] = taking.map((candidate) => ({ candidate, turns: [] }));
+  // Memory given to idle clients is never given back, so that work wants a new process each turn; load wants a warm one.
+  const lasting = new Map<Candidate, Serving>();
+  if (work.kind !== "idle") {
+    for (const candidate of taking) {
+      const serving = await begin(candidate, work, scene);
+      lasting.set(candidate, serving);
+      if (work.kind === "load") await warm(work, serving, scene);
+    }
+  }
+  for (let round = 0; round < scene.options.rounds; round++) {
+    const order = round % 2 === 0 ? results : [...results].reverse();
+    for (const { candidate, turns } of order) {
+      const serving = lasting.get(candidate) ?? (await begin(candidate, work, scene));
+      const turn = await takeTurn(work, serving, scene);
+      turns.push(turn);
+      tell(`${work.name} ${round + 1}/${scene.options.rounds} ${candidate.name}: ${describe(turn)}`);
+      if (!lasting.has(candidate)) await serving.stop();
+    }
+  }
+  for (const serving of lasting.values()) await serving.stop();
+  return results;
+}
+
+function begin(candidate: Candidate, work: Work, scene: Scene): Promise<Serving> {
+  const cpus = proxyCpus(scene.place, work.workers);
+  return candidate.begin({ workers: work.workers, originPort: scene.originPort, cpus });
+}
+
+function takeTurn(work: Work, serving: Serving, scene: Scene): Promise<Turn> {
+  switch (work.kind) {
+    case "load":
+      return takeLoadTurn(work, serving, scene);
+    case "idle":
+      return takeIdleTurn(serving, scene);
+    case "reuse":
+      return takeReuseTurn(serving, scene);
+  }
+}
+
+async function warm(work: LoadWork, serving: Serving, scene: Scene): Promise<void> {
+  const { path, connections, closing } = work;
+  await applyLoad({
+    port: serving.port,
+    path,
+    connections,
+    closing,
+    seconds: WARM_SECONDS,
+    cpus: scene.place.load,
+  });
+}
+
+async function takeLoadTurn(work: LoadWork & Work, serving: Serving, scene: Scene): Promise<Turn> {
+  const cpus = proxyCpus(scene.place, work.workers);
+  const pids = serving.pids();
+  const { path, connections, closing } = work;
+  const [cpuBefore, busyBefore, begun] = [readCpu(pids), readBusy(cpus), performance.now()];
+  const report = await applyLoad({
+    port: serving.port,
+    path,
+    connections,
+    closing,
+    seconds: scene.options.seconds,
+    cpus: scene.place.load,
+  });
+  const own = cpuBetween(cpuBefore, readCpu(pids));
+  const lasted = (performance.now() - begun) * 1e6 * cpus.length;
+  const foreign = lasted > 0 ? Math.max(0, readBusy(cpus) - busyBefore - own) / lasted : 0;
+  const { requestsPerSecond, p50Us, p99Us } = report;
+  return {
+    figures: { cpuUs: own / 1_000 / report.requests, requestsPerSecond, p50Us, p99Us },
+    foreign,
+    faults: report.faults,
+  };
+}
+
+async function takeIdleTurn(serving: Serving, scene: Scene): Promise<Turn> {
+  const { idleConnections } = scene.options;
+  await applyLoad({
+    port: serving.port,
+    path: SMALL,
+    connections: 64,
+    closing: false,
+    seconds: WARM_SECONDS,
+    cpus: scene.place.load,
+  });
+  await sleep(SETTLE_MS);
+  const before = readResidentKb(serving.pids());
+  const args = [String(serving.port), String(idleConnections), SMALL];
+  const holder = start("hold", floorProgram("hold"), args, {
+    cpus: scene.place.load,
+    files: idleConnections + 100,
+    stdin: true,
+  });
+  await untilSaid(holder, /^holding \d+$/m, HOLD_MS_MAX);
+  await sleep(SETTLE_MS);
+  const grown = readResidentKb(serving.pids()) - before;
+  holder.child.stdin?.end();
+  const closed = Number((await untilSaid(holder, /^closed (\d+)$/m, HOLD_MS_MAX))[1]);
+  await stop(holder);
+  const faults =
+    closed > 0 ? [`${closed} of ${idleConnections} connections were closed instead of kept`] : [];
+  return { figures: { idleKb: (grown / idleConnections) * 1_000 }, foreign: 0, faults };
+}
+
+async function takeReuseTurn(serving: Serving, scene: Scene): Promise<Turn> {
+  const before = await readOriginConnections(serving);
+  const report = await applyLoad({
+    port: serving.port,
+    path: SMALL,
+    connections: 64,
+    closing: false,
+    seconds: scene.options.seconds,
+    cpus: scene.place.load,
+  });
+  const after = await readOriginConnections(serving);
+  const [reused, opened] = [after.reused - before.reused, after.opened - before.opened];
+  const { requestsPerSecond, p50Us, p99Us } = report;
+  const figures = { reusePercent: (reused / (reused + opened)) * 100, requestsPerSecond, p50Us, p99Us };
+  return { figures, foreign: 0, faults: report.faults };
+}
+
+function describe({ figures, faults }: Turn): string {
+  const said: string[] = [];
+  if (figures.cpuUs !== undefined) said.push(`${figures.cpuUs.toFixed(2)} µs`);
+  if (figures.requestsPerSecond !== undefined) said.push(`${figures.requestsPerSecond.toFixed(0)} req/s`);
+  if (figures.idleKb !== undefined) said.push(`${figures.idleKb.toFixed(0)} KB per 1,000`);
+  if (figures.reusePercent !== undefined) said.push(`${figures.reusePercent.toFixed(3)} % reused`);
+  return [...said, ...faults].join(", ");
+}
