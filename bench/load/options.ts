@@ -14,7 +14,7 @@ export type CandidateName = (typeof CANDIDATE_NAMES)[number];
 export interface Options {
   readonly only: readonly WorkName[];
   readonly candidates: readonly CandidateName[];
-  /** How often every candidate has its turn; medians are taken over the rounds. 1 … 99. */
+  /** How often every candidate has its turn; many short turns compare better than few long ones, because machines drift. 1 … 99. */
   readonly rounds: number;
   /** How long one turn under load lasts, in seconds. 1 … 600. */
   readonly seconds: number;
@@ -28,8 +28,8 @@ export const USAGE = `Measures the whole proxy under load, beside the kernel's f
 
   --only LIST          works to run, of ${WORK_NAMES.join(",")} (default: all)
   --candidates LIST    what to measure, of ${CANDIDATE_NAMES.join(",")} (default: all that are installed)
-  --rounds N           turns of every candidate (default 3)
-  --seconds N          length of a turn under load (default 5)
+  --rounds N           turns of every candidate (default 5)
+  --seconds N          length of a turn under load (default 3)
   --connections N      idle connections of the memory figure (default 10000)
   --no-write           print the table, but leave bench/load/results as it is
   --help               this text`;
@@ -62,8 +62,8 @@ export function readOptions(args: readonly string[]): Options | "help" {
       options: {
         only: { type: "string", default: WORK_NAMES.join(",") },
         candidates: { type: "string", default: CANDIDATE_NAMES.join(",") },
-        rounds: { type: "string", default: "3" },
-        seconds: { type: "string", default: "5" },
+        rounds: { type: "string", default: "5" },
+        seconds: { type: "string", default: "3" },
         connections: { type: "string", default: "10000" },
         "no-write": { type: "boolean", default: false },
         help: { type: "boolean", default: false },

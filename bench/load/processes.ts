@@ -6,10 +6,12 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { connect } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
+import { findProgram } from "./machine.js";
 
 const READY_MS_MAX = 20_000;
 const TERM_MS_MAX = 2_000;
 const OUTPUT_CHARS_MAX = 8_192;
+const LEASH = findProgram("setpriv");
 
 /** How a process is to run. */
 export interface Start {
@@ -67,9 +69,11 @@ export function start(name: string, command: string, args: readonly string[], ho
   const pinned = how.cpus?.length
     ? ["taskset", "-c", how.cpus.join(","), command, ...args]
     : [command, ...args];
+  // Should the bench itself be killed outright, the kernel tells what it started to end.
+  const bound = LEASH === undefined ? pinned : [LEASH, "--pdeathsig", "TERM", ...pinned];
   const files = how.files ?? 1_024;
   const shell = `ulimit -n ${files} 2>/dev/null || ulimit -n "$(ulimit -Hn)"; exec "$@"`;
-  const child = spawn("/bin/sh", ["-c", shell, "sh", ...pinned], {
+  const child = spawn("/bin/sh", ["-c", shell, "sh", ...bound], {
     cwd: how.folder,
     stdio: [how.stdin ? "pipe" : "ignore", "pipe", "pipe"],
   });

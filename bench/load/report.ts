@@ -166,7 +166,9 @@ function notes(report: Report): string[] {
     const who = `${row.candidateTitle} at "${row.workTitle}"`;
     if (row.faults.length > 0) said.push(`(!) ${who}: ${[...new Set(row.faults)].join("; ")}.`);
     else if (row.foreign > FOREIGN_MAX)
-      said.push(`(~) ${who}: something else used ${(row.foreign * 100).toFixed(0)} % of its CPU.`);
+      said.push(
+        `(~) ${who}: others, the kernel's network thread among them, used ${(row.foreign * 100).toFixed(0)} % of its CPU.`,
+      );
   }
   return said;
 }

@@ -9,7 +9,7 @@ import type { Options, WorkName } from "./options.js";
 import { start, stop, untilSaid } from "./processes.js";
 import { readOriginConnections } from "./stats.js";
 import { cpuBetween, readBusy, readCpu, readResidentKb } from "./usage.js";
-import { applyLoad } from "./wrk.js";
+import { applyLoad, type LoadReport } from "./wrk.js";
 
 /** What one turn yields; a work fills in those it has. */
 export interface Figures {
@@ -59,6 +59,7 @@ export type Work = (LoadWork | IdleWork | ReuseWork) & {
 
 const SMALL = "/128";
 const LARGE = `/${1024 * 1024}`;
+const SMALL_LOAD: LoadWork = { kind: "load", path: SMALL, connections: 64, closing: false };
 const WARM_SECONDS = 1;
 const HOLD_MS_MAX = 60_000;
 const SETTLE_MS = 500;
@@ -69,49 +70,34 @@ export const WORKS: readonly Work[] = [
     title: "forward, 128 B, 64 kept connections",
     workers: 1,
     judged: "cpuUs",
-    kind: "load",
-    path: SMALL,
-    connections: 64,
-    closing: false,
+    ...SMALL_LOAD,
   },
   {
     name: "forward2",
     title: "the same, 2 workers",
     workers: 2,
     judged: "cpuUs",
-    kind: "load",
-    path: SMALL,
-    connections: 64,
-    closing: false,
+    ...SMALL_LOAD,
   },
   {
     name: "large",
     title: "forward, 1 MiB, 16 kept connections",
     workers: 1,
     judged: "cpuUs",
-    kind: "load",
+    ...SMALL_LOAD,
     path: LARGE,
     connections: 16,
-    closing: false,
   },
   {
     name: "connect",
     title: "a connection per request, 128 B, 64 at once",
     workers: 1,
     judged: "cpuUs",
-    kind: "load",
-    path: SMALL,
-    connections: 64,
+    ...SMALL_LOAD,
     closing: true,
   },
   { name: "idle", title: "idle clients after one request", workers: 1, judged: "idleKb", kind: "idle" },
-  {
-    name: "reuse",
-    title: "origin connections reused, 64 clients, 2 workers",
-    workers: 2,
-    judged: "reusePercent",
-    kind: "reuse",
-  },
+  { name: "reuse", title: "reuse, 64 clients, 2 workers", workers: 2, judged: "reusePercent", kind: "reuse" },
 ];
 
 /** What a turn needs to know besides its work. */
@@ -142,7 +128,7 @@ export async function takeTurns(
     for (const candidate of taking) {
       const serving = await begin(candidate, work, scene);
       lasting.set(candidate, serving);
-      if (work.kind === "load") await warm(work, serving, scene);
+      if (work.kind === "load") await loadOn(serving, scene, WARM_SECONDS, work);
     }
   }
   for (let round = 0; round < scene.options.rounds; round++) {
@@ -175,60 +161,37 @@ function takeTurn(work: Work, serving: Serving, scene: Scene): Promise<Turn> {
   }
 }
 
-async function warm(work: LoadWork, serving: Serving, scene: Scene): Promise<void> {
+/** Load on a proxy: that of a work, or the small one for works of another kind. */
+function loadOn(
+  serving: Serving,
+  scene: Scene,
+  seconds: number,
+  work: LoadWork = SMALL_LOAD,
+): Promise<LoadReport> {
   const { path, connections, closing } = work;
-  await applyLoad({
-    port: serving.port,
-    path,
-    connections,
-    closing,
-    seconds: WARM_SECONDS,
-    cpus: scene.place.load,
-  });
+  return applyLoad({ port: serving.port, path, connections, closing, seconds, cpus: scene.place.load });
 }
 
 async function takeLoadTurn(work: LoadWork & Work, serving: Serving, scene: Scene): Promise<Turn> {
   const cpus = proxyCpus(scene.place, work.workers);
   const pids = serving.pids();
-  const { path, connections, closing } = work;
   const [cpuBefore, busyBefore, begun] = [readCpu(pids), readBusy(cpus), performance.now()];
-  const report = await applyLoad({
-    port: serving.port,
-    path,
-    connections,
-    closing,
-    seconds: scene.options.seconds,
-    cpus: scene.place.load,
-  });
+  const report = await loadOn(serving, scene, scene.options.seconds, work);
   const own = cpuBetween(cpuBefore, readCpu(pids));
   const lasted = (performance.now() - begun) * 1e6 * cpus.length;
   const foreign = lasted > 0 ? Math.max(0, readBusy(cpus) - busyBefore - own) / lasted : 0;
-  const { requestsPerSecond, p50Us, p99Us } = report;
-  return {
-    figures: { cpuUs: own / 1_000 / report.requests, requestsPerSecond, p50Us, p99Us },
-    foreign,
-    faults: report.faults,
-  };
+  const { requests, requestsPerSecond, p50Us, p99Us, faults } = report;
+  return { figures: { cpuUs: own / 1_000 / requests, requestsPerSecond, p50Us, p99Us }, foreign, faults };
 }
 
 async function takeIdleTurn(serving: Serving, scene: Scene): Promise<Turn> {
   const { idleConnections } = scene.options;
-  await applyLoad({
-    port: serving.port,
-    path: SMALL,
-    connections: 64,
-    closing: false,
-    seconds: WARM_SECONDS,
-    cpus: scene.place.load,
-  });
+  await loadOn(serving, scene, WARM_SECONDS);
   await sleep(SETTLE_MS);
   const before = readResidentKb(serving.pids());
   const args = [String(serving.port), String(idleConnections), SMALL];
-  const holder = start("hold", floorProgram("hold"), args, {
-    cpus: scene.place.load,
-    files: idleConnections + 100,
-    stdin: true,
-  });
+  const how = { cpus: scene.place.load, files: idleConnections + 100, stdin: true };
+  const holder = start("hold", floorProgram("hold"), args, how);
   await untilSaid(holder, /^holding \d+$/m, HOLD_MS_MAX);
   await sleep(SETTLE_MS);
   const grown = readResidentKb(serving.pids()) - before;
@@ -242,19 +205,11 @@ async function takeIdleTurn(serving: Serving, scene: Scene): Promise<Turn> {
 
 async function takeReuseTurn(serving: Serving, scene: Scene): Promise<Turn> {
   const before = await readOriginConnections(serving);
-  const report = await applyLoad({
-    port: serving.port,
-    path: SMALL,
-    connections: 64,
-    closing: false,
-    seconds: scene.options.seconds,
-    cpus: scene.place.load,
-  });
+  const { requestsPerSecond, p50Us, p99Us, faults } = await loadOn(serving, scene, scene.options.seconds);
   const after = await readOriginConnections(serving);
   const [reused, opened] = [after.reused - before.reused, after.opened - before.opened];
-  const { requestsPerSecond, p50Us, p99Us } = report;
-  const figures = { reusePercent: (reused / (reused + opened)) * 100, requestsPerSecond, p50Us, p99Us };
-  return { figures, foreign: 0, faults: report.faults };
+  const reusePercent = (reused / (reused + opened)) * 100;
+  return { figures: { reusePercent, requestsPerSecond, p50Us, p99Us }, foreign: 0, faults };
 }
 
 function describe({ figures, faults }: Turn): string {
