@@ -1,0 +1,125 @@
+//! The inside of a pool shard: idle connections linked newest first, one list a target, and one slot each. Every
+//! operation but the sweeps is a few stores, since it happens under the shard's lock.
+
+use crate::slab::{Key, Slab};
+use crate::target::TargetShared;
+use std::sync::Arc;
+
+/// What a connection carries through its whole life.
+#[derive(Clone)]
+pub struct Lease {
+    pub target: Arc<TargetShared>,
+    pub opened_ms: u64,
+    pub requests: u64,
+    /// Our end of the connection is old at this time (`NEVER` = at none).
+    pub age_due_ms: u64,
+}
+
+/// A resting connection.
+pub struct Idle<S> {
+    pub socket: S,
+    pub lease: Lease,
+    /// The worker in whose epoll it is, and that worker's slot for it.
+    pub worker: u32,
+    pub slot: Key,
+    pub since_ms: u64,
+    pub expires_ms: u64,
+}
+
+struct Node<S> {
+    idle: Idle<S>,
+    list: u32,
+    newer: Key,
+    older: Key,
+}
+
+#[derive(Clone, Copy)]
+struct Ends {
+    newest: Key,
+    oldest: Key,
+}
+
+const EMPTY: Ends = Ends { newest: Key::NONE, oldest: Key::NONE };
+/// How far the search for one of the worker's own goes in a shard that several workers use.
+const OWN_SEARCH_MAX: usize = 8;
+
+pub struct IdleLists<S> {
+    nodes: Slab<Node<S>>,
+    /// By target number.
+    ends: Vec<Ends>,
+}
+
+impl<S> Default for IdleLists<S> {
+    fn default() -> Self {
+        Self { nodes: Slab::default(), ends: Vec::new() }
+    }
+}
+
+impl<S> IdleLists<S> {
+    pub fn put(&mut self, list: u32, idle: Idle<S>) -> Key {
+        if self.ends.len() <= list as usize {
+            self.ends.resize(list as usize + 1, EMPTY);
+        }
+        let older = self.ends[list as usize].newest;
+        let key = self.nodes.insert(Node { idle, list, newer: Key::NONE, older });
+        match self.nodes.get_mut(older) {
+            Some(node) => node.newer = key,
+            None => self.ends[list as usize].oldest = key,
+        }
+        self.ends[list as usize].newest = key;
+        key
+    }
+
+    /// The newest, or one nearly as new that rests in the worker's own epoll and so need not be registered anew.
+    pub fn take_newest(&mut self, list: u32, worker: u32) -> Option<(Key, Idle<S>)> {
+        let newest = self.ends.get(list as usize)?.newest;
+        let mut at = newest;
+        let mut chosen = newest;
+        for _ in 0..OWN_SEARCH_MAX {
+            let Some(node) = self.nodes.get(at) else { break };
+            if node.idle.worker == worker {
+                chosen = at;
+                break;
+            }
+            at = node.older;
+        }
+        self.remove(chosen).map(|idle| (chosen, idle))
+    }
+
+    /// The one idle longest in one list, or in all.
+    pub fn take_oldest(&mut self, list: Option<u32>) -> Option<Idle<S>> {
+        let key = match list {
+            Some(list) => self.ends.get(list as usize)?.oldest,
+            None => {
+                let ends = self.ends.iter().filter_map(|e| self.nodes.get(e.oldest).map(|n| (n.idle.since_ms, e.oldest)));
+                ends.min_by_key(|(since, _)| *since)?.1
+            }
+        };
+        self.remove(key)
+    }
+
+    #[must_use]
+    pub fn get(&self, key: Key) -> Option<&Idle<S>> {
+        self.nodes.get(key).map(|node| &node.idle)
+    }
+
+    pub fn remove(&mut self, key: Key) -> Option<Idle<S>> {
+        let node = self.nodes.remove(key)?;
+        let ends = &mut self.ends[node.list as usize];
+        match self.nodes.get_mut(node.newer) {
+            Some(newer) => newer.older = node.older,
+            None => ends.newest = node.older,
+        }
+        match self.nodes.get_mut(node.older) {
+            Some(older) => older.newer = node.newer,
+            None => ends.oldest = node.newer,
+        }
+        Some(node.idle)
+    }
+
+    pub fn take_all_of(&mut self, worker: u32) -> Vec<Idle<S>> {
+        let keys = self.nodes.keys().into_iter();
+        let own: Vec<Key> = keys.filter(|k| self.get(*k).is_some_and(|idle| idle.worker == worker)).collect();
+        own.into_iter().filter_map(|key| self.remove(key)).collect()
+    }
+}

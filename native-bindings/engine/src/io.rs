@@ -1,0 +1,126 @@
+//! The one door to the kernel. The worker is generic over it, so that a seeded simulation can run the whole worker on a
+//! virtual clock and a hostile network. `sys.rs` is the real one.
+
+use crate::slab::Key;
+use std::net::SocketAddr;
+
+/// What went wrong in a system call, as far as anybody decides by it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Trouble {
+    /// Nothing to read, or no room to write, now.
+    WouldBlock,
+    /// The peer is gone: reset, or closed under our write.
+    Reset,
+    Refused,
+    Unreachable,
+    TimedOut,
+    /// This host's fault (descriptors, ports, memory, arguments), with the errno.
+    Local(i32),
+}
+
+/// What a peek at an idle connection shows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Peek {
+    Quiet,
+    StrayBytes,
+    Closed,
+}
+
+/// Whom an event or a timer is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Token {
+    Client(Key),
+    Origin(Key),
+    Exchange(Key),
+    /// Something lies in the worker's inbox.
+    Bell,
+    /// The clock reached the time asked for.
+    Clock,
+}
+
+impl Token {
+    /// Kind, generation and index packed into what epoll carries.
+    #[must_use]
+    pub const fn pack(self) -> u64 {
+        let (kind, key) = match self {
+            Token::Client(key) => (1, key),
+            Token::Origin(key) => (2, key),
+            Token::Exchange(key) => (3, key),
+            Token::Bell => (4, Key { index: 0, generation: 0 }),
+            Token::Clock => (5, Key { index: 0, generation: 0 }),
+        };
+        kind << 56 | (key.generation as u64 & 0xff_ffff) << 32 | key.index as u64
+    }
+
+    #[must_use]
+    pub const fn unpack(packed: u64) -> Token {
+        let key = Key { index: packed as u32, generation: (packed >> 32) as u32 & 0xff_ffff };
+        match packed >> 56 {
+            1 => Token::Client(key),
+            2 => Token::Origin(key),
+            3 => Token::Exchange(key),
+            4 => Token::Bell,
+            _ => Token::Clock,
+        }
+    }
+}
+
+/// One socket that became ready.
+#[derive(Clone, Copy, Debug)]
+pub struct Ready {
+    pub token: Token,
+    pub readable: bool,
+    pub writable: bool,
+    /// The peer will send nothing more (its FIN is here, perhaps behind bytes still to be read).
+    pub read_closed: bool,
+    /// The connection is dead in both directions.
+    pub dead: bool,
+}
+
+pub trait Io {
+    /// A connected or connecting stream socket; dropping it closes it.
+    type Socket: Send;
+
+    /// Monotonic microseconds.
+    fn now_us(&mut self) -> u64;
+    /// Wall clock, milliseconds since 1970, for `Date` and the logs.
+    fn unix_ms(&mut self) -> u64;
+    /// Appends what is ready now, without waiting. Returns false when nothing more is known to be ready.
+    fn poll_ready(&mut self, ready: &mut Vec<Ready>) -> bool;
+    /// Watches a socket for everything, edge-triggered, for as long as it lives.
+    fn watch(&mut self, socket: &Self::Socket, token: Token) -> Result<(), Trouble>;
+    /// Ends another worker's watch over a socket that this worker took.
+    fn unwatch(&mut self, socket: &Self::Socket, worker: u32);
+    /// `Ok(0)` is the peer's FIN.
+    fn read(&mut self, socket: &Self::Socket, buf: &mut [u8]) -> Result<usize, Trouble>;
+    fn write(&mut self, socket: &Self::Socket, bytes: &[u8]) -> Result<usize, Trouble>;
+    /// One system call for all parts, in order.
+    fn write_parts(&mut self, socket: &Self::Socket, parts: &[&[u8]]) -> Result<usize, Trouble>;
+    fn peek(&mut self, socket: &Self::Socket) -> Peek;
+    /// Begins a connection; its end is an event, its result `connect_result`.
+    fn connect(&mut self, to: SocketAddr) -> Result<Self::Socket, Trouble>;
+    fn connect_result(&mut self, socket: &Self::Socket) -> Result<(), Trouble>;
+    fn shutdown_write(&mut self, socket: &Self::Socket);
+    fn close(&mut self, socket: Self::Socket);
+    /// Closes with a reset, so that the peer cannot take what it got for complete.
+    fn reset(&mut self, socket: Self::Socket);
+    /// Asks for a `Token::Clock` event at this monotonic time; the latest call counts.
+    fn wake_at_ms(&mut self, at_ms: Option<u64>);
+    /// Wakes a worker because its inbox was filled.
+    fn ring(&self, worker: u32);
+    /// Takes the worker's own bell back before it reads its inbox.
+    fn hush(&mut self);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_survives_its_way_through_epoll() {
+        let key = Key { index: 0xffff_fff0, generation: 0xff_fffe };
+        for token in [Token::Client(key), Token::Origin(key), Token::Exchange(key), Token::Bell, Token::Clock] {
+            assert_eq!(Token::unpack(token.pack()), token);
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! Owns idle origin connections, in shards that every worker of the process can reach. Never opens one (`origin.rs`)
+//! and never chooses a target (`balance.rs`).
+//!
+//! An idle connection rests in the shard of the worker that used it last and stays in that worker's epoll, so its end
+//! evicts it at once. Taking it elsewhere is a steal: the object moves under the shard's lock, and the worker that held
+//! it finds the key of its now empty slot in `departed`. The lock is held for a few stores and is always waited for:
+//! contention never opens or closes a connection.
+
+use crate::idle_list::IdleLists;
+pub use crate::idle_list::{Idle, Lease};
+use crate::slab::Key;
+use crate::target::TargetShared;
+use parking_lot::{Mutex, RwLock};
+use proto::identity::Identity;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+
+/// How often a search begins again because somebody else took what it had seen.
+const SEARCHES_MAX: u32 = 4;
+
+/// A partition of the pool, alone on its cache lines.
+#[repr(align(128))]
+struct Shard<S> {
+    inside: Mutex<Inside<S>>,
+}
+
+struct Inside<S> {
+    lists: IdleLists<S>,
+    /// By worker: slots whose connection was taken by another worker.
+    departed: Vec<Vec<Key>>,
+}
+
+/// Whether a worker has something in a `departed` list, alone on its cache line.
+#[repr(align(128))]
+#[derive(Default)]
+struct Flag(AtomicBool);
+
+pub struct Pool<S> {
+    shards: Box<[Shard<S>]>,
+    flags: Box<[Flag]>,
+    steal: bool,
+    targets: RwLock<HashMap<Identity, Arc<TargetShared>>>,
+    /// Established and connecting, over all targets.
+    open: AtomicU32,
+    /// 0 = no limit.
+    open_max: u32,
+}
+
+/// A connection taken out of the pool.
+pub struct Taken<S> {
+    pub socket: S,
+    pub lease: Lease,
+    /// The worker in whose epoll it is, and that worker's slot for it.
+    pub worker: u32,
+    pub slot: Key,
+}
+
+impl<S> Pool<S> {
+    #[must_use]
+    pub fn new(workers: u32, shards: u32, steal: bool, open_max: u32) -> Self {
+        let departed = || (0..workers).map(|_| Vec::new()).collect();
+        let shard = || Shard { inside: Mutex::new(Inside { lists: IdleLists::default(), departed: departed() }) };
+        Self {
+            shards: (0..shards).map(|_| shard()).collect(),
+            flags: (0..workers).map(|_| Flag::default()).collect(),
+            steal,
+            targets: RwLock::new(HashMap::new()),
+            open: AtomicU32::new(0),
+            open_max,
+        }
+    }
+
+    /// What all workers share about a target; made at the first mention of its identity.
+    pub fn target(&self, identity: &Identity) -> Arc<TargetShared> {
+        if let Some(found) = self.targets.read().get(identity) {
+            return Arc::clone(found);
+        }
+        let mut targets = self.targets.write();
+        let number = targets.len() as u32;
+        let made = || Arc::new(TargetShared::new(number, self.shards.len()));
+        Arc::clone(targets.entry(identity.clone()).or_insert_with(made))
+    }
+
+    #[must_use]
+    pub fn shard_of(&self, worker: u32) -> usize {
+        worker as usize % self.shards.len()
+    }
+
+    /// Takes the newest idle connection to a target: from the worker's own shard, then, if stealing, from the others.
+    /// One that moved behind the search's back is searched for again, so a miss means that all were in use.
+    pub fn checkout(&self, worker: u32, target: &TargetShared) -> Option<Taken<S>> {
+        let own = self.shard_of(worker);
+        let reach = if self.steal { self.shards.len() } else { 1 };
+        for _ in 0..SEARCHES_MAX {
+            let mut seen_any = false;
+            for step in 0..reach {
+                let shard = (own + step) % self.shards.len();
+                if target.idle[shard].load(Relaxed) == 0 {
+                    continue;
+                }
+                seen_any = true;
+                if let Some(taken) = self.take_from(shard, worker, target) {
+                    return Some(taken);
+                }
+            }
+            if !seen_any {
+                break;
+            }
+        }
+        None
+    }
+
+    fn take_from(&self, shard: usize, worker: u32, target: &TargetShared) -> Option<Taken<S>> {
+        let mut inside = self.shards[shard].inside.lock();
+        let (_, idle) = inside.lists.take_newest(target.number, worker)?;
+        target.idle[shard].fetch_sub(1, Relaxed);
+        Some(self.leave(&mut inside, worker, idle))
+    }
+
+    /// Tells the worker that held the connection, unless it is the one that takes it.
+    fn leave(&self, inside: &mut Inside<S>, worker: u32, idle: Idle<S>) -> Taken<S> {
+        if idle.worker != worker {
+            inside.departed[idle.worker as usize].push(idle.slot);
+            self.flags[idle.worker as usize].0.store(true, Relaxed);
+        }
+        Taken { socket: idle.socket, lease: idle.lease, worker: idle.worker, slot: idle.slot }
+    }
+
+    /// Puts a connection to rest in its worker's shard. The key finds it again for as long as it rests there.
+    pub fn checkin(&self, target: &TargetShared, idle: Idle<S>) -> Key {
+        let shard = self.shard_of(idle.worker);
+        let mut inside = self.shards[shard].inside.lock();
+        target.idle[shard].fetch_add(1, Relaxed);
+        inside.lists.put(target.number, idle)
+    }
+
+    /// Takes one particular connection of the worker's own out of its shard: it closed, spoke, or grew too old.
+    /// `None` means that somebody else has it by now.
+    pub fn evict(&self, worker: u32, target: &TargetShared, place: Key) -> Option<Idle<S>> {
+        let shard = self.shard_of(worker);
+        let mut inside = self.shards[shard].inside.lock();
+        let idle = inside.lists.remove(place)?;
+        target.idle[shard].fetch_sub(1, Relaxed);
+        Some(idle)
+    }
+
+    /// When a resting connection of the worker's own must go; `None` when it no longer rests there.
+    #[must_use]
+    pub fn expiry_ms(&self, worker: u32, place: Key) -> Option<u64> {
+        self.shards[self.shard_of(worker)].inside.lock().lists.get(place).map(|idle| idle.expires_ms)
+    }
+
+    /// Takes the connection that has been idle longest: to this target, or to any.
+    pub fn take_oldest(&self, worker: u32, target: Option<&TargetShared>) -> Option<Taken<S>> {
+        let own = self.shard_of(worker);
+        (0..self.shards.len()).map(|step| (own + step) % self.shards.len()).find_map(|shard| {
+            let mut inside = self.shards[shard].inside.lock();
+            let idle = inside.lists.take_oldest(target.map(|t| t.number))?;
+            idle.lease.target.idle[shard].fetch_sub(1, Relaxed);
+            Some(self.leave(&mut inside, worker, idle))
+        })
+    }
+
+    /// Slots of this worker whose connections were stolen since the last call.
+    pub fn drain_departed(&self, worker: u32, into: &mut Vec<Key>) {
+        let flag = &self.flags[worker as usize].0;
+        if !flag.load(Relaxed) {
+            return;
+        }
+        flag.store(false, Relaxed);
+        // Only the worker's own parking puts connections into a shard under its number, so one shard holds them all.
+        let mut inside = self.shards[self.shard_of(worker)].inside.lock();
+        into.append(&mut inside.departed[worker as usize]);
+    }
+
+    /// Empties what a dead worker left resting.
+    pub fn take_all_of(&self, worker: u32) -> Vec<Idle<S>> {
+        let shard = self.shard_of(worker);
+        let mut inside = self.shards[shard].inside.lock();
+        inside.departed[worker as usize].clear();
+        let taken = inside.lists.take_all_of(worker);
+        taken.iter().for_each(|idle| {
+            idle.lease.target.idle[shard].fetch_sub(1, Relaxed);
+        });
+        taken
+    }
+
+    /// Asks for room for one more connection to this target. A yes must be given back by `give_up_place`.
+    pub fn ask_for_place(&self, target: &TargetShared, target_max: u32) -> bool {
+        if self.open.fetch_add(1, Relaxed) >= self.open_max && self.open_max != 0 {
+            self.open.fetch_sub(1, Relaxed);
+            return false;
+        }
+        if target.open.fetch_add(1, Relaxed) >= target_max && target_max != 0 {
+            target.open.fetch_sub(1, Relaxed);
+            self.open.fetch_sub(1, Relaxed);
+            return false;
+        }
+        true
+    }
+
+    pub fn give_up_place(&self, target: &TargetShared) {
+        target.open.fetch_sub(1, Relaxed);
+        self.open.fetch_sub(1, Relaxed);
+    }
+
+    /// Whether the limit over all targets is what stands in the way.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.open_max != 0 && self.open.load(Relaxed) >= self.open_max
+    }
+
+    /// Some target at which a request waits, when room over all targets was what it lacked.
+    #[must_use]
+    pub fn any_waiting(&self) -> Option<Arc<TargetShared>> {
+        if self.open_max == 0 {
+            return None;
+        }
+        self.targets.read().values().find(|t| t.waiting.load(Relaxed) > 0).cloned()
+    }
+
+    /// Whether `worker` could take what rests in `other`'s shard.
+    #[must_use]
+    pub fn reaches(&self, worker: u32, other: u32) -> bool {
+        self.steal || self.shard_of(worker) == self.shard_of(other)
+    }
+}
+
+#[cfg(test)]
+#[path = "pool_tests.rs"]
+mod tests;

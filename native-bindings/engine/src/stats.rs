@@ -1,0 +1,259 @@
+//! The stats block: one row of 64-bit words for each worker, written by that worker alone with plain stores and read by
+//! the main thread. One table names every word; TypeScript's copy of it is generated from here.
+
+use proto::fault::{ClientFault, OriginFault, WireFault};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// Builds the counters: a place, a name, whether it falls as well as rises, and a sentence.
+macro_rules! counters {
+    ($($variant:ident $name:literal $kind:ident $says:literal;)*) => {
+        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        #[repr(usize)]
+        pub enum Counter { $(#[doc = $says] $variant,)* }
+
+        /// Name, kind and meaning of each counter, in the order of the enum.
+        pub const COUNTERS: &[(&str, Kind, &str)] = &[$(($name, Kind::$kind, $says),)*];
+    };
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    Counter,
+    /// Rises and falls. A row of its own may stand below zero, since a connection stolen from one worker is closed by
+    /// another: the sum over all rows is the truth.
+    Gauge,
+}
+
+counters! {
+    ClientAccepted "client_connections_accepted" Counter "Client connections taken over by this worker.";
+    ClientOpen "client_connections_open" Gauge "Client connections that are open.";
+    ClientIdle "client_connections_idle" Gauge "Client connections that wait for a request.";
+    ClientCloseByClient "client_closes_by_client" Counter "Closed because the client closed first.";
+    ClientCloseIdle "client_closes_idle_timeout" Counter "Closed because no request came in time.";
+    ClientCloseTimeout "client_closes_timeout" Counter "Closed because a head, a body or a reader was too slow.";
+    ClientCloseRefused "client_closes_refused" Counter "Closed after refusing a request.";
+    ClientCloseNotKept "client_closes_not_kept" Counter "Closed after an answer that said so.";
+    ClientCloseBroken "client_closes_broken_answer" Counter "Closed because an answer could not be completed.";
+    ClientCloseError "client_closes_error" Counter "Closed by a reset or a socket error.";
+    ClientCloseTunnel "client_closes_tunnel_end" Counter "Closed at the end of a tunnel.";
+    ClientCloseDrain "client_closes_drain" Counter "Closed while idle because the proxy stops.";
+    ClientCloseWorkerLost "client_closes_worker_lost" Counter "Lost with their worker.";
+    ClientBytesIn "client_bytes_received" Counter "Bytes received from clients.";
+    ClientBytesOut "client_bytes_sent" Counter "Bytes sent to clients.";
+    Requests "requests" Counter "Requests whose head was read and accepted.";
+    ExchangesOpen "exchanges_open" Gauge "Requests whose answer is not finished.";
+    Answers1xx "answers_1xx" Counter "Interim answers passed on.";
+    Answers2xx "answers_2xx" Counter "Answers with a status of 200 to 299.";
+    Answers3xx "answers_3xx" Counter "Answers with a status of 300 to 399.";
+    Answers4xx "answers_4xx" Counter "Answers with a status of 400 to 499.";
+    Answers5xx "answers_5xx" Counter "Answers with a status of 500 and above.";
+    AnswersOwn "answers_own" Counter "Answers this proxy made itself.";
+    AnswersBroken "answers_broken" Counter "Answers that ended before they were complete.";
+    OriginRequests "origin_requests" Counter "Requests sent to origins.";
+    OriginReused "origin_requests_reused" Counter "Of these, on a connection that had carried one before.";
+    OriginNew "origin_requests_new" Counter "Of these, on a connection opened for them.";
+    NewNoIdle "origin_new_no_idle" Counter "New because no idle connection was there.";
+    NewStale "origin_new_stale" Counter "New because the idle connection proved dead when looked at.";
+    NewRepeat "origin_new_repeat" Counter "New because the request is a repeat.";
+    OriginOpened "origin_connections_opened" Counter "Origin connections that were established.";
+    OriginConnectFailed "origin_connects_failed" Counter "Origin connections that could not be established.";
+    OriginOpen "origin_connections_open" Gauge "Origin connections that are established.";
+    OriginIdle "origin_connections_idle" Gauge "Origin connections that wait for a request.";
+    OriginStolen "origin_connections_stolen" Counter "Idle connections taken from another worker.";
+    OriginCloseByOrigin "origin_closes_by_origin" Counter "Closed by the origin while idle.";
+    OriginCloseStray "origin_closes_stray_bytes" Counter "Closed because bytes came that no request had asked for.";
+    OriginCloseNotKept "origin_closes_not_kept" Counter "Closed because the answer said so or had no length.";
+    OriginCloseUnfinished "origin_closes_request_unfinished" Counter "Closed because the request was not sent whole.";
+    OriginCloseIdle "origin_closes_idle_timeout" Counter "Closed by us after the idle time.";
+    OriginCloseAge "origin_closes_age" Counter "Closed by us because of their age.";
+    OriginCloseRequests "origin_closes_requests" Counter "Closed by us after their share of requests.";
+    OriginCloseFault "origin_closes_fault" Counter "Closed because an attempt on them failed.";
+    OriginCloseClientGone "origin_closes_client_gone" Counter "Closed because the client left during the answer.";
+    OriginCloseEvicted "origin_closes_evicted" Counter "Closed to make room for another.";
+    OriginCloseTunnel "origin_closes_tunnel_end" Counter "Closed at the end of a tunnel.";
+    OriginCloseDrain "origin_closes_drain" Counter "Closed because the proxy stops.";
+    OriginCloseWorkerLost "origin_closes_worker_lost" Counter "Lost with their worker.";
+    OriginBytesIn "origin_bytes_received" Counter "Bytes received from origins.";
+    OriginBytesOut "origin_bytes_sent" Counter "Bytes sent to origins.";
+    Repeats "origin_repeats" Counter "Requests repeated on a fresh connection after a stale one.";
+    NextTargets "origin_next_targets" Counter "Requests moved to another target after a fault.";
+    Queued "pool_queued" Counter "Requests that had to wait for a connection.";
+    QueueLength "pool_queue_length" Gauge "Requests that wait for a connection now.";
+    Tunnels "tunnels" Counter "Connections that switched protocols.";
+    TunnelsOpen "tunnels_open" Gauge "Tunnels that are open.";
+    Turns "turns" Counter "Turns of the event loop that had work.";
+    TurnMicros "turn_micros" Counter "Microseconds spent in turns.";
+    Events "events" Counter "Ready sockets handled.";
+    LogLines "access_log_lines" Counter "Access-log lines written.";
+    LogLinesLost "access_log_lines_lost" Counter "Access-log lines lost because a turn's buffer was full.";
+    AcceptorTaken "acceptor_accepted" Counter "Connections taken from listening sockets.";
+    AcceptorFull "acceptor_refused_full" Counter "Connections refused because every worker's queue was full.";
+    AcceptorLimit "acceptor_refused_limit" Counter "Connections refused by the limit on client connections.";
+    AcceptorErrors "acceptor_errors" Counter "Connections that could not be accepted (descriptors, memory).";
+}
+
+macro_rules! histograms {
+    ($($variant:ident $name:literal $says:literal;)*) => {
+        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        #[repr(usize)]
+        pub enum Histogram { $(#[doc = $says] $variant,)* }
+        pub const HISTOGRAMS: &[(&str, &str)] = &[$(($name, $says),)*];
+    };
+}
+
+histograms! {
+    Exchange "exchange_micros" "From a request's complete head to its answer's last byte given to the kernel.";
+    FirstByte "origin_first_byte_micros" "From a request sent to the first byte of its answer.";
+    Connect "origin_connect_micros" "From a connection begun to its establishment.";
+    Turn "turn_length_micros" "Length of one turn.";
+}
+
+/// Buckets are exact below 2^SUB_BITS and hold one eighth of a power of two above.
+pub const SUB_BITS: u32 = 3;
+/// Enough for 2^36 µs, which is 19 hours.
+pub const BUCKETS: usize = (36 - SUB_BITS as usize + 1) << SUB_BITS;
+
+const WIRE_AT: usize = COUNTERS.len();
+const CLIENT_AT: usize = WIRE_AT + WireFault::ALL.len();
+const ORIGIN_AT: usize = CLIENT_AT + ClientFault::ALL.len();
+const HISTOGRAMS_AT: usize = ORIGIN_AT + OriginFault::ALL.len();
+const USED_WORDS: usize = HISTOGRAMS_AT + HISTOGRAMS.len() * BUCKETS;
+/// Words of a row, a whole number of 128-byte lines so that no two workers write to one.
+pub const ROW_WORDS: usize = USED_WORDS.div_ceil(16) * 16;
+
+/// One worker's row. Only its worker writes to it; after a worker's death, whoever settles its books.
+#[derive(Clone, Copy)]
+pub struct Row(&'static [AtomicU64; ROW_WORDS]);
+
+impl Row {
+    /// Rows of a block; `None` when the block is too short.
+    #[must_use]
+    pub fn of_block(words: &'static [AtomicU64], row: usize) -> Option<Self> {
+        let row = words.get(row * ROW_WORDS..(row + 1) * ROW_WORDS)?;
+        row.try_into().ok().map(Row)
+    }
+
+    /// A block that lives as long as the process, for tests and the simulation.
+    #[must_use]
+    pub fn leak(rows: usize) -> &'static [AtomicU64] {
+        Box::leak((0..rows * ROW_WORDS).map(|_| AtomicU64::new(0)).collect::<Vec<_>>().into_boxed_slice())
+    }
+
+    #[inline]
+    fn bump(self, at: usize, by: u64) {
+        let word = &self.0[at];
+        word.store(word.load(Relaxed).wrapping_add(by), Relaxed);
+    }
+
+    #[inline]
+    pub fn add(self, counter: Counter, by: u64) {
+        self.bump(counter as usize, by);
+    }
+
+    #[inline]
+    pub fn one(self, counter: Counter) {
+        self.bump(counter as usize, 1);
+    }
+
+    /// Lowers a gauge.
+    #[inline]
+    pub fn less(self, counter: Counter) {
+        self.bump(counter as usize, u64::MAX);
+    }
+
+    #[must_use]
+    pub fn get(self, counter: Counter) -> u64 {
+        self.0[counter as usize].load(Relaxed)
+    }
+
+    pub fn wire_fault(self, fault: WireFault) {
+        self.bump(WIRE_AT + fault as usize, 1);
+    }
+
+    pub fn client_fault(self, fault: ClientFault) {
+        self.bump(CLIENT_AT + fault as usize, 1);
+    }
+
+    pub fn origin_fault(self, fault: OriginFault) {
+        self.bump(ORIGIN_AT + fault as usize, 1);
+    }
+
+    #[inline]
+    pub fn record(self, histogram: Histogram, micros: u64) {
+        self.bump(HISTOGRAMS_AT + histogram as usize * BUCKETS + bucket_of(micros), 1);
+    }
+}
+
+/// The bucket of a value: see `BUCKETS`.
+#[must_use]
+#[inline]
+pub fn bucket_of(value: u64) -> usize {
+    if value < 1 << SUB_BITS {
+        return value as usize;
+    }
+    let exponent = 63 - value.leading_zeros();
+    let sub = (value >> (exponent - SUB_BITS)) as usize & ((1 << SUB_BITS) - 1);
+    ((((exponent - SUB_BITS + 1) as usize) << SUB_BITS) + sub).min(BUCKETS - 1)
+}
+
+/// The layout as JSON, from which TypeScript's copy is generated.
+#[must_use]
+pub fn layout_json() -> String {
+    let mut counters: Vec<String> = Vec::with_capacity(HISTOGRAMS_AT);
+    let mut push = |at: usize, name: &str, kind: Kind, says: &str| {
+        let kind = if kind == Kind::Gauge { "gauge" } else { "counter" };
+        counters.push(format!(r#"{{"name":"{name}","at":{at},"kind":"{kind}","says":"{says}"}}"#));
+    };
+    for (at, (name, kind, says)) in COUNTERS.iter().enumerate() {
+        push(at, name, *kind, says);
+    }
+    for (place, fault) in WireFault::ALL.iter().enumerate() {
+        push(WIRE_AT + place, &format!("client_wire_fault_{}", fault.token()), Kind::Counter, fault.sentence());
+    }
+    for (place, fault) in ClientFault::ALL.iter().enumerate() {
+        push(CLIENT_AT + place, &format!("client_fault_{}", fault.token()), Kind::Counter, fault.sentence());
+    }
+    for (place, fault) in OriginFault::ALL.iter().enumerate() {
+        push(ORIGIN_AT + place, &format!("origin_fault_{}", fault.token()), Kind::Counter, fault.sentence());
+    }
+    let histograms: Vec<String> = HISTOGRAMS
+        .iter()
+        .enumerate()
+        .map(|(place, (name, says))| {
+            let at = HISTOGRAMS_AT + place * BUCKETS;
+            format!(r#"{{"name":"{name}","at":{at},"buckets":{BUCKETS},"subBits":{SUB_BITS},"says":"{says}"}}"#)
+        })
+        .collect();
+    format!(
+        r#"{{"version":1,"rowWords":{ROW_WORDS},"counters":[{}],"histograms":[{}]}}"#,
+        counters.join(","),
+        histograms.join(",")
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bucket_is_never_wider_than_an_eighth_of_its_value() {
+        for value in (0..100_000u64).chain([1 << 20, (1 << 36) - 1, u64::MAX]) {
+            assert!(bucket_of(value) < BUCKETS);
+        }
+        assert_eq!(bucket_of(7), 7);
+        assert_eq!(bucket_of(8), 8);
+        assert_eq!(bucket_of(15), 15);
+        assert_eq!(bucket_of(16), 16);
+        assert_eq!(bucket_of(17), 16);
+        assert_eq!(bucket_of(18), 17);
+    }
+
+    #[test]
+    fn a_gauge_that_fell_below_zero_in_one_row_is_right_in_the_sum() {
+        let block = Row::leak(2);
+        let (a, b) = (Row::of_block(block, 0).unwrap(), Row::of_block(block, 1).unwrap());
+        a.one(Counter::OriginOpen);
+        b.less(Counter::OriginOpen);
+        assert_eq!(a.get(Counter::OriginOpen).wrapping_add(b.get(Counter::OriginOpen)), 0);
+    }
+}

@@ -1,0 +1,263 @@
+//! The real kernel behind `io.rs`: epoll, sockets, timerfd, eventfd. Every system call of the engine is in this file,
+//! and rustix makes each of them without `unsafe`.
+
+use crate::io::{Io, Peek, Ready, Token, Trouble};
+use rustix::buffer::spare_capacity;
+use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
+use rustix::event::{EventfdFlags, Timespec, eventfd};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::io::Errno;
+use rustix::net::sockopt;
+use rustix::net::{
+    AddressFamily, RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, SocketFlags, SocketType, connect, recv,
+    send, sendmsg, shutdown, socket_with,
+};
+use rustix::time::{ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, clock_gettime};
+use std::io::IoSlice;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+
+/// Events taken from epoll in one call.
+const READY_MAX: usize = 256;
+/// Parts of one write.
+const PARTS_MAX: usize = 8;
+
+/// What all workers of one host share with the kernel. A worker's epoll and bell outlive the worker, so that its
+/// replacement is found under the same number.
+pub struct SysShared {
+    epolls: Vec<OwnedFd>,
+    bells: Vec<OwnedFd>,
+}
+
+impl SysShared {
+    pub fn new(workers: u32) -> Result<Self, Trouble> {
+        let mut shared = Self { epolls: Vec::new(), bells: Vec::new() };
+        for _ in 0..workers {
+            let set = epoll::create(CreateFlags::CLOEXEC).map_err(trouble)?;
+            let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map_err(trouble)?;
+            epoll::add(&set, &bell, EventData::new_u64(Token::Bell.pack()), EventFlags::IN | EventFlags::ET)
+                .map_err(trouble)?;
+            shared.epolls.push(set);
+            shared.bells.push(bell);
+        }
+        Ok(shared)
+    }
+
+    pub fn ring(&self, worker: u32) {
+        // A counter that cannot grow is a bell that already rings.
+        let _ = rustix::io::write(&self.bells[worker as usize], &1u64.to_ne_bytes());
+    }
+
+    /// The descriptor an event loop watches to learn that the worker has something to do.
+    #[must_use]
+    pub fn epoll(&self, worker: u32) -> BorrowedFd<'_> {
+        self.epolls[worker as usize].as_fd()
+    }
+}
+
+pub struct SysIo {
+    shared: Arc<SysShared>,
+    worker: u32,
+    clock: OwnedFd,
+    events: Vec<epoll::Event>,
+}
+
+impl SysIo {
+    pub fn new(shared: Arc<SysShared>, worker: u32) -> Result<Self, Trouble> {
+        let clock = rustix::time::timerfd_create(
+            TimerfdClockId::Monotonic,
+            TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK,
+        )
+        .map_err(trouble)?;
+        let flags = EventFlags::IN | EventFlags::ET;
+        epoll::add(shared.epoll(worker), &clock, EventData::new_u64(Token::Clock.pack()), flags).map_err(trouble)?;
+        Ok(Self { shared, worker, clock, events: Vec::with_capacity(READY_MAX) })
+    }
+}
+
+impl Io for SysIo {
+    type Socket = OwnedFd;
+
+    fn now_us(&mut self) -> u64 {
+        micros(clock_gettime(ClockId::Monotonic))
+    }
+
+    fn unix_ms(&mut self) -> u64 {
+        micros(clock_gettime(ClockId::RealtimeCoarse)) / 1000
+    }
+
+    fn poll_ready(&mut self, ready: &mut Vec<Ready>) -> bool {
+        self.events.clear();
+        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let set = self.shared.epoll(self.worker);
+        let Ok(count) = epoll::wait(set, spare_capacity(&mut self.events), Some(&at_once)) else {
+            // EINTR: whatever is ready stays ready.
+            return true;
+        };
+        ready.extend(self.events.iter().map(|event| {
+            let (flags, data) = (event.flags, event.data);
+            Ready {
+                token: Token::unpack(data.u64()),
+                readable: flags.contains(EventFlags::IN),
+                writable: flags.contains(EventFlags::OUT),
+                read_closed: flags.intersects(EventFlags::RDHUP | EventFlags::HUP),
+                dead: flags.intersects(EventFlags::ERR | EventFlags::HUP),
+            }
+        }));
+        count == READY_MAX
+    }
+
+    fn watch(&mut self, socket: &OwnedFd, token: Token) -> Result<(), Trouble> {
+        let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
+        epoll::add(self.shared.epoll(self.worker), socket, EventData::new_u64(token.pack()), flags).map_err(trouble)
+    }
+
+    fn unwatch(&mut self, socket: &OwnedFd, worker: u32) {
+        // It was registered there when it was opened; nothing else removes it.
+        let _ = epoll::delete(self.shared.epoll(worker), socket);
+    }
+
+    fn read(&mut self, socket: &OwnedFd, buf: &mut [u8]) -> Result<usize, Trouble> {
+        loop {
+            match recv(socket, &mut *buf, RecvFlags::empty()) {
+                Ok((count, _)) => return Ok(count),
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(trouble(errno)),
+            }
+        }
+    }
+
+    fn write(&mut self, socket: &OwnedFd, bytes: &[u8]) -> Result<usize, Trouble> {
+        loop {
+            match send(socket, bytes, SendFlags::NOSIGNAL) {
+                Err(Errno::INTR) => {}
+                other => return other.map_err(trouble),
+            }
+        }
+    }
+
+    fn write_parts(&mut self, socket: &OwnedFd, parts: &[&[u8]]) -> Result<usize, Trouble> {
+        let mut slices = [IoSlice::new(&[]); PARTS_MAX];
+        let count = parts.len().min(PARTS_MAX);
+        for (slice, part) in slices.iter_mut().zip(parts) {
+            *slice = IoSlice::new(part);
+        }
+        loop {
+            let mut control = SendAncillaryBuffer::default();
+            match sendmsg(socket, &slices[..count], &mut control, SendFlags::NOSIGNAL) {
+                Err(Errno::INTR) => {}
+                other => return other.map_err(trouble),
+            }
+        }
+    }
+
+    fn peek(&mut self, socket: &OwnedFd) -> Peek {
+        let mut byte = [0u8; 1];
+        match recv(socket, &mut byte[..], RecvFlags::PEEK | RecvFlags::DONTWAIT) {
+            Ok((0, _)) => Peek::Closed,
+            Ok(_) => Peek::StrayBytes,
+            Err(Errno::AGAIN | Errno::INTR) => Peek::Quiet,
+            Err(_) => Peek::Closed,
+        }
+    }
+
+    fn connect(&mut self, to: SocketAddr) -> Result<OwnedFd, Trouble> {
+        let family = if to.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let socket = socket_with(family, SocketType::STREAM, flags, None).map_err(trouble)?;
+        sockopt::set_tcp_nodelay(&socket, true).map_err(trouble)?;
+        match connect(&socket, &to) {
+            Ok(()) | Err(Errno::INPROGRESS | Errno::INTR) => Ok(socket),
+            Err(errno) => Err(trouble(errno)),
+        }
+    }
+
+    fn connect_result(&mut self, socket: &OwnedFd) -> Result<(), Trouble> {
+        match sockopt::socket_error(socket) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(errno)) | Err(errno) => Err(trouble(errno)),
+        }
+    }
+
+    fn shutdown_write(&mut self, socket: &OwnedFd) {
+        // Only a connection that is already gone refuses, and its end is an event.
+        let _ = shutdown(socket, Shutdown::Write);
+    }
+
+    fn close(&mut self, socket: OwnedFd) {
+        drop(socket);
+    }
+
+    fn reset(&mut self, socket: OwnedFd) {
+        let _ = sockopt::set_socket_linger(&socket, Some(std::time::Duration::ZERO));
+    }
+
+    fn wake_at_ms(&mut self, at_ms: Option<u64>) {
+        // All zero disarms the clock; a time that has passed fires at once.
+        let at = at_ms.unwrap_or(0);
+        let it_value = Timespec { tv_sec: (at / 1000) as i64, tv_nsec: ((at % 1000) * 1_000_000) as i64 };
+        let when = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value };
+        let _ = rustix::time::timerfd_settime(&self.clock, TimerfdTimerFlags::ABSTIME, &when);
+    }
+
+    fn ring(&self, worker: u32) {
+        self.shared.ring(worker);
+    }
+
+    fn hush(&mut self) {
+        // Edge-triggered: an unread counter rings again at the next write, so there is nothing to take back.
+    }
+}
+
+/// A client's socket taken from a listening socket.
+pub struct Accepted {
+    pub socket: OwnedFd,
+    pub peer: SocketAddr,
+}
+
+/// Takes one connection, if one waits.
+pub fn accept(listener: &OwnedFd) -> Result<Accepted, Trouble> {
+    loop {
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        match rustix::net::acceptfrom_with(listener, flags) {
+            Ok((socket, Some(peer))) => match SocketAddr::try_from(peer) {
+                Ok(peer) => return Ok(Accepted { socket, peer }),
+                Err(_) => continue,
+            },
+            // The peer went away between its handshake and us.
+            Ok((_, None)) | Err(Errno::INTR | Errno::CONNABORTED | Errno::PROTO) => {}
+            Err(errno) => return Err(trouble(errno)),
+        }
+    }
+}
+
+/// Opens a listening socket. What it accepts inherits TCP_NODELAY, which saves a call for each connection.
+pub fn listen(at: SocketAddr, backlog: u32) -> Result<(OwnedFd, SocketAddr), std::io::Error> {
+    let family = if at.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let socket = socket_with(family, SocketType::STREAM, flags, None)?;
+    sockopt::set_socket_reuseaddr(&socket, true)?;
+    sockopt::set_tcp_nodelay(&socket, true)?;
+    rustix::net::bind(&socket, &at)?;
+    rustix::net::listen(&socket, i32::try_from(backlog).unwrap_or(i32::MAX))?;
+    let listener = TcpListener::from(socket);
+    let address = listener.local_addr()?;
+    Ok((OwnedFd::from(listener), address))
+}
+
+fn micros(at: Timespec) -> u64 {
+    at.tv_sec as u64 * 1_000_000 + at.tv_nsec as u64 / 1000
+}
+
+/// Sorts an errno by whose fault it is.
+#[must_use]
+pub fn trouble(errno: Errno) -> Trouble {
+    match errno {
+        Errno::AGAIN => Trouble::WouldBlock,
+        Errno::CONNRESET | Errno::PIPE | Errno::CONNABORTED | Errno::NOTCONN => Trouble::Reset,
+        Errno::CONNREFUSED => Trouble::Refused,
+        Errno::NETUNREACH | Errno::HOSTUNREACH | Errno::NETDOWN | Errno::HOSTDOWN => Trouble::Unreachable,
+        Errno::TIMEDOUT => Trouble::TimedOut,
+        other => Trouble::Local(other.raw_os_error()),
+    }
+}

@@ -1,0 +1,285 @@
+//! THE state machine of one exchange: one request, its attempts, one answer. It is told what arrived and says what that
+//! means; the engine moves the bytes. H1 today; a stream of H2 is the same machine with other framing around it.
+//!
+//! ```text
+//! stage        promises                                     left for
+//! CHOOSING     framing settled, route known, no target      QUEUED, CONNECTING, SENT, ENDED (answered by us)
+//! QUEUED       a target is chosen, its connections are full CONNECTING, SENT, ENDED (wait limit, client gone)
+//! CONNECTING   a connection is being opened for us          SENT, CHOOSING (fault, retry), ENDED
+//! SENT         the head was written, no byte came back      RELAYING, CHOOSING (fault, retry), TUNNELLING, ENDED
+//! RELAYING     the answer's head went to the client         ENDED (complete, or broken beyond repair)
+//! TUNNELLING   101 went to the client, bytes pass untouched ENDED
+//! ENDED        one outcome was recorded; nothing may follow
+//! ```
+//! Upload and download advance on their own: an origin may answer while the body still arrives (RFC 9112 9.3).
+
+use crate::fault::{ClientFault, WireFault};
+use crate::http1::body::ChunkReader;
+use crate::http1::framing::{AnswerBody, AnswerFraming, RequestBody, RequestFraming};
+use crate::http1::head::{Method, Version};
+use crate::limits::HeadLimits;
+use std::ops::Range;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stage {
+    Choosing,
+    Queued,
+    Connecting,
+    Sent,
+    Relaying,
+    Tunnelling,
+    Ended,
+}
+
+/// How much of the request body is still to come from the client.
+#[derive(Clone, Copy, Debug)]
+pub enum Upload {
+    Done,
+    Length { left: u64 },
+    Chunked(ChunkReader),
+}
+
+/// How much of the answer body is still to come from the origin.
+#[derive(Clone, Copy, Debug)]
+pub enum Download {
+    Done,
+    Length { left: u64 },
+    Chunked(ChunkReader),
+    UntilClose,
+}
+
+/// What the client's `Expect: 100-continue` still needs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Continue {
+    NotAsked,
+    /// The client waits for a word; nobody has given it.
+    Awaited,
+    /// The client was told to go on, by the origin or by us.
+    Told,
+}
+
+/// A step through a body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// Bytes of the input that belong to this body.
+    pub consumed: usize,
+    /// The content among them, as one range of the input.
+    pub data: Range<usize>,
+    /// The body is complete.
+    pub done: bool,
+}
+
+/// How the answer is framed towards the client, settled once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AnswerPlan {
+    pub body: AnswerBody,
+    /// The connection ends after this answer, and the answer says so.
+    pub close: bool,
+}
+
+/// What the end of the origin's bytes means for the answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AtEof {
+    Complete,
+    Truncated,
+}
+
+#[derive(Clone, Debug)]
+pub struct Exchange {
+    pub stage: Stage,
+    pub method: Method,
+    pub version: Version,
+    pub upload: Upload,
+    pub download: Download,
+    pub expect: Continue,
+    /// Whether the client may send another request on its connection; only ever goes from true to false.
+    pub keep_alive: bool,
+    /// The request asked to switch protocols.
+    pub upgrade: bool,
+    /// Framing of the request body as it was decided; `upload` is what is left of it.
+    pub body: RequestBody,
+    pub answer_body: AnswerBody,
+    pub attempts: u8,
+    pub reused: bool,
+    /// One repeat on a fresh connection was made.
+    pub repeated: bool,
+    /// At least one byte of the present attempt's request was taken by the kernel.
+    pub sent_any: bool,
+    /// Targets tried, one bit each (the first 64).
+    pub tried: u64,
+    /// Content bytes of the request received so far.
+    pub upload_bytes: u64,
+    /// Content bytes of the answer received so far.
+    pub download_bytes: u64,
+    /// Status of the final answer; 0 before.
+    pub status: u16,
+}
+
+impl Exchange {
+    #[must_use]
+    pub fn new(method: Method, version: Version, framing: &RequestFraming) -> Self {
+        let upload = match framing.body {
+            RequestBody::None | RequestBody::Length(0) => Upload::Done,
+            RequestBody::Length(left) => Upload::Length { left },
+            RequestBody::Chunked => Upload::Chunked(ChunkReader::new()),
+        };
+        Self {
+            stage: Stage::Choosing,
+            method,
+            version,
+            upload,
+            download: Download::Done,
+            expect: if framing.expect_continue { Continue::Awaited } else { Continue::NotAsked },
+            keep_alive: framing.keep_alive,
+            upgrade: framing.upgrade,
+            body: framing.body,
+            answer_body: AnswerBody::None,
+            attempts: 0,
+            reused: false,
+            repeated: false,
+            sent_any: false,
+            tried: 0,
+            upload_bytes: 0,
+            download_bytes: 0,
+            status: 0,
+        }
+    }
+
+    #[must_use]
+    pub const fn upload_done(&self) -> bool {
+        matches!(self.upload, Upload::Done)
+    }
+
+    #[must_use]
+    pub const fn download_done(&self) -> bool {
+        matches!(self.download, Download::Done)
+    }
+
+    /// Takes request body bytes that arrived. `body_bytes_max` 0 = no limit.
+    pub fn take_upload(
+        &mut self,
+        buf: &mut [u8],
+        limits: &HeadLimits,
+        body_bytes_max: u64,
+        trailers: &mut Vec<u8>,
+    ) -> Result<Piece, UploadFault> {
+        let piece = match &mut self.upload {
+            Upload::Done => Piece { consumed: 0, data: 0..0, done: true },
+            Upload::Length { left } => take_length(left, buf.len()),
+            Upload::Chunked(reader) => take_chunked(reader, buf, limits, trailers)?,
+        };
+        self.upload_bytes += piece.data.len() as u64;
+        if body_bytes_max != 0 && self.upload_bytes > body_bytes_max {
+            return Err(UploadFault::TooLarge(ClientFault::BodyTooLarge));
+        }
+        if piece.done {
+            self.upload = Upload::Done;
+        }
+        Ok(piece)
+    }
+
+    /// Takes answer body bytes that arrived. Bytes beyond `consumed` belong to no answer.
+    pub fn take_download(
+        &mut self,
+        buf: &mut [u8],
+        limits: &HeadLimits,
+        trailers: &mut Vec<u8>,
+    ) -> Result<Piece, WireFault> {
+        let piece = match &mut self.download {
+            Download::Done => Piece { consumed: 0, data: 0..0, done: true },
+            Download::Length { left } => take_length(left, buf.len()),
+            Download::Chunked(reader) => take_chunked(reader, buf, limits, trailers)?,
+            Download::UntilClose => Piece { consumed: buf.len(), data: 0..buf.len(), done: false },
+        };
+        self.download_bytes += piece.data.len() as u64;
+        if piece.done {
+            self.download = Download::Done;
+        }
+        Ok(piece)
+    }
+
+    /// The origin's final head came. Settles how the answer reaches the client (RFC 9112 6.3, 9.3). `may_keep` is
+    /// what the connection's own limits and a running drain say; `drain_bytes_max` bounds the unread request body for
+    /// whose sake a connection is worth keeping.
+    pub fn handle_answer_head(
+        &mut self,
+        status: u16,
+        framing: &AnswerFraming,
+        may_keep: bool,
+        drain_bytes_max: u64,
+    ) -> AnswerPlan {
+        debug_assert!(matches!(self.stage, Stage::Sent));
+        self.stage = Stage::Relaying;
+        self.status = status;
+        self.answer_body = framing.body;
+        self.download = match framing.body {
+            AnswerBody::None | AnswerBody::Length(0) => Download::Done,
+            AnswerBody::Length(left) => Download::Length { left },
+            AnswerBody::Chunked => Download::Chunked(ChunkReader::new()),
+            AnswerBody::UntilClose => Download::UntilClose,
+        };
+        let body = match (framing.body, self.version) {
+            (AnswerBody::Chunked | AnswerBody::UntilClose, Version::Http11) => AnswerBody::Chunked,
+            (AnswerBody::Chunked | AnswerBody::UntilClose, Version::Http10) => AnswerBody::UntilClose,
+            (same, _) => same,
+        };
+        let drainable = match self.upload {
+            Upload::Done => true,
+            Upload::Length { left } => left <= drain_bytes_max,
+            Upload::Chunked(_) => false,
+        };
+        // A client that was never told to go on may send its body or the next request: nobody can tell which
+        // (RFC 9110 10.1.1), so the connection cannot be kept.
+        let undecided = self.expect == Continue::Awaited && !self.upload_done();
+        self.keep_alive =
+            self.keep_alive && may_keep && drainable && !undecided && !matches!(body, AnswerBody::UntilClose);
+        AnswerPlan { body, close: !self.keep_alive }
+    }
+
+    /// The origin's connection ended. Only an answer without any length is completed by that (RFC 9112 8).
+    #[must_use]
+    pub const fn download_at_eof(&self) -> AtEof {
+        match self.download {
+            Download::Done | Download::UntilClose => AtEof::Complete,
+            Download::Length { .. } | Download::Chunked(_) => AtEof::Truncated,
+        }
+    }
+
+    /// Makes the exchange ready for another attempt: nothing of the failed one remains but what it taught.
+    pub fn begin_again(&mut self, fresh: bool) {
+        debug_assert!(!matches!(self.stage, Stage::Relaying | Stage::Tunnelling | Stage::Ended));
+        self.stage = Stage::Choosing;
+        self.sent_any = false;
+        self.reused = false;
+        self.repeated |= fresh;
+    }
+}
+
+/// Why request body bytes were refused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum UploadFault {
+    Wire(WireFault),
+    TooLarge(ClientFault),
+}
+
+impl From<WireFault> for UploadFault {
+    fn from(fault: WireFault) -> Self {
+        Self::Wire(fault)
+    }
+}
+
+fn take_length(left: &mut u64, available: usize) -> Piece {
+    let take = usize::try_from(*left).unwrap_or(usize::MAX).min(available);
+    *left -= take as u64;
+    Piece { consumed: take, data: 0..take, done: *left == 0 }
+}
+
+fn take_chunked(
+    reader: &mut ChunkReader,
+    buf: &mut [u8],
+    limits: &HeadLimits,
+    trailers: &mut Vec<u8>,
+) -> Result<Piece, WireFault> {
+    let decoded = reader.decode(buf, limits, trailers)?;
+    Ok(Piece { consumed: decoded.consumed, data: decoded.data, done: decoded.done })
+}
