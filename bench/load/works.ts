@@ -7,7 +7,7 @@ import { type Candidate, floorProgram, proxyCpus, type Serving } from "./candida
 import type { Placement } from "./machine.js";
 import type { Options, WorkName } from "./options.js";
 import { start, stop, untilSaid } from "./processes.js";
-import { readOriginConnections } from "./stats.js";
+import { readOriginUse } from "./stats.js";
 import { cpuBetween, readBusy, readCpu, readResidentKb } from "./usage.js";
 import { applyLoad, type LoadReport } from "./wrk.js";
 
@@ -204,11 +204,10 @@ async function takeIdleTurn(serving: Serving, scene: Scene): Promise<Turn> {
 }
 
 async function takeReuseTurn(serving: Serving, scene: Scene): Promise<Turn> {
-  const before = await readOriginConnections(serving);
+  const before = await readOriginUse(serving);
   const { requestsPerSecond, p50Us, p99Us, faults } = await loadOn(serving, scene, scene.options.seconds);
-  const after = await readOriginConnections(serving);
-  const [reused, opened] = [after.reused - before.reused, after.opened - before.opened];
-  const reusePercent = (reused / (reused + opened)) * 100;
+  const after = await readOriginUse(serving);
+  const reusePercent = ((after.reused - before.reused) / (after.sent - before.sent)) * 100;
   return { figures: { reusePercent, requestsPerSecond, p50Us, p99Us }, foreign: 0, faults };
 }
 
