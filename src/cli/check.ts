@@ -1,0 +1,66 @@
+/**
+ * `millrace check`: everything that is wrong or odd about a settings file, without starting anything. Exit 0 or 78.
+ * With --offline nothing outside the file is asked, so that it can run where the settings are built.
+ */
+import type { Settings } from "../config/settings.js";
+import { compilePlan, encodePlan, namesToResolve } from "../config/plan.js";
+import { usableCpus } from "../control/cpus.js";
+import { resolveNames } from "../control/resolve.js";
+import { loadNative, type NativeCore } from "../native.js";
+import { messageOf } from "../shared/errors.js";
+import { EXIT, type ExitCode, print, say, sayComplaints } from "./output.js";
+import { chooseFile, sourceSettings } from "./settings-source.js";
+
+interface CheckOptions {
+  readonly config?: string;
+  readonly offline: boolean;
+}
+
+/** Stands for the addresses of a name that is not resolved in offline mode (RFC 5737). */
+const ADDRESS_UNKNOWN = "192.0.2.1";
+
+export async function check(options: CheckOptions): Promise<ExitCode> {
+  const file = chooseFile(options);
+  if (file === null) {
+    say("there is no millrace.config.{ts,mts,js,mjs,json,yaml} here or in /etc/millrace; name a file with -c");
+    return EXIT.settings;
+  }
+  const { checked } = await sourceSettings(file, {});
+  sayComplaints("warning", checked.warnings);
+  if (!checked.ok) {
+    sayComplaints("error", checked.complaints);
+    return EXIT.settings;
+  }
+  const refusal = await refusalOf(checked.settings, options.offline);
+  if (refusal !== null) {
+    sayComplaints("error", [{ path: "", says: refusal }]);
+    return EXIT.settings;
+  }
+  const warnings = checked.warnings.length === 0 ? "" : ` (${checked.warnings.length} warnings)`;
+  print(`${file}: ok${warnings}`);
+  return EXIT.ok;
+}
+
+/** What only the outside world or the core can say against the settings, or null. */
+async function refusalOf(settings: Settings, offline: boolean): Promise<string | null> {
+  const names = namesToResolve(settings);
+  try {
+    const addresses = offline ? new Map(names.map((name) => [name, [ADDRESS_UNKNOWN]])) : await resolveNames(names);
+    const workers = settings.workers === "auto" ? usableCpus() : settings.workers;
+    const document = encodePlan(compilePlan(settings, { workers, addresses }));
+    coreIfBuilt()?.checkPlan(document);
+    return null;
+  } catch (thrown) {
+    return messageOf(thrown);
+  }
+}
+
+/** Settings can be checked where the core was never built; then the core's own second look is left out. */
+function coreIfBuilt(): NativeCore | null {
+  try {
+    return loadNative();
+  } catch (thrown) {
+    say(`the core's own check is left out: ${messageOf(thrown)}`);
+    return null;
+  }
+}

@@ -1,0 +1,90 @@
+#!/usr/bin/env node
+/**
+ * The command `millrace`: declares the commands and their options; each command is a file of its own.
+ */
+import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import { VERSION } from "../version.js";
+import { check } from "./check.js";
+import { EXIT, type ExitCode, sayFailure } from "./output.js";
+import { printConfig } from "./print-config.js";
+import { run } from "./run.js";
+import { printSchema } from "./schema.js";
+import { printStats } from "./stats.js";
+import { printVersion } from "./version.js";
+
+function declare(finish: (code: ExitCode) => void): Command {
+  const program = new Command("millrace")
+    .description("A reverse proxy for multi-core edge hosts.")
+    .version(VERSION, "-V, --version", "print the version")
+    .exitOverride()
+    .showHelpAfterError("(add --help for what is known)");
+
+  withSettings(program.command("run", { isDefault: true }))
+    .description("run the proxy; without --to and without a settings file, in front of a demo origin")
+    .action(async (options) => finish(await run(options)));
+  program
+    .command("check")
+    .description("check the settings and say everything that is wrong (exit 78) or odd")
+    .option("-c, --config <file>", "the settings file, else millrace.config.* here or in /etc/millrace")
+    .option("--offline", "do not resolve the names of targets", false)
+    .action(async (options) => finish(await check(options)));
+  withSettings(program.command("print-config"))
+    .description("print the settings with every default filled in")
+    .option("--json", "as one line of JSON", false)
+    .action(async (options) => finish(await printConfig(options)));
+  program
+    .command("schema")
+    .description("print the JSON Schema of the settings")
+    .action(() => finish(printSchema()));
+  program
+    .command("stats")
+    .description("print the books of a running proxy, asked at its admin API")
+    .option("--admin <address>", "where its admin API listens", "127.0.0.1:9901")
+    .option("--json", "as the API answers", false)
+    .action(async (options) => finish(await printStats(options)));
+  program
+    .command("version")
+    .description("print the versions of Millrace, its native core and Node.js")
+    .action(() => finish(printVersion()));
+  return program;
+}
+
+/** Options of every command that builds settings. */
+function withSettings(command: Command): Command {
+  return command
+    .option("-c, --config <file>", "the settings file, else millrace.config.* here or in /etc/millrace")
+    .option("--listen <address>", "where to listen, e.g. 127.0.0.1:8080 or :8080 (may be repeated)", collect)
+    .option("--to <url>", "forward everything there, e.g. http://127.0.0.1:9000 (may be repeated)", collect)
+    .addOption(new Option("--workers <n>", "edge worker threads, or auto").argParser(parseCount))
+    .addOption(new Option("--shards <n>", "partitions of the origin pool, or auto").argParser(parseCount))
+    .option("--no-steal", "keep idle origin connections to the worker that used them last")
+    .option("--access-log [sink]", "one JSON line a request, to stdout (default), stderr or a file")
+    .option("--admin [address]", "the admin API, on 127.0.0.1:9901 unless said otherwise")
+    .option("--log-level <level>", "trace, debug, info, warn, error, fatal or silent");
+}
+
+function collect(value: string, before: readonly string[] | undefined): readonly string[] {
+  return [...(before ?? []), value];
+}
+
+function parseCount(value: string): number | "auto" {
+  if (value === "auto") return value;
+  if (!/^\d{1,9}$/.test(value)) throw new InvalidArgumentError('must be a whole number or "auto".');
+  return Number(value);
+}
+
+async function main(): Promise<void> {
+  let code: ExitCode = EXIT.ok;
+  const program = declare((ended) => {
+    code = ended;
+  });
+  try {
+    await program.parseAsync(process.argv);
+  } catch (thrown) {
+    // commander has said its own errors already; help and version end with code 0.
+    code = thrown instanceof CommanderError ? (thrown.exitCode === 0 ? EXIT.ok : EXIT.usage) : sayFailure(thrown);
+  }
+  process.exitCode = code;
+}
+
+await main();

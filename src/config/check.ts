@@ -1,0 +1,203 @@
+/**
+ * Settings from an unknown document: structure by zod, then the rules between settings, with EVERY complaint of both at
+ * once. The rules look at each part for itself, so a mistake in one route hides nothing about the next.
+ */
+import { z } from "zod";
+import type { Complaint } from "../shared/errors.js";
+import { describePath, complaintsOf } from "./complaints.js";
+import { compilePath, coversPath } from "./paths.js";
+import { type DeepReadonly, type Settings, settingsSchema } from "./settings.js";
+import { originSchema } from "./settings-origins.js";
+import { routeSchema } from "./settings-routes.js";
+import { keysAt } from "./schema.js";
+import { suggestion } from "./suggest.js";
+
+type Route = DeepReadonly<z.output<typeof routeSchema>>;
+type Origin = DeepReadonly<z.output<typeof originSchema>>;
+
+/** What checking settings comes to. Warnings do not stop a start. */
+export type Checked =
+  | { readonly ok: true; readonly settings: Settings; readonly warnings: readonly Complaint[] }
+  | { readonly ok: false; readonly complaints: readonly Complaint[]; readonly warnings: readonly Complaint[] };
+
+/** Checks a document and fills in its defaults. Never throws. */
+export function checkSettings(document: unknown): Checked {
+  const parsed = settingsSchema.safeParse(document);
+  const complaints: Complaint[] = parsed.success ? [] : complaintsOf(parsed.error.issues, keysAt);
+  const warnings: Complaint[] = [];
+  if (isRecord(document)) {
+    complaints.push(...judgeNumbers(document), ...judgeListeners(document), ...judgeOrigins(document));
+    complaints.push(...judgeRoutes(document));
+    warnings.push(...warnAboutRoutes(document), ...warnAboutOrigins(document));
+  }
+  if (!parsed.success || complaints.length > 0) return { ok: false, complaints, warnings };
+  return { ok: true, settings: parsed.data, warnings };
+}
+
+function judgeNumbers(document: Readonly<Record<string, unknown>>): Complaint[] {
+  const complaints: Complaint[] = [];
+  const limits = settingsSchema.shape.limits.safeParse(document["limits"] ?? {});
+  if (limits.success && limits.data.requestLineBytes > limits.data.headBytes) {
+    const says = `must be at most limits.headBytes (${limits.data.headBytes})`;
+    complaints.push({ path: "limits.requestLineBytes", says });
+  }
+  const pool = settingsSchema.shape.pool.safeParse(document["pool"] ?? {});
+  const workers = settingsSchema.shape.workers.safeParse(document["workers"]);
+  if (pool.success && workers.success && pool.data.shards !== "auto" && workers.data !== "auto") {
+    if (pool.data.shards > workers.data) {
+      complaints.push({ path: "pool.shards", says: `must be at most the number of workers (${workers.data})` });
+    }
+  }
+  return complaints;
+}
+
+function judgeListeners(document: Readonly<Record<string, unknown>>): Complaint[] {
+  const listeners = document["listeners"];
+  if (!Array.isArray(listeners)) return [];
+  const seen = new Map<string, number>();
+  const complaints: Complaint[] = [];
+  for (const [index, listener] of listeners.entries()) {
+    const name: unknown = isRecord(listener) ? listener["name"] : undefined;
+    if (typeof name !== "string") continue;
+    const first = seen.get(name);
+    if (first !== undefined) {
+      complaints.push({ path: `listeners[${index}].name`, says: `"${name}" is the name of listeners[${first}] already` });
+    }
+    seen.set(name, first ?? index);
+  }
+  return complaints;
+}
+
+function judgeOrigins(document: Readonly<Record<string, unknown>>): Complaint[] {
+  return originsOf(document).flatMap(([name, origin]) => {
+    const targets = Array.isArray(origin.targets) ? origin.targets : [origin.targets];
+    const weighs = targets.some((target) => typeof target === "string" || target.weight > 0);
+    const path = describePath(["origins", name, "targets"]);
+    return weighs ? [] : [{ path, says: "at least one target needs a weight above 0" }];
+  });
+}
+
+function judgeRoutes(document: Readonly<Record<string, unknown>>): Complaint[] {
+  const origins = isRecord(document["origins"]) ? Object.keys(document["origins"]) : [];
+  if (document["routes"] === undefined) {
+    if (origins.length === 1) return [];
+    if (origins.length > 1) return [{ path: "routes", says: "is missing; with several origins, routes must say which takes what" }];
+    return [{ path: "origins", says: "is missing; name at least one origin, or routes that answer by themselves" }];
+  }
+  return routesOf(document).flatMap(([index, route]) => {
+    const at = `routes[${index}]`;
+    return [...judgeAction(route, at), ...judgeForward(route, at, origins), ...judgeAnswer(route, at)];
+  });
+}
+
+function judgeAction(route: Route, at: string): Complaint[] {
+  const actions = (["forwardTo", "answer", "redirect"] as const).filter((action) => route[action] !== undefined);
+  if (actions.length === 1) return [];
+  const says =
+    actions.length === 0 ? "needs one of forwardTo, answer or redirect" : `has ${actions.join(" and ")}; only one may be there`;
+  return [{ path: at, says }];
+}
+
+function judgeForward(route: Route, at: string, origins: readonly string[]): Complaint[] {
+  const complaints: Complaint[] = [];
+  if (route.forwardTo === undefined) {
+    for (const key of ["rewrite", "requestHeaders", "responseHeaders"] as const) {
+      if (route[key] !== undefined) complaints.push({ path: `${at}.${key}`, says: "has a meaning beside forwardTo only" });
+    }
+    return complaints;
+  }
+  if (!origins.includes(route.forwardTo)) {
+    const says = `no origin is called "${route.forwardTo}"${suggestion(route.forwardTo, origins)}`;
+    complaints.push({ path: `${at}.forwardTo`, says });
+  }
+  const rewrite = route.rewrite;
+  if (rewrite !== undefined && (rewrite.prefix === undefined) === (rewrite.path === undefined)) {
+    complaints.push({ path: `${at}.rewrite`, says: "needs either prefix or path" });
+  }
+  const path = compilePath(route.match?.path);
+  if (rewrite?.prefix !== undefined && path.kind !== "prefix" && path.kind !== "any") {
+    complaints.push({ path: `${at}.rewrite.prefix`, says: 'needs a match.path that ends in "/*" or "/**"' });
+  }
+  return complaints;
+}
+
+function judgeAnswer(route: Route, at: string): Complaint[] {
+  const status = route.answer?.status;
+  if (route.answer === undefined || route.answer.body === "" || (status !== 204 && status !== 205 && status !== 304)) return [];
+  return [{ path: `${at}.answer.body`, says: `an answer with status ${status} has no body` }];
+}
+
+/** A route that can never match, because an earlier one takes everything it could take, is a mistake of order. */
+function warnAboutRoutes(document: Readonly<Record<string, unknown>>): Complaint[] {
+  const routes = routesOf(document);
+  return routes.flatMap(([index, route], position) => {
+    const hiding = routes.slice(0, position).find(([, earlier]) => covers(earlier, route));
+    if (hiding === undefined) return [];
+    const name = hiding[1].name === undefined ? "" : ` ("${hiding[1].name}")`;
+    return [{ path: `routes[${index}]`, says: `can never match: routes[${hiding[0]}]${name} takes all of it before` }];
+  });
+}
+
+function warnAboutOrigins(document: Readonly<Record<string, unknown>>): Complaint[] {
+  if (!Array.isArray(document["routes"]) || !isRecord(document["origins"])) return [];
+  const used = new Set(document["routes"].map((route: unknown) => (isRecord(route) ? route["forwardTo"] : undefined)));
+  return Object.keys(document["origins"])
+    .filter((name) => !used.has(name))
+    .map((name) => ({ path: describePath(["origins", name]), says: "is not used by any route" }));
+}
+
+/** Whether `earlier` takes every request that `later` could take; false where that cannot be told for certain. */
+function covers(earlier: Route, later: Route): boolean {
+  const a = earlier.match ?? {};
+  const b = later.match ?? {};
+  if (!coversPath(compilePath(a.path), compilePath(b.path))) return false;
+  if (!coversList(a.method, b.method, (one, other) => one === other)) return false;
+  if (!coversList(a.host, b.host, coversHost)) return false;
+  const wanted = lowerKeys(b.header ?? {});
+  return Object.entries(lowerKeys(a.header ?? {})).every(
+    ([name, value]) => wanted[name] !== undefined && (value === true || value === wanted[name]),
+  );
+}
+
+function coversList(
+  earlier: string | readonly string[] | undefined,
+  later: string | readonly string[] | undefined,
+  takes: (earlier: string, later: string) => boolean,
+): boolean {
+  if (earlier === undefined) return true;
+  if (later === undefined) return false;
+  return [later].flat().every((wanted) => [earlier].flat().some((taken) => takes(taken, wanted)));
+}
+
+function coversHost(earlier: string, later: string): boolean {
+  const [a, b] = [earlier.toLowerCase(), later.toLowerCase()];
+  if (!a.startsWith("*.")) return a === b;
+  return b.endsWith(a.slice(1)) && b.length > a.length - 1;
+}
+
+function lowerKeys<T>(record: Readonly<Record<string, T>>): Readonly<Record<string, T>> {
+  return Object.fromEntries(Object.entries(record).map(([key, value]) => [key.toLowerCase(), value]));
+}
+
+/** The routes that are well formed in themselves, each with its index. */
+function routesOf(document: Readonly<Record<string, unknown>>): [number, Route][] {
+  const routes = document["routes"];
+  if (!Array.isArray(routes)) return [];
+  return routes.flatMap((route: unknown, index): [number, Route][] => {
+    const parsed = routeSchema.safeParse(route);
+    return parsed.success ? [[index, parsed.data]] : [];
+  });
+}
+
+/** The origins that are well formed in themselves, each with its name. */
+function originsOf(document: Readonly<Record<string, unknown>>): [string, Origin][] {
+  if (!isRecord(document["origins"])) return [];
+  return Object.entries(document["origins"]).flatMap(([name, origin]): [string, Origin][] => {
+    const parsed = originSchema.safeParse(origin);
+    return parsed.success ? [[name, parsed.data]] : [];
+  });
+}
+
+function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

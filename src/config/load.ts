@@ -1,0 +1,112 @@
+/**
+ * Finds the settings file, reads it in whatever form it has, and adds the environment's settings. The checks are in
+ * check.ts; here only what cannot be read at all is said.
+ */
+import { existsSync, readFileSync } from "node:fs";
+import { extname, join, resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+import { createJiti } from "jiti";
+import { LineCounter, parseDocument } from "yaml";
+import { type Complaint, messageOf } from "../shared/errors.js";
+import { applyEnvironment } from "./env.js";
+
+/** Endings in order of preference. */
+const ENDINGS = ["ts", "mts", "js", "mjs", "json", "yaml"] as const;
+/** Where a settings file is looked for after the working directory. */
+const SYSTEM_DIRECTORY = "/etc/millrace";
+
+/** A document that could be read, not checked yet. */
+export interface Loaded {
+  /** Where it came from, for messages; null when there was no file. */
+  readonly source: string | null;
+  readonly document: unknown;
+  readonly complaints: readonly Complaint[];
+}
+
+/** The settings file that would be used without `-c`, or null. */
+export function findSettingsFile(directory: string): string | null {
+  for (const place of [directory, SYSTEM_DIRECTORY]) {
+    for (const ending of ENDINGS) {
+      const path = join(place, `millrace.config.${ending}`);
+      if (existsSync(path)) return path;
+    }
+  }
+  return null;
+}
+
+/**
+ * Reads a settings file and applies the environment. Complaints (unreadable, not YAML, no default export …) are
+ * returned, not thrown.
+ *
+ * @param file Path of the file, or null to start from an empty document.
+ */
+export async function loadSettings(file: string | null, environment: NodeJS.ProcessEnv): Promise<Loaded> {
+  const read = file === null ? { document: {}, complaints: [] } : await readSettingsFile(resolve(file));
+  if (read.complaints.length > 0) return { source: file, ...read };
+  const overridden = applyEnvironment(read.document, environment);
+  return { source: file, document: overridden.document, complaints: overridden.complaints };
+}
+
+interface Read {
+  readonly document: unknown;
+  readonly complaints: readonly Complaint[];
+}
+
+async function readSettingsFile(path: string): Promise<Read> {
+  if (!existsSync(path)) return unreadable(`there is no file ${path}`);
+  try {
+    switch (extname(path)) {
+      case ".json":
+      case ".yaml":
+      case ".yml":
+        return readYaml(path);
+      case ".ts":
+      case ".mts":
+        return readExport(await importTypeScript(path), path);
+      case ".js":
+      case ".mjs":
+        return readExport(await import(pathToFileURL(path).href), path);
+      default:
+        return unreadable(`${path} must end in .ts, .mts, .js, .mjs, .json or .yaml`);
+    }
+  } catch (thrown) {
+    return unreadable(`${path} cannot be read: ${messageOf(thrown)}`);
+  }
+}
+
+/** JSON is YAML too, and this reader says line and column of a mistake. */
+function readYaml(path: string): Read {
+  const lines = new LineCounter();
+  const parsed = parseDocument(readFileSync(path, "utf8"), {
+    lineCounter: lines,
+    prettyErrors: false,
+    uniqueKeys: true,
+    schema: "core",
+  });
+  if (parsed.errors.length > 0) {
+    const complaints = parsed.errors.map((error) => {
+      const at = lines.linePos(error.pos[0]);
+      return { path: `${path}:${at.line}:${at.col}`, says: error.message };
+    });
+    return { document: undefined, complaints };
+  }
+  return { document: parsed.toJS() ?? {}, complaints: [] };
+}
+
+/** Node itself where it strips types (22.18 and later); jiti where it does not. */
+async function importTypeScript(path: string): Promise<unknown> {
+  if ("typescript" in process.features && process.features.typescript) return import(pathToFileURL(path).href);
+  const own = new URL("../index.js", import.meta.url).pathname;
+  return createJiti(import.meta.url, { alias: { millrace: own }, interopDefault: false }).import(path);
+}
+
+function readExport(module: unknown, path: string): Read {
+  if (typeof module !== "object" || module === null || !("default" in module)) {
+    return unreadable(`${path} must export its settings: export default defineConfig({ … })`);
+  }
+  return { document: module.default, complaints: [] };
+}
+
+function unreadable(says: string): Read {
+  return { document: undefined, complaints: [{ path: "", says }] };
+}

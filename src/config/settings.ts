@@ -1,0 +1,307 @@
+/**
+ * The settings: everything an operator may write, each leaf declared once with its unit (in the name), range, default
+ * and a sentence. Types, checks, JSON Schema and docs/SETTINGS.md all come from here. Rules between settings are in
+ * check.ts; routes and origins are declared in settings-routes.ts and settings-origins.ts.
+ */
+import { z } from "zod";
+import { parseListenAddress, parseNetwork } from "./addresses.js";
+import { isToken } from "./fields.js";
+import { bytes, count, flag, milliseconds, text } from "./leaves.js";
+import { originSchema } from "./settings-origins.js";
+import { routeSchema } from "./settings-routes.js";
+
+/** Most edge workers one process may have; the same bound as `WORKERS_MAX` of the core. */
+export const WORKERS_MAX = 256;
+/** Longest head the core can hold, in bytes; the same bound as its `HEAD_BYTES_CEILING`. */
+export const HEAD_BYTES_CEILING = 60 * 1024;
+
+const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
+/** Largest value of a 32-bit field of the plan. */
+const U32_MAX = 0xffff_ffff;
+
+const listenAddress = text(
+  "Where to listen: address:port, :port for every IPv4 address, or [IPv6]:port; port 0 takes a free one.",
+  (value) => {
+    const parsed = parseListenAddress(value);
+    return parsed.ok ? null : parsed.says;
+  },
+);
+
+const listenerSchema = z.strictObject({
+  name: z
+    .string()
+    .min(1)
+    .max(64)
+    .optional()
+    .describe("Name in logs and messages; else main, listener-2, listener-3 …"),
+  address: listenAddress,
+  backlog: count({
+    min: 1,
+    max: 65_535,
+    default: 4096,
+    says: "Connections the kernel keeps waiting to be accepted.",
+  }),
+});
+
+const poolSchema = z.strictObject({
+  shards: z
+    .union([z.literal("auto"), z.int().min(1).max(WORKERS_MAX)], {
+      error: `must be "auto" or a whole number, 1 to ${WORKERS_MAX}`,
+    })
+    .default("auto")
+    .describe('Partitions of the origin pool, at most one a worker; "auto" = as many as workers, 1 = one pool for all.'),
+  steal: flag({ default: true, says: "Whether a worker may take an idle connection from another worker's shard." }),
+  connectionsMax: count({
+    min: 1,
+    max: 10_000_000,
+    default: 0,
+    zeroIsNoLimit: true,
+    says: "Origin connections of the whole process.",
+  }),
+  queueLengthMax: count({
+    min: 0,
+    max: 1_000_000,
+    default: 1024,
+    says: "Requests that may wait for a connection to one target; the next is answered 503.",
+  }),
+  queueWaitMs: milliseconds({
+    min: 1,
+    max: HOUR_MS,
+    default: 5000,
+    says: "How long a request waits for a connection before it is answered 503.",
+  }),
+});
+
+const limitsSchema = z.strictObject({
+  requestLineBytes: bytes({
+    min: 64,
+    max: HEAD_BYTES_CEILING,
+    default: 8192,
+    says: "Longest request line; a longer one is answered 414.",
+  }),
+  headBytes: bytes({
+    min: 256,
+    max: HEAD_BYTES_CEILING,
+    default: 32_768,
+    says: "Longest head, request line included; a longer one is answered 431.",
+  }),
+  fieldCount: count({
+    min: 8,
+    max: 4096,
+    default: 128,
+    says: "Most header fields of one head; more are answered 431.",
+  }),
+  chunkExtensionBytes: bytes({
+    min: 0,
+    max: 65_536,
+    default: 1024,
+    says: "Most chunk-extension bytes of one message.",
+  }),
+  requestBodyBytes: bytes({
+    min: 1,
+    max: Number.MAX_SAFE_INTEGER,
+    default: 0,
+    zeroIsNoLimit: true,
+    says: "Longest request body; a longer one is answered 413.",
+  }),
+  pipelinedRequests: count({
+    min: 1,
+    max: 100_000,
+    default: 128,
+    says: "Requests answered in one row while more of them already wait; the one after is answered with close.",
+  }),
+  drainBytes: bytes({
+    min: 0,
+    max: 1024 * 1024 * 1024,
+    default: 262_144,
+    says: "Unread request body that is read and thrown away after an early answer; beyond it the connection is closed.",
+  }),
+  replayBodyBytes: bytes({
+    min: 0,
+    max: 16 * 1024 * 1024,
+    default: 65_536,
+    says: "Request body kept so that the request can be repeated once on a fresh connection.",
+  }),
+  clientConnections: count({
+    min: 1,
+    max: 10_000_000,
+    default: 0,
+    zeroIsNoLimit: true,
+    says: "Client connections of the whole process.",
+  }),
+  clientRequests: count({
+    min: 1,
+    max: Number.MAX_SAFE_INTEGER,
+    default: 0,
+    zeroIsNoLimit: true,
+    says: "Requests on one client connection.",
+  }),
+});
+
+const timeoutsSchema = z.strictObject({
+  clientHeadMs: milliseconds({
+    min: 10,
+    max: HOUR_MS,
+    default: 10_000,
+    says: "From the first byte of a request's head (or the start of the connection) to its end; then 408.",
+  }),
+  clientBodyMs: milliseconds({
+    min: 10,
+    max: HOUR_MS,
+    default: 30_000,
+    says: "Between two pieces of a request body; then 408.",
+  }),
+  clientIdleMs: milliseconds({
+    min: 10,
+    max: DAY_MS,
+    default: 60_000,
+    says: "Between two requests of one connection; then it is closed.",
+  }),
+  clientWriteMs: milliseconds({
+    min: 10,
+    max: DAY_MS,
+    default: 30_000,
+    says: "While a client takes nothing of an answer that waits for it; then the connection is closed.",
+  }),
+  clientLingerMs: milliseconds({
+    min: 0,
+    max: 60_000,
+    default: 2000,
+    says: "How long a closing connection is still read so that its last answer is not lost.",
+  }),
+  tunnelIdleMs: milliseconds({
+    min: 10,
+    max: U32_MAX,
+    default: HOUR_MS,
+    zeroIsNoLimit: true,
+    says: "While neither side of a tunnel (WebSocket, other upgrades) sends.",
+  }),
+  continueMs: milliseconds({
+    min: 0,
+    max: 60_000,
+    default: 1000,
+    says: "How long the origin's 100 (Continue) is waited for before the body is sent anyway.",
+  }),
+});
+
+const forwardingSchema = z.strictObject({
+  via: flag({ default: true, says: "Add Via to requests and answers." }),
+  xForwarded: flag({ default: true, says: "Set X-Forwarded-For, X-Forwarded-Proto and X-Forwarded-Host." }),
+  forwarded: flag({ default: false, says: "Set Forwarded (RFC 7239)." }),
+  trustedProxies: z
+    .array(
+      text("A network, e.g. 10.0.0.0/8, fd00::/8, or one address.", (value) => {
+        const parsed = parseNetwork(value);
+        return parsed.ok ? null : parsed.says;
+      }),
+    )
+    .default([])
+    .describe("Peers whose forwarding fields are kept and extended; from all others they are dropped."),
+});
+
+const accessLogSchema = z.strictObject({
+  to: z
+    .string()
+    .min(1)
+    .default("stdout")
+    .describe("stdout, stderr, or the path of a file to append to (SIGUSR1 opens it anew)."),
+  queueBytesMax: bytes({
+    min: 65_536,
+    max: 1024 * 1024 * 1024,
+    default: 8 * 1024 * 1024,
+    says: "Lines a worker keeps while the sink is slow; beyond it lines are dropped and counted, never requests.",
+  }),
+});
+
+const logSchema = z.strictObject({
+  level: z
+    .enum(["trace", "debug", "info", "warn", "error", "fatal", "silent"])
+    .default("info")
+    .describe("Least severe level that the log of the process (standard error) shows."),
+});
+
+const adminSchema = z.strictObject({
+  address: listenAddress
+    .default("127.0.0.1:9901")
+    .describe("Where the admin API listens; a loopback address unless hosts says who may ask."),
+  hosts: z
+    .array(z.string().min(1))
+    .default([])
+    .describe("Values of Host that are answered besides the loopback names and addresses."),
+});
+
+const shutdownSchema = z.strictObject({
+  deadlineMs: milliseconds({
+    min: 0,
+    max: HOUR_MS,
+    default: 30_000,
+    says: "How long requests in flight may take after SIGTERM or SIGINT before their connections are closed.",
+  }),
+});
+
+/** The whole document, as the operator writes it. */
+export const settingsSchema = z.strictObject({
+  $schema: z.string().optional().describe("For editors: where the JSON Schema of this document is; ignored."),
+  name: text("Name of this proxy in Via and in the Server field of answers it makes itself.", (value) =>
+    isToken(value) && value.length <= 64 ? null : `"${value}" must be a token of at most 64 characters`,
+  ).default("millrace"),
+  workers: z
+    .union([z.literal("auto"), z.int().min(1).max(WORKERS_MAX)], {
+      error: `must be "auto" or a whole number, 1 to ${WORKERS_MAX}`,
+    })
+    .default("auto")
+    .describe('Edge workers; "auto" = the CPUs this process may use (affinity and cgroup quota).'),
+  listeners: z
+    .array(z.union([listenAddress, listenerSchema]))
+    .min(1, { error: "must name at least one address to listen on" })
+    .default(["127.0.0.1:8080"])
+    .describe("Where clients connect: addresses, or objects with name, address and backlog."),
+  pool: poolSchema.prefault({}).describe("Idle and busy connections to origins, shared by all workers."),
+  limits: limitsSchema.prefault({}).describe("What one client may ask of us."),
+  timeouts: timeoutsSchema.prefault({}).describe("How long clients and tunnels may keep us waiting."),
+  forwarding: forwardingSchema.prefault({}).describe("What origins are told about the client."),
+  accessLog: z
+    .union([z.literal(false), accessLogSchema])
+    .default(false)
+    .describe("One JSON line a request, or false."),
+  log: logSchema.prefault({}).describe("The log of the process itself."),
+  admin: z
+    .union([z.literal(false), adminSchema])
+    .default(false)
+    .describe("The local admin API (GET /stats, /livez, /readyz), or false."),
+  shutdown: shutdownSchema.prefault({}).describe("How the process leaves."),
+  origins: z
+    .record(
+      z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/, {
+        error: "the name of an origin is letters, digits, _ . - (at most 64)",
+      }),
+      originSchema,
+    )
+    .default({})
+    .describe("The services behind this proxy, by name."),
+  routes: z
+    .array(routeSchema)
+    .optional()
+    .describe("What happens to a request: the first route that matches takes it. Without routes, one origin takes all."),
+});
+
+/** Settings with every default filled in. */
+export type Settings = DeepReadonly<z.output<typeof settingsSchema>>;
+/** Settings as an operator writes them: everything with a default may be left out. */
+export type SettingsInput = DeepReadonly<z.input<typeof settingsSchema>>;
+
+/** A type whose every part is readonly. */
+export type DeepReadonly<T> = T extends readonly (infer Item)[]
+  ? readonly DeepReadonly<Item>[]
+  : T extends object
+    ? { readonly [Key in keyof T]: DeepReadonly<T[Key]> }
+    : T;
+
+/**
+ * Gives a settings file its types: `export default defineConfig({ … })`. Returns what it is given; the checks are done
+ * when the settings are loaded.
+ */
+export function defineConfig(settings: SettingsInput): SettingsInput {
+  return settings;
+}

@@ -1,0 +1,237 @@
+/**
+ * The supervisor of one proxy: opens the sockets, seats the acceptor and the edge workers, has the dead replaced, and
+ * drains everything in the end.
+ */
+import { setTimeout as sleep } from "node:timers/promises";
+import { encodePlan } from "../config/plan.js";
+import type { Plan } from "../config/plan-types.js";
+import { type ListenerPlace, loadNative, type NativeCore } from "../native.js";
+import { MillraceError, messageOf, unreachable } from "../shared/errors.js";
+import { type Log, logNotes } from "../shared/log.js";
+import type { FromWorker, ToWorker } from "../shared/messages.js";
+import type { AccessLogSink } from "./access-log-sink.js";
+import { type Death, Seat } from "./seat.js";
+import { assertLayout, type CounterName, StatsBlock } from "./stats.js";
+
+/** Client work that a drain waits for: gauges that must reach zero. */
+const CLIENT_GAUGES: readonly CounterName[] = [];
+/** How often the gauges are looked at while draining, in ms. */
+const DRAIN_LOOK_MS = 100;
+
+const ACCEPTOR_ENTRY = new URL("../../workers/acceptor.js", import.meta.url);
+const EDGE_ENTRY = new URL("../../workers/edge.js", import.meta.url);
+
+/** A thread that died and was replaced. */
+export interface Replacement {
+  readonly worker: number | "acceptor";
+  readonly reason: string;
+}
+
+/** What a supervisor is started with. */
+export interface SupervisorPlan {
+  readonly plan: Plan;
+  readonly log: Log;
+  readonly accessLog: AccessLogSink | null;
+  readonly handleReplaced: (replacement: Replacement) => void;
+}
+
+/** One running proxy, from `launch()` to `stop()`. */
+export class Supervisor {
+  readonly #native: NativeCore;
+  readonly #host: number;
+  readonly #stats: StatsBlock;
+  readonly #log: Log;
+  readonly #accessLog: AccessLogSink | null;
+  readonly #handleReplaced: (replacement: Replacement) => void;
+  readonly #acceptor: Seat;
+  readonly #edges: readonly Seat[];
+  readonly #lastDeaths = new Map<number | "acceptor", string>();
+  #replaced = 0;
+  #lastLossLogMs = Number.NEGATIVE_INFINITY;
+
+  private constructor(orders: SupervisorPlan, native: NativeCore, host: number, stats: StatsBlock) {
+    this.#native = native;
+    this.#host = host;
+    this.#stats = stats;
+    this.#log = orders.log;
+    this.#accessLog = orders.accessLog;
+    this.#handleReplaced = orders.handleReplaced;
+    this.#acceptor = this.#createAcceptor(orders.plan.workers);
+    this.#edges = Array.from({ length: orders.plan.workers }, (_, worker) => this.#createEdge(worker));
+  }
+
+  /**
+   * Starts a proxy: resolves when every thread is ready and the sockets accept.
+   *
+   * @throws MillraceError `MILLRACE_NATIVE` (core missing or plan refused), `MILLRACE_LISTEN`, `MILLRACE_START`.
+   */
+  static async launch(orders: SupervisorPlan): Promise<{ supervisor: Supervisor; listeners: readonly ListenerPlace[] }> {
+    const native = loadNative();
+    assertLayout(native.statsLayout());
+    const document = encodePlan(orders.plan);
+    const stats = new StatsBlock(orders.plan.workers);
+    const host = openHost(native, document, stats);
+    const supervisor = new Supervisor(orders, native, host, stats);
+    try {
+      const listeners = listen(native, host);
+      await Promise.all(supervisor.#edges.map((seat) => seat.start()));
+      await supervisor.#acceptor.start();
+      return { supervisor, listeners };
+    } catch (thrown) {
+      await supervisor.#leave();
+      throw thrown;
+    }
+  }
+
+  /** The books of this proxy. */
+  get stats(): StatsBlock {
+    return this.#stats;
+  }
+
+  /** Threads replaced since the start. */
+  get workersReplaced(): number {
+    return this.#replaced;
+  }
+
+  /** Whether every thread is at work. */
+  get isReady(): boolean {
+    return [this.#acceptor, ...this.#edges].every((seat) => seat.isReady);
+  }
+
+  /**
+   * Stops accepting, lets requests in flight finish for at most `deadlineMs`, then ends every thread.
+   */
+  async stop(deadlineMs: number): Promise<void> {
+    for (const seat of [this.#acceptor, ...this.#edges]) seat.close();
+    this.#native.drain(this.#host);
+    const until = performance.now() + deadlineMs;
+    while (this.#clientsOpen() > 0 && performance.now() < until) {
+      await sleep(Math.min(DRAIN_LOOK_MS, Math.max(1, until - performance.now())));
+    }
+    const left = this.#clientsOpen();
+    if (left > 0) this.#log.warn({ connections: left }, "the shutdown deadline is over; closing what is still open");
+    await this.#leave();
+  }
+
+  /** Opens the access-log file anew under its name, for log rotation. */
+  reopenAccessLog(): void {
+    const fd = this.#accessLog?.reopen(this.#edges.filter((seat) => seat.isReady).length) ?? null;
+    if (fd === null) return;
+    for (const seat of this.#edges) if (seat.isReady) seat.say({ kind: "accessLogReopened", fd });
+  }
+
+  /** Fault injection for tests: the worker's next turn panics. */
+  provokePanic(worker: number): void {
+    this.#native.provokePanic(this.#host, worker);
+  }
+
+  async #leave(): Promise<void> {
+    await Promise.all([this.#acceptor, ...this.#edges].map((seat) => seat.stop()));
+    this.#native.closeHost(this.#host);
+  }
+
+  #clientsOpen(): number {
+    return CLIENT_GAUGES.reduce((sum, gauge) => sum + this.#stats.sum(gauge), 0);
+  }
+
+  #createAcceptor(row: number): Seat {
+    return new Seat({
+      title: "acceptor",
+      entry: ACCEPTOR_ENTRY,
+      orders: () => ({ kind: "acceptor", host: this.#host }),
+      settle: () => this.#native.settleWorker(this.#host, row),
+      handleMessage: (message, answer) => this.#handleMessage("acceptor", message, answer),
+      handleDeath: (death) => this.#logDeath("acceptor", death),
+      handleReplaced: () => this.#countReplaced("acceptor"),
+    });
+  }
+
+  #createEdge(worker: number): Seat {
+    return new Seat({
+      title: `edge worker ${worker}`,
+      entry: EDGE_ENTRY,
+      orders: () => ({ kind: "edge", host: this.#host, worker, accessLog: this.#accessLog?.orders() ?? null }),
+      settle: () => this.#native.settleWorker(this.#host, worker),
+      handleMessage: (message, answer) => this.#handleMessage(worker, message, answer),
+      handleDeath: (death) => this.#logDeath(worker, death),
+      handleReplaced: () => this.#countReplaced(worker),
+    });
+  }
+
+  #logDeath(worker: number | "acceptor", death: Death): void {
+    this.#lastDeaths.set(worker, death.reason);
+    this.#log.error({ worker, ...death }, "a worker thread died; it is being replaced");
+  }
+
+  #countReplaced(worker: number | "acceptor"): void {
+    this.#replaced += 1;
+    const reason = this.#lastDeaths.get(worker) ?? "";
+    this.#log.warn({ worker, reason }, "a worker thread was replaced");
+    this.#handleReplaced({ worker, reason });
+  }
+
+  #handleMessage(worker: number | "acceptor", message: FromWorker, answer: (message: ToWorker) => void): void {
+    switch (message.kind) {
+      case "ready":
+      case "failed":
+        return;
+      case "notes":
+        logNotes(this.#log, message.lines);
+        return;
+      case "accessLog":
+        this.#accessLog?.write(message.lines, () => answer({ kind: "accessLogWritten", bytes: message.lines.byteLength }));
+        return;
+      case "accessLogLost":
+        this.#logLoss(worker, message);
+        return;
+      case "accessLogReleased":
+        this.#accessLog?.release(message.fd);
+        return;
+      default:
+        unreachable(message);
+    }
+  }
+
+  /** At most one line a second, whichever worker loses lines. */
+  #logLoss(worker: number | "acceptor", loss: Extract<FromWorker, { readonly kind: "accessLogLost" }>): void {
+    if (performance.now() - this.#lastLossLogMs < 1000) return;
+    this.#lastLossLogMs = performance.now();
+    const total = this.#accessLog?.lostLines ?? 0;
+    this.#log.warn({ worker, lines: loss.lines, total, why: loss.why, says: loss.says }, "access-log lines were lost");
+  }
+}
+
+function openHost(native: NativeCore, document: Uint8Array, stats: StatsBlock): number {
+  try {
+    native.checkPlan(document);
+    return native.openHost(document, stats.words);
+  } catch (thrown) {
+    const says = `The native core refuses the plan: ${messageOf(thrown)}`;
+    throw new MillraceError("MILLRACE_NATIVE", says, { cause: thrown });
+  }
+}
+
+function listen(native: NativeCore, host: number): readonly ListenerPlace[] {
+  try {
+    return native.listen(host);
+  } catch (thrown) {
+    throw new MillraceError("MILLRACE_LISTEN", describeListenFailure(thrown), { cause: thrown });
+  }
+}
+
+/** One clear sentence for the failures operators meet. */
+function describeListenFailure(thrown: unknown): string {
+  const says = messageOf(thrown);
+  const code = thrown instanceof Error && "code" in thrown ? String(thrown.code) : (/\bE[A-Z]{3,}\b/.exec(says)?.[0] ?? "");
+  switch (code) {
+    case "EADDRINUSE":
+      return `Cannot listen: ${says} (another program uses this port; stop it or choose another with --listen).`;
+    case "EACCES":
+    case "EPERM":
+      return `Cannot listen: ${says} (ports below 1024 need the right to bind them).`;
+    case "EADDRNOTAVAIL":
+      return `Cannot listen: ${says} (this host does not have that address).`;
+    default:
+      return `Cannot listen: ${says}`;
+  }
+}

@@ -1,0 +1,15 @@
+/**
+ * Millrace as a library: a reverse proxy in your own Node.js process.
+ *
+ * ```ts
+ * import { createMillrace } from "millrace";
+ * const proxy = createMillrace({ listeners: ["127.0.0.1:8080"], origins: { app: { targets: "http://127.0.0.1:9000" } } });
+ * await proxy.start();
+ * ```
+ */
+export { defineConfig, type Settings, type SettingsInput } from "./config/settings.js";
+export type { CounterName, HistogramName, Quantiles, Row, Stats } from "./control/stats.js";
+export type { Replacement } from "./control/supervisor.js";
+export { createMillrace, type Millrace, type Started, type StopOptions } from "./millrace.js";
+export type { ListenerPlace } from "./native.js";
+export { type Complaint, MillraceError, type MillraceErrorCode } from "./shared/errors.js";

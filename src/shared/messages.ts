@@ -1,0 +1,55 @@
+/**
+ * Everything the main thread and its workers say to each other: closed unions, plain data.
+ */
+
+/** What an acceptor thread is started with. */
+export interface AcceptorOrders {
+  readonly kind: "acceptor";
+  readonly host: number;
+}
+
+/** What an edge thread is started with. */
+export interface EdgeOrders {
+  readonly kind: "edge";
+  readonly host: number;
+  readonly worker: number;
+  readonly accessLog: AccessLogOrders | null;
+}
+
+/** Where an edge thread's access-log lines go. */
+export interface AccessLogOrders {
+  /**
+   * A file is appended to by the worker itself (the kernel keeps appends whole); a pipe or terminal has one writer, the
+   * main thread, because writes to it from several threads would tear each other's lines.
+   */
+  readonly sink: { readonly kind: "file"; readonly fd: number } | { readonly kind: "main" };
+  /** Lines kept while the sink is slow, in bytes; beyond it lines are dropped and counted. */
+  readonly queueBytesMax: number;
+  /** One 64-bit word all workers add the lines they lost to. */
+  readonly lostLines: SharedArrayBuffer;
+}
+
+/** Main thread → worker. */
+export type ToWorker =
+  /** Detach from the event loop, write what is left of the access log, and leave. */
+  | { readonly kind: "stop" }
+  /** The access-log file was opened anew; answer with `accessLogReleased` when the old descriptor is no longer used. */
+  | { readonly kind: "accessLogReopened"; readonly fd: number }
+  /** The main thread wrote this many bytes of this worker's lines. */
+  | { readonly kind: "accessLogWritten"; readonly bytes: number };
+
+/** Worker → main thread. */
+export type FromWorker =
+  | { readonly kind: "ready" }
+  /** NDJSON notes of the engine, one object a line. */
+  | { readonly kind: "notes"; readonly lines: Uint8Array }
+  /** NDJSON access-log lines for the sink of the main thread. */
+  | { readonly kind: "accessLog"; readonly lines: Uint8Array }
+  /** Lines lost since the last such message, because the sink was slow or broken. */
+  | { readonly kind: "accessLogLost"; readonly lines: number; readonly why: "slow" | "broken"; readonly says: string }
+  | { readonly kind: "accessLogReleased"; readonly fd: number }
+  /** The engine panicked or a start failed; the thread leaves after this. */
+  | { readonly kind: "failed"; readonly says: string };
+
+/** What a worker is started with: `workerData`. */
+export type Orders = AcceptorOrders | EdgeOrders;

@@ -1,0 +1,62 @@
+/**
+ * An edge thread: the native engine runs on this thread's event loop and moves the bytes. What reaches JavaScript comes
+ * once a turn, as a batch: access-log lines and notes.
+ */
+import { parentPort, workerData } from "node:worker_threads";
+import { loadNative } from "../src/native.js";
+import { messageOf, unreachable } from "../src/shared/errors.js";
+import type { EdgeOrders, FromWorker, ToWorker } from "../src/shared/messages.js";
+import { AccessLog } from "./edge/access-log.js";
+
+const orders = workerData as EdgeOrders;
+const native = loadNative();
+const port = parentPort;
+if (port === null) throw new Error("workers/edge.ts is started by the supervisor only");
+
+const accessLog = orders.accessLog === null ? null : new AccessLog(orders.accessLog, say);
+
+function say(message: FromWorker): void {
+  port?.postMessage(message);
+}
+
+/** Called by the engine at most once a turn. */
+function takeTurn(lines: Buffer | null, notes: Buffer | null): void {
+  if (lines !== null) accessLog?.take(lines);
+  if (notes !== null) say({ kind: "notes", lines: notes });
+}
+
+/** Called once when the engine panicked: its state is not to be trusted, so the thread ends and is replaced. */
+function fail(says: string): void {
+  say({ kind: "failed", says });
+  // Posted messages are delivered before a worker's exit event, so the reason arrives before the thread's end.
+  process.exit(1);
+}
+
+async function stop(): Promise<void> {
+  native.stopThread();
+  await accessLog?.close();
+  port?.close();
+}
+
+port.on("message", (message: ToWorker) => {
+  switch (message.kind) {
+    case "stop":
+      void stop();
+      return;
+    case "accessLogReopened":
+      void accessLog?.reopen(message.fd);
+      return;
+    case "accessLogWritten":
+      accessLog?.handleWritten(message.bytes);
+      return;
+    default:
+      unreachable(message);
+  }
+});
+
+try {
+  native.startEdge(orders.host, orders.worker, takeTurn, fail);
+  say({ kind: "ready" });
+} catch (thrown) {
+  fail(messageOf(thrown));
+}
