@@ -41,7 +41,9 @@ impl TrailerLines {
             }
             self.bytes += piece.len() as u32;
             at += piece.len();
+            let before = out.len();
             out.extend_from_slice(piece);
+            refuse_bare_cr(&out[before.saturating_sub(1).max(self.finished)..])?;
             if end.is_some() && self.finish_line(limits, out)? {
                 return Ok((at, true));
             }
@@ -67,7 +69,7 @@ impl TrailerLines {
         }
         let (field, _) = match read_line(line, 0) {
             Ok(Some(found)) => found,
-            Err(fault @ (WireFault::BareLf | WireFault::BareCr)) => return Err(fault),
+            Err(WireFault::BareLf) => return Err(WireFault::BareLf),
             // The line ends in LF, so nothing can be missing.
             Ok(None) | Err(_) => return Err(WireFault::Trailer),
         };
@@ -91,6 +93,14 @@ impl TrailerLines {
         }
         self.finished = out.len();
         Ok(false)
+    }
+}
+
+/// A CR is bare as soon as another byte than LF follows. `piece` is the end of a line, which holds a LF only as its last.
+fn refuse_bare_cr(piece: &[u8]) -> Result<(), WireFault> {
+    match memchr::memchr(b'\r', piece).and_then(|at| piece.get(at + 1)) {
+        None | Some(b'\n') => Ok(()),
+        Some(_) => Err(WireFault::BareCr),
     }
 }
 
