@@ -42,7 +42,12 @@ export interface MillraceEvents {
 type State =
   | { readonly kind: "stopped" }
   | { readonly kind: "starting" }
-  | { readonly kind: "running"; readonly supervisor: Supervisor; readonly admin: Admin | null; readonly sinceMs: number }
+  | {
+      readonly kind: "running";
+      readonly supervisor: Supervisor;
+      readonly admin: Admin | null;
+      readonly sinceMs: number;
+    }
   | { readonly kind: "stopping"; readonly done: Promise<void> };
 
 /** A reverse proxy in this process. Made by `createMillrace`; may be started again after it was stopped. */

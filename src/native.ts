@@ -84,9 +84,7 @@ export function nativePath(): string {
     override !== undefined && override !== ""
       ? [override]
       : ["gnu", "musl"].map((libc) =>
-          fileURLToPath(
-            new URL(`../../native-bindings/millrace.linux-${process.arch}-${libc}.node`, import.meta.url),
-          ),
+          fileURLToPath(new URL(`../../native-bindings/millrace.linux-${process.arch}-${libc}.node`, import.meta.url)),
         );
   const found = candidates.find((path) => existsSync(path));
   if (found === undefined) {

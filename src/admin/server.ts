@@ -38,7 +38,9 @@ const LOOPBACK_NAMES: ReadonlySet<string> = new Set(["localhost", "127.0.0.1", "
  * @throws MillraceError `MILLRACE_LISTEN` when its address cannot be listened on.
  */
 export async function startAdmin(plan: AdminPlan, source: AdminSource): Promise<Admin> {
-  const server = createServer({ requestTimeout: 10_000 }, (request, response) => answer(request, response, plan, source));
+  const server = createServer({ requestTimeout: 10_000 }, (request, response) =>
+    answer(request, response, plan, source),
+  );
   await listen(server, plan);
   const place = server.address() as AddressInfo;
   // The API must not keep a process alive whose proxy has stopped.

@@ -2,8 +2,9 @@
  * `millrace check`: everything that is wrong or odd about a settings file, without starting anything. Exit 0 or 78.
  * With --offline nothing outside the file is asked, so that it can run where the settings are built.
  */
-import type { Settings } from "../config/settings.js";
+
 import { compilePlan, encodePlan, namesToResolve } from "../config/plan.js";
+import type { Settings } from "../config/settings.js";
 import { usableCpus } from "../control/cpus.js";
 import { resolveNames } from "../control/resolve.js";
 import { loadNative, type NativeCore } from "../native.js";

@@ -69,7 +69,12 @@ async function answer(request: IncomingMessage, response: ServerResponse): Promi
       await stream(response);
       return;
     default:
-      send(response, 404, "text/plain; charset=utf-8", "The demo origin has /hello, /headers, /echo, /slow and /stream.\n");
+      send(
+        response,
+        404,
+        "text/plain; charset=utf-8",
+        "The demo origin has /hello, /headers, /echo, /slow and /stream.\n",
+      );
   }
 }
 

@@ -61,7 +61,9 @@ function describe(stats: Stats): string[] {
   for (const [name, figures] of Object.entries<Quantiles>(stats.all.histograms)) {
     if (figures.count === 0) continue;
     const { count, p50, p90, p99, p999, max } = figures;
-    lines.push(`${name.padEnd(48)} ${String(count).padStart(16)}   p50 ${p50} p90 ${p90} p99 ${p99} p99.9 ${p999} max ${max}`);
+    lines.push(
+      `${name.padEnd(48)} ${String(count).padStart(16)}   p50 ${p50} p90 ${p90} p99 ${p99} p99.9 ${p999} max ${max}`,
+    );
   }
   return lines;
 }

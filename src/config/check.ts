@@ -2,18 +2,20 @@
  * Settings from an unknown document: structure by zod, then the rules between settings, with EVERY complaint of both at
  * once. The rules look at each part for itself, so a mistake in one route hides nothing about the next.
  */
-import { z } from "zod";
+import type { z } from "zod";
 import type { Complaint } from "../shared/errors.js";
-import { describePath, complaintsOf } from "./complaints.js";
+import { complaintsOf, describePath } from "./complaints.js";
 import { compilePath, coversPath } from "./paths.js";
+import { keysAt } from "./schema.js";
 import { type DeepReadonly, type Settings, settingsSchema } from "./settings.js";
 import { originSchema } from "./settings-origins.js";
 import { routeSchema } from "./settings-routes.js";
-import { keysAt } from "./schema.js";
 import { suggestion } from "./suggest.js";
 
 type Route = DeepReadonly<z.output<typeof routeSchema>>;
 type Origin = DeepReadonly<z.output<typeof originSchema>>;
+
+const ORIGIN_NAME = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/;
 
 /** What checking settings comes to. Warnings do not stop a start. */
 export type Checked =
@@ -61,7 +63,10 @@ function judgeListeners(document: Readonly<Record<string, unknown>>): Complaint[
     if (typeof name !== "string") continue;
     const first = seen.get(name);
     if (first !== undefined) {
-      complaints.push({ path: `listeners[${index}].name`, says: `"${name}" is the name of listeners[${first}] already` });
+      complaints.push({
+        path: `listeners[${index}].name`,
+        says: `"${name}" is the name of listeners[${first}] already`,
+      });
     }
     seen.set(name, first ?? index);
   }
@@ -69,46 +74,68 @@ function judgeListeners(document: Readonly<Record<string, unknown>>): Complaint[
 }
 
 function judgeOrigins(document: Readonly<Record<string, unknown>>): Complaint[] {
-  return originsOf(document).flatMap(([name, origin]) => {
+  const names = isRecord(document["origins"]) ? Object.keys(document["origins"]) : [];
+  const misnamed = names
+    .filter((name) => !ORIGIN_NAME.test(name))
+    .map((name) => ({
+      path: describePath(["origins", name]),
+      says: "the name of an origin is letters, digits, _ . - (at most 64, the first a letter or digit)",
+    }));
+  const weightless = originsOf(document).flatMap(([name, origin]) => {
     const targets = Array.isArray(origin.targets) ? origin.targets : [origin.targets];
     const weighs = targets.some((target) => typeof target === "string" || target.weight > 0);
     const path = describePath(["origins", name, "targets"]);
     return weighs ? [] : [{ path, says: "at least one target needs a weight above 0" }];
   });
+  return [...misnamed, ...weightless];
 }
 
 function judgeRoutes(document: Readonly<Record<string, unknown>>): Complaint[] {
   const origins = isRecord(document["origins"]) ? Object.keys(document["origins"]) : [];
   if (document["routes"] === undefined) {
     if (origins.length === 1) return [];
-    if (origins.length > 1) return [{ path: "routes", says: "is missing; with several origins, routes must say which takes what" }];
+    if (origins.length > 1)
+      return [{ path: "routes", says: "is missing; with several origins, routes must say which takes what" }];
     return [{ path: "origins", says: "is missing; name at least one origin, or routes that answer by themselves" }];
   }
-  return routesOf(document).flatMap(([index, route]) => {
-    const at = `routes[${index}]`;
-    return [...judgeAction(route, at), ...judgeForward(route, at, origins), ...judgeAnswer(route, at)];
-  });
+  // What an action is and whom it names can be judged in a route that is otherwise wrong.
+  const written: readonly unknown[] = Array.isArray(document["routes"]) ? document["routes"] : [];
+  const actions = written.flatMap((route, index) =>
+    isRecord(route)
+      ? [...judgeAction(route, `routes[${index}]`), ...judgeOrigin(route, `routes[${index}]`, origins)]
+      : [],
+  );
+  const parts = routesOf(document).flatMap(([index, route]) => [
+    ...judgeForward(route, `routes[${index}]`),
+    ...judgeAnswer(route, `routes[${index}]`),
+  ]);
+  return [...actions, ...parts];
 }
 
-function judgeAction(route: Route, at: string): Complaint[] {
+function judgeOrigin(route: Readonly<Record<string, unknown>>, at: string, origins: readonly string[]): Complaint[] {
+  const name = route["forwardTo"];
+  if (typeof name !== "string" || origins.includes(name)) return [];
+  return [{ path: `${at}.forwardTo`, says: `no origin is called "${name}"${suggestion(name, origins)}` }];
+}
+
+function judgeAction(route: Readonly<Record<string, unknown>>, at: string): Complaint[] {
   const actions = (["forwardTo", "answer", "redirect"] as const).filter((action) => route[action] !== undefined);
   if (actions.length === 1) return [];
   const says =
-    actions.length === 0 ? "needs one of forwardTo, answer or redirect" : `has ${actions.join(" and ")}; only one may be there`;
+    actions.length === 0
+      ? "needs one of forwardTo, answer or redirect"
+      : `has ${actions.join(" and ")}; only one may be there`;
   return [{ path: at, says }];
 }
 
-function judgeForward(route: Route, at: string, origins: readonly string[]): Complaint[] {
+function judgeForward(route: Route, at: string): Complaint[] {
   const complaints: Complaint[] = [];
   if (route.forwardTo === undefined) {
     for (const key of ["rewrite", "requestHeaders", "responseHeaders"] as const) {
-      if (route[key] !== undefined) complaints.push({ path: `${at}.${key}`, says: "has a meaning beside forwardTo only" });
+      if (route[key] !== undefined)
+        complaints.push({ path: `${at}.${key}`, says: "has a meaning beside forwardTo only" });
     }
     return complaints;
-  }
-  if (!origins.includes(route.forwardTo)) {
-    const says = `no origin is called "${route.forwardTo}"${suggestion(route.forwardTo, origins)}`;
-    complaints.push({ path: `${at}.forwardTo`, says });
   }
   const rewrite = route.rewrite;
   if (rewrite !== undefined && (rewrite.prefix === undefined) === (rewrite.path === undefined)) {
@@ -123,7 +150,8 @@ function judgeForward(route: Route, at: string, origins: readonly string[]): Com
 
 function judgeAnswer(route: Route, at: string): Complaint[] {
   const status = route.answer?.status;
-  if (route.answer === undefined || route.answer.body === "" || (status !== 204 && status !== 205 && status !== 304)) return [];
+  if (route.answer === undefined || route.answer.body === "" || (status !== 204 && status !== 205 && status !== 304))
+    return [];
   return [{ path: `${at}.answer.body`, says: `an answer with status ${status} has no body` }];
 }
 

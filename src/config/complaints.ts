@@ -19,7 +19,8 @@ export function describePath(path: Path): string {
   let described = "";
   for (const step of path) {
     if (typeof step === "number") described += `[${step}]`;
-    else if (/^[A-Za-z_$][\w$-]*$/.test(String(step))) described += described === "" ? String(step) : `.${String(step)}`;
+    else if (/^[A-Za-z_$][\w$-]*$/.test(String(step)))
+      described += described === "" ? String(step) : `.${String(step)}`;
     else described += `[${JSON.stringify(String(step))}]`;
   }
   return described;
@@ -101,5 +102,7 @@ function describeExpected(expected: string): string {
 }
 
 function lowerFirst(message: string): string {
-  return message.replace(/^Invalid (input|option): e/, "e").replace(/^[A-Z](?=[a-z])/, (letter) => letter.toLowerCase());
+  return message
+    .replace(/^Invalid (input|option): e/, "e")
+    .replace(/^[A-Z](?=[a-z])/, (letter) => letter.toLowerCase());
 }

@@ -34,7 +34,10 @@ export function applyEnvironment(document: unknown, environment: NodeJS.ProcessE
     }
     const schemas = schemasAt(place.path);
     if (!isScalar(schemas)) {
-      complaints.push({ path: name, says: `${describePath(place.path)} is not a single value; set it in a settings file` });
+      complaints.push({
+        path: name,
+        says: `${describePath(place.path)} is not a single value; set it in a settings file`,
+      });
       continue;
     }
     changed = withValue(changed, place.path, scalarOf(value, schemas));

@@ -44,13 +44,14 @@ export function flag(leaf: FlagLeaf): z.ZodDefault<z.ZodBoolean> {
 
 function wholeNumber(unit: Unit, leaf: NumberLeaf): z.ZodDefault<z.ZodNumber> {
   const zero = leaf.zeroIsNoLimit === true;
-  const says = zero ? `${leaf.says} 0 = no limit.` : leaf.says;
-  const range = `${zero && leaf.min > 0 ? `0 or ${leaf.min}` : leaf.min} to ${leaf.max}`;
-  const whole = z
-    .int({ error: `must be a whole number, ${range}${unit === "count" ? "" : ` ${unit}`}` })
-    .min(zero ? 0 : leaf.min, { error: `must be ${range}${unit === "count" ? "" : ` ${unit}`}` })
-    .max(leaf.max, { error: `must be ${range}${unit === "count" ? "" : ` ${unit}`}` });
-  return whole.default(leaf.default).meta({ description: says, unit }) as z.ZodDefault<z.ZodNumber>;
+  const range = `${zero ? `0 (no limit) or ${leaf.min}` : leaf.min} to ${leaf.max}${unit === "count" ? "" : ` ${unit}`}`;
+  return z
+    .int({ error: `must be a whole number, ${range}` })
+    .min(zero ? 0 : leaf.min, { error: `must be ${range}` })
+    .max(leaf.max, { error: `must be ${range}` })
+    .refine((value) => value === 0 || value >= leaf.min, { error: `must be ${range}` })
+    .default(leaf.default)
+    .meta({ description: zero ? `${leaf.says} 0 = no limit.` : leaf.says, unit });
 }
 
 /** A text that a pure function judges: it returns null when the text holds, else what is wrong with it. */

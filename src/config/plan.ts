@@ -4,7 +4,7 @@
  */
 import { isIP } from "node:net";
 import { Packr } from "msgpackr";
-import { parseListenAddress, parseNetwork, parseTarget, type Parsed } from "./addresses.js";
+import { type Parsed, parseListenAddress, parseNetwork, parseTarget } from "./addresses.js";
 import { compilePath, type PathMatch } from "./paths.js";
 import {
   PLAN_VERSION,
@@ -65,7 +65,10 @@ export function compilePlan(settings: Settings, surroundings: Surroundings): Pla
       trusted: forwarding.trustedProxies.map((network) => must(parseNetwork(network))),
     },
     origins,
-    routes: compileRoutes(settings, origins.map((origin) => origin.name)),
+    routes: compileRoutes(
+      settings,
+      origins.map((origin) => origin.name),
+    ),
     accessLog: settings.accessLog !== false,
   };
 }
@@ -85,7 +88,8 @@ export function namesToResolve(settings: Settings): readonly string[] {
 
 function compileListener(listener: Settings["listeners"][number], index: number): PlanListener {
   const written = typeof listener === "string" ? { address: listener, backlog: BACKLOG_DEFAULT } : listener;
-  const name = "name" in written && written.name !== undefined ? written.name : index === 0 ? "main" : `listener-${index + 1}`;
+  const name =
+    "name" in written && written.name !== undefined ? written.name : index === 0 ? "main" : `listener-${index + 1}`;
   return { name, ...must(parseListenAddress(written.address)), backlog: written.backlog };
 }
 
@@ -115,7 +119,9 @@ interface WeighedTarget {
 }
 
 function targetsOf(origin: Settings["origins"][string]): readonly WeighedTarget[] {
-  const targets: readonly (string | WeighedTarget)[] = Array.isArray(origin.targets) ? origin.targets : [origin.targets];
+  const targets: readonly (string | WeighedTarget)[] = Array.isArray(origin.targets)
+    ? origin.targets
+    : [origin.targets];
   return targets.map((target) => (typeof target === "string" ? { address: target, weight: 1 } : target));
 }
 

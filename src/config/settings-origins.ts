@@ -28,8 +28,9 @@ export const originSchema = z.strictObject({
   targets: oneOrMore(z.union([targetAddress, targetSchema])).describe(
     "Where the origin is reached: addresses, or objects with address and weight.",
   ),
-  host: text('What the origin sees as Host: "client" (what the client asked for), "target" (the target\'s own name and port), or a literal name.', (value) =>
-    value === "client" || value === "target" ? null : judgeHostValue(value),
+  host: text(
+    'What the origin sees as Host: "client" (what the client asked for), "target" (the target\'s own name and port), or a literal name.',
+    (value) => (value === "client" || value === "target" ? null : judgeHostValue(value)),
   ).default("client"),
   connectMs: milliseconds({ min: 10, max: 600_000, default: 3000, says: "Give up on a new connection; then 504." }),
   firstByteMs: milliseconds({

@@ -44,8 +44,10 @@ const fieldEditsSchema = z.strictObject({
 });
 
 const rewriteSchema = z.strictObject({
-  prefix: text("Replaces the prefix that the route's path (/a/*) matched; the rest and the query stay.", judgeFixedPath)
-    .optional(),
+  prefix: text(
+    "Replaces the prefix that the route's path (/a/*) matched; the rest and the query stay.",
+    judgeFixedPath,
+  ).optional(),
   path: text("Replaces the whole path; the query stays.", judgeFixedPath).optional(),
 });
 

@@ -20,6 +20,12 @@ const DAY_MS = 24 * HOUR_MS;
 /** Largest value of a 32-bit field of the plan. */
 const U32_MAX = 0xffff_ffff;
 
+const AUTO_OR_WORKERS_SAYS = `must be "auto" or a whole number, 1 to ${WORKERS_MAX}`;
+const AUTO_OR_WORKERS = [
+  z.literal("auto"),
+  z.int().min(1, { error: AUTO_OR_WORKERS_SAYS }).max(WORKERS_MAX, { error: AUTO_OR_WORKERS_SAYS }),
+] as const;
+
 const listenAddress = text(
   "Where to listen: address:port, :port for every IPv4 address, or [IPv6]:port; port 0 takes a free one.",
   (value) => {
@@ -29,12 +35,7 @@ const listenAddress = text(
 );
 
 const listenerSchema = z.strictObject({
-  name: z
-    .string()
-    .min(1)
-    .max(64)
-    .optional()
-    .describe("Name in logs and messages; else main, listener-2, listener-3 …"),
+  name: z.string().min(1).max(64).optional().describe("Name in logs and messages; else main, listener-2, listener-3 …"),
   address: listenAddress,
   backlog: count({
     min: 1,
@@ -46,11 +47,11 @@ const listenerSchema = z.strictObject({
 
 const poolSchema = z.strictObject({
   shards: z
-    .union([z.literal("auto"), z.int().min(1).max(WORKERS_MAX)], {
-      error: `must be "auto" or a whole number, 1 to ${WORKERS_MAX}`,
-    })
+    .union(AUTO_OR_WORKERS, { error: AUTO_OR_WORKERS_SAYS })
     .default("auto")
-    .describe('Partitions of the origin pool, at most one a worker; "auto" = as many as workers, 1 = one pool for all.'),
+    .describe(
+      'Partitions of the origin pool, at most one a worker; "auto" = as many as workers, 1 = one pool for all.',
+    ),
   steal: flag({ default: true, says: "Whether a worker may take an idle connection from another worker's shard." }),
   connectionsMax: count({
     min: 1,
@@ -247,9 +248,7 @@ export const settingsSchema = z.strictObject({
     isToken(value) && value.length <= 64 ? null : `"${value}" must be a token of at most 64 characters`,
   ).default("millrace"),
   workers: z
-    .union([z.literal("auto"), z.int().min(1).max(WORKERS_MAX)], {
-      error: `must be "auto" or a whole number, 1 to ${WORKERS_MAX}`,
-    })
+    .union(AUTO_OR_WORKERS, { error: AUTO_OR_WORKERS_SAYS })
     .default("auto")
     .describe('Edge workers; "auto" = the CPUs this process may use (affinity and cgroup quota).'),
   listeners: z
@@ -271,19 +270,13 @@ export const settingsSchema = z.strictObject({
     .default(false)
     .describe("The local admin API (GET /stats, /livez, /readyz), or false."),
   shutdown: shutdownSchema.prefault({}).describe("How the process leaves."),
-  origins: z
-    .record(
-      z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/, {
-        error: "the name of an origin is letters, digits, _ . - (at most 64)",
-      }),
-      originSchema,
-    )
-    .default({})
-    .describe("The services behind this proxy, by name."),
+  origins: z.record(z.string(), originSchema).default({}).describe("The services behind this proxy, by name."),
   routes: z
     .array(routeSchema)
     .optional()
-    .describe("What happens to a request: the first route that matches takes it. Without routes, one origin takes all."),
+    .describe(
+      "What happens to a request: the first route that matches takes it. Without routes, one origin takes all.",
+    ),
 });
 
 /** Settings with every default filled in. */

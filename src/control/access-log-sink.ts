@@ -3,8 +3,8 @@
  * pipe), which this thread alone writes.
  */
 import { closeSync, constants, fstatSync, openSync } from "node:fs";
-import { MillraceError, messageOf } from "../shared/errors.js";
 import { BoundedWriter, countLines } from "../shared/bounded-writer.js";
+import { MillraceError, messageOf } from "../shared/errors.js";
 import type { AccessLogOrders } from "../shared/messages.js";
 
 type Open =
@@ -90,7 +90,9 @@ export class AccessLogSink {
     const standard = to === "stdout" ? 1 : to === "stderr" ? 2 : null;
     const fd = standard ?? openFile(to);
     if (standard === null && fstatSync(fd).isFile()) return { kind: "file", path: to, fd };
-    const writer = new BoundedWriter(fd, this.#queueBytesMax * workers, (lines, failure) => this.#handleEnd(lines, failure));
+    const writer = new BoundedWriter(fd, this.#queueBytesMax * workers, (lines, failure) =>
+      this.#handleEnd(lines, failure),
+    );
     return { kind: "main", fd, owned: standard === null, writer };
   }
 
@@ -115,6 +117,8 @@ function openFile(path: string): number {
     const { O_APPEND, O_CREAT, O_WRONLY, O_NONBLOCK } = constants;
     return openSync(path, O_APPEND | O_CREAT | O_WRONLY | O_NONBLOCK, 0o640);
   } catch (thrown) {
-    throw new MillraceError("MILLRACE_START", `The access log cannot be opened: ${messageOf(thrown)}`, { cause: thrown });
+    throw new MillraceError("MILLRACE_START", `The access log cannot be opened: ${messageOf(thrown)}`, {
+      cause: thrown,
+    });
   }
 }

@@ -102,7 +102,11 @@ export class Seat {
   #seatThread(): Promise<string | null> {
     this.#reason = "";
     // execArgv is not inherited: flags of the user's own process (--input-type, loaders) have no meaning in ours.
-    const worker = new Worker(this.#plan.entry, { workerData: this.#plan.orders(), name: this.#plan.title, execArgv: [] });
+    const worker = new Worker(this.#plan.entry, {
+      workerData: this.#plan.orders(),
+      name: this.#plan.title,
+      execArgv: [],
+    });
     this.#occupant = { state: "starting", worker };
     return new Promise((resolve) => {
       const overdue = setTimeout(() => {

@@ -57,7 +57,7 @@ export class StatsBlock {
 
   /** Every row by itself and the sum of all. */
   read(): Pick<Stats, "all" | "workers" | "acceptor"> {
-    const indices = Array.from({ length: this.#workers + 1 }, (_, index) => index);
+    const indices = this.#rows();
     return {
       all: this.#readRows(indices),
       workers: indices.slice(0, -1).map((index) => this.#readRows([index])),
@@ -71,6 +71,7 @@ export class StatsBlock {
     return counter === undefined ? 0 : this.#sumAt(counter.at, this.#rows());
   }
 
+  /** Indices of all rows: the workers', then the acceptor's. */
   #rows(): readonly number[] {
     return Array.from({ length: this.#workers + 1 }, (_, index) => index);
   }
@@ -91,8 +92,15 @@ export class StatsBlock {
     return { count, p50: at(0.5), p90: at(0.9), p99: at(0.99), p999: at(0.999), max: at(1) };
   }
 
+  /** Signed: a gauge of one row may be below zero, since what one worker opened another may close. */
   #sumAt(at: number, rows: readonly number[]): number {
-    return rows.reduce((sum, row) => sum + Number(Atomics.load(this.words, row * STATS_LAYOUT.rowWords + at)), 0);
+    const words = rows.map((row) => Atomics.load(this.words, row * STATS_LAYOUT.rowWords + at));
+    return Number(
+      BigInt.asIntN(
+        64,
+        words.reduce((sum, word) => sum + word, 0n),
+      ),
+    );
   }
 }
 

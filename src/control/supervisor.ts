@@ -14,7 +14,7 @@ import { type Death, Seat } from "./seat.js";
 import { assertLayout, type CounterName, StatsBlock } from "./stats.js";
 
 /** Client work that a drain waits for: gauges that must reach zero. */
-const CLIENT_GAUGES: readonly CounterName[] = [];
+const CLIENT_GAUGES: readonly CounterName[] = ["client_connections_open"];
 /** How often the gauges are looked at while draining, in ms. */
 const DRAIN_LOOK_MS = 100;
 
@@ -65,7 +65,9 @@ export class Supervisor {
    *
    * @throws MillraceError `MILLRACE_NATIVE` (core missing or plan refused), `MILLRACE_LISTEN`, `MILLRACE_START`.
    */
-  static async launch(orders: SupervisorPlan): Promise<{ supervisor: Supervisor; listeners: readonly ListenerPlace[] }> {
+  static async launch(
+    orders: SupervisorPlan,
+  ): Promise<{ supervisor: Supervisor; listeners: readonly ListenerPlace[] }> {
     const native = loadNative();
     assertLayout(native.statsLayout());
     const document = encodePlan(orders.plan);
@@ -179,7 +181,9 @@ export class Supervisor {
         logNotes(this.#log, message.lines);
         return;
       case "accessLog":
-        this.#accessLog?.write(message.lines, () => answer({ kind: "accessLogWritten", bytes: message.lines.byteLength }));
+        this.#accessLog?.write(message.lines, () =>
+          answer({ kind: "accessLogWritten", bytes: message.lines.byteLength }),
+        );
         return;
       case "accessLogLost":
         this.#logLoss(worker, message);
@@ -222,7 +226,8 @@ function listen(native: NativeCore, host: number): readonly ListenerPlace[] {
 /** One clear sentence for the failures operators meet. */
 function describeListenFailure(thrown: unknown): string {
   const says = messageOf(thrown);
-  const code = thrown instanceof Error && "code" in thrown ? String(thrown.code) : (/\bE[A-Z]{3,}\b/.exec(says)?.[0] ?? "");
+  const code =
+    thrown instanceof Error && "code" in thrown ? String(thrown.code) : (/\bE[A-Z]{3,}\b/.exec(says)?.[0] ?? "");
   switch (code) {
     case "EADDRINUSE":
       return `Cannot listen: ${says} (another program uses this port; stop it or choose another with --listen).`;

@@ -87,4 +87,3 @@ export class AccessLog {
     this.#failure = "";
   }
 }
-
