@@ -104,8 +104,11 @@ fn read_body(mut facts: Vec<(String, Vec<u8>)>, body: AnswerBody, rest: &[u8]) -
     Ok(Seen::Facts(facts))
 }
 
-/// Content, trailers and the bytes used; `None` if the body is not whole. `cuts` are the ends of the pieces.
-fn decode(bytes: &[u8], cuts: &[usize]) -> Result<Option<(Vec<u8>, Vec<u8>, usize)>, WireFault> {
+/// Content, trailers and the bytes used of a whole body.
+type Body = (Vec<u8>, Vec<u8>, usize);
+
+/// `None` if the body is not whole. `cuts` are the ends of the pieces it is told in.
+fn decode(bytes: &[u8], cuts: &[usize]) -> Result<Option<Body>, WireFault> {
     let mut reader = ChunkReader::new();
     let (mut content, mut trailers) = (Vec::new(), Vec::new());
     let mut at = 0;

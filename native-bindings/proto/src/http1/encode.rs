@@ -2,8 +2,8 @@
 //! (RFC 9110 7.6.1): framing and connection fields are dropped and written afresh from what framing.rs settled. All
 //! other fields keep their order, case and repetition; neighbouring lines that stay are copied as one run.
 
-use crate::http1::encode_fields::{Copier, ends_in_head, write_added_edits, write_field, write_via};
-use crate::http1::fields::{FieldKind as K, KindSet, value_of};
+use crate::http1::encode_fields::{Copier, ends_in_head, is_edited_away, write_added_edits, write_field, write_via};
+use crate::http1::fields::{FieldKind as K, KindSet};
 use crate::http1::forwarding::write_forwarding;
 use crate::http1::framing::{AnswerBody, RequestBody};
 use crate::http1::head::{Method, RequestHead, ResponseHead, Version};
@@ -102,7 +102,7 @@ pub fn encode_request(out: &mut Vec<u8>, bytes: &[u8], head: &RequestHead, e: &R
                 write_field(out, b"Host", e.host);
             }
             K::Host => copier.copy(out, field),
-            K::MaxForwards if counts_hops => {
+            K::MaxForwards if counts_hops && !copier.drops(field) => {
                 copier.flush(out);
                 write_max_forwards(out, field.value.of(bytes));
             }
@@ -206,7 +206,7 @@ pub fn encode_answer(out: &mut Vec<u8>, bytes: &[u8], head: &ResponseHead, e: &A
     }
     write_via(out, e.via, e.received_version, e.edits);
     match e.date {
-        Some(date) if value_of(bytes, &head.fields, K::Date).is_none() => write_field(out, b"Date", date),
+        Some(date) if !head.kinds.has(K::Date) && !is_edited_away(e.edits, b"Date") => write_field(out, b"Date", date),
         _ => {}
     }
     write_added_edits(out, e.edits);

@@ -28,10 +28,14 @@ impl<'a> Copier<'a> {
     /// Copies the field unless it is to be dropped.
     #[inline]
     pub(super) fn consider(&mut self, out: &mut Vec<u8>, field: &Field) {
-        if self.drops.has(field.kind) || ((self.nominated || !self.edits.is_empty()) && self.is_removed(field)) {
-            return;
+        if !self.drops(field) {
+            self.copy(out, field);
         }
-        self.copy(out, field);
+    }
+
+    #[inline]
+    pub(super) fn drops(&self, field: &Field) -> bool {
+        self.drops.has(field.kind) || ((self.nominated || !self.edits.is_empty()) && self.is_removed(field))
     }
 
     fn is_removed(&self, field: &Field) -> bool {

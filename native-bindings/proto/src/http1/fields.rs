@@ -1,9 +1,10 @@
-//! Field names and values as bytes: byte classes, the names this proxy knows, lists, hosts, and what Connection says.
+//! Field names and values as bytes: byte classes, the names this proxy knows, lists and hosts.
 //! Never reads a head from the wire (head.rs) and never decides framing (framing.rs).
 
-use crate::fault::WireFault;
-use crate::http1::head::{Field, Span};
+use crate::http1::head::Field;
 use std::net::Ipv6Addr;
+
+pub use crate::http1::connection::{ConnectionOptions, connection_options, is_nominated};
 
 /// `tchar` of RFC 9110 5.6.2.
 const TOKEN: u8 = 1;
@@ -70,12 +71,6 @@ pub const fn is_token_byte(b: u8) -> bool {
 #[must_use]
 pub fn is_token(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.iter().fold(TOKEN, |all, &b| all & CLASS[b as usize]) != 0
-}
-
-/// Whether `bytes` may stand in a field value: HTAB, SP, VCHAR and obs-text (RFC 9110 5.5).
-#[must_use]
-pub fn is_value(bytes: &[u8]) -> bool {
-    !bytes.iter().fold(false, |bad, &b| bad | ((b < 0x20) & (b != b'\t')) | (b == 0x7f))
 }
 
 /// Compares without regard to ASCII case.
@@ -210,7 +205,7 @@ pub(super) fn classify_marked(name: &[u8], marks: u8) -> FieldKind {
 /// Whether the token `name` is `known` (which is lower case letters, digits and `-`). For such a pair setting bit 5
 /// is exactly folding the case: the bytes it would confuse with digits and `-` are controls, which no token has.
 #[inline]
-fn is<const N: usize>(name: &[u8], known: &[u8; N]) -> bool {
+pub(super) fn is<const N: usize>(name: &[u8], known: &[u8; N]) -> bool {
     match name.first_chunk::<N>() {
         Some(name) => name.iter().zip(known).fold(0, |diff, (b, k)| diff | ((b | 0x20) ^ k)) == 0,
         None => false,
@@ -344,74 +339,6 @@ pub(super) fn percents_hold(bytes: &[u8]) -> bool {
     true
 }
 
-/// What the Connection fields of a message say (RFC 9110 7.6.1).
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct ConnectionOptions {
-    pub close: bool,
-    pub keep_alive: bool,
-    pub upgrade: bool,
-    pub te: bool,
-    /// Names a field besides those, which must be removed: ask `is_nominated`.
-    pub nominated: bool,
-}
-
-/// Reads every Connection field of a message.
-///
-/// A peer may nominate fields for removal, which is how it could strip what the next hop rests on. The framing fields
-/// are refused; what carries identity or policy stays although nominated (CVE-2022-31813 removed X-Forwarded-For).
-pub fn connection_options(head: &[u8], fields: &[Field]) -> Result<ConnectionOptions, WireFault> {
-    let mut options = ConnectionOptions::default();
-    for field in fields.iter().filter(|f| f.kind == FieldKind::Connection) {
-        for item in list_items(field.value.of(head)) {
-            if !is_token(item) {
-                return Err(WireFault::ConnectionInvalid);
-            }
-            match (item.len(), item[0] | 0x20) {
-                (10, b'k') if is(item, b"keep-alive") => options.keep_alive = true,
-                (5, b'c') if is(item, b"close") => options.close = true,
-                (7, b'u') if is(item, b"upgrade") => options.upgrade = true,
-                (2, b't') if is(item, b"te") => options.te = true,
-                _ => match nomination(item) {
-                    Nomination::Refused => return Err(WireFault::ConnectionInvalid),
-                    Nomination::Ignored => {}
-                    Nomination::Taken => options.nominated = true,
-                },
-            }
-        }
-    }
-    Ok(options)
-}
-
-/// Whether a Connection field nominates the field `name` for removal. Asked only when `ConnectionOptions::nominated`.
-#[must_use]
-pub fn is_nominated(head: &[u8], fields: &[Field], name: &[u8]) -> bool {
-    let mut connections = fields.iter().filter(|f| f.kind == FieldKind::Connection);
-    connections.any(|f| list_items(f.value.of(head)).any(|item| eq_ignore_case(item, name)))
-        && nomination(name) == Nomination::Taken
-}
-
-#[derive(PartialEq, Eq)]
-enum Nomination {
-    Taken,
-    Ignored,
-    Refused,
-}
-
-fn nomination(name: &[u8]) -> Nomination {
-    use FieldKind as K;
-    match classify(name) {
-        K::Host | K::ContentLength | K::TransferEncoding => Nomination::Refused,
-        K::XForwardedFor | K::XForwardedProto | K::XForwardedHost | K::XForwardedOther | K::XRealIp => {
-            Nomination::Ignored
-        }
-        K::Forwarded | K::Via | K::Authorization | K::Cookie | K::SetCookie => Nomination::Ignored,
-        K::CacheControl | K::ContentType | K::Expect | K::MaxForwards | K::Date => Nomination::Ignored,
-        // Removed from every message anyway; nominating them says nothing new.
-        K::KeepAlive | K::ProxyConnection | K::Http2Settings | K::Connection => Nomination::Ignored,
-        _ => Nomination::Taken,
-    }
-}
-
 /// The first field of this kind.
 #[must_use]
 pub fn find(fields: &[Field], kind: FieldKind) -> Option<&Field> {
@@ -421,7 +348,7 @@ pub fn find(fields: &[Field], kind: FieldKind) -> Option<&Field> {
 /// The value of the first field of this kind.
 #[must_use]
 pub fn value_of<'a>(head: &'a [u8], fields: &[Field], kind: FieldKind) -> Option<&'a [u8]> {
-    find(fields, kind).map(|f| Span::of(f.value, head))
+    find(fields, kind).map(|f| f.value.of(head))
 }
 
 #[cfg(test)]

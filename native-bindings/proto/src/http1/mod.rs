@@ -2,6 +2,7 @@
 
 pub mod body;
 mod chunk_line;
+mod connection;
 pub mod encode;
 mod encode_fields;
 mod field_lines;
