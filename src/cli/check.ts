@@ -37,9 +37,13 @@ export async function check(options: CheckOptions): Promise<ExitCode> {
     sayComplaints("error", [{ path: "", says: refusal }]);
     return EXIT.settings;
   }
-  const warnings = checked.warnings.length === 0 ? "" : ` (${checked.warnings.length} warnings)`;
-  print(`${file}: ok${warnings}`);
+  print(`${file}: ok${describeCount(checked.warnings.length)}`);
   return EXIT.ok;
+}
+
+function describeCount(warnings: number): string {
+  if (warnings === 0) return "";
+  return warnings === 1 ? " (1 warning)" : ` (${warnings} warnings)`;
 }
 
 /** What only the outside world or the core can say against the settings, or null. */

@@ -49,7 +49,7 @@ function wholeNumber(unit: Unit, leaf: NumberLeaf): z.ZodDefault<z.ZodNumber> {
     .int({ error: `must be a whole number, ${range}` })
     .min(zero ? 0 : leaf.min, { error: `must be ${range}` })
     .max(leaf.max, { error: `must be ${range}` })
-    .refine((value) => value === 0 || value >= leaf.min, { error: `must be ${range}` })
+    .refine((value) => !zero || value === 0 || value >= leaf.min, { error: `must be ${range}` })
     .default(leaf.default)
     .meta({ description: zero ? `${leaf.says} 0 = no limit.` : leaf.says, unit });
 }
