@@ -210,10 +210,7 @@ export function raw(...lines: string[]): string {
 
 /** A POST whose chunked body is given as it goes over the wire. */
 export function chunkedPost(wire: Bytes, path = "/case", ...fields: string[]): Buffer {
-  return Buffer.concat([
-    toBytes(request(`POST ${path}`, ...fields, "Transfer-Encoding: chunked")),
-    toBytes(wire),
-  ]);
+  return Buffer.concat([toBytes(request(`POST ${path}`, ...fields, "Transfer-Encoding: chunked")), toBytes(wire)]);
 }
 
 /** How a byte is named in the title of a case. */

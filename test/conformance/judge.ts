@@ -82,12 +82,7 @@ export async function judgeRequest(row: RequestCase, bench: Bench): Promise<stri
   return complaints;
 }
 
-async function seeAnswers(
-  row: RequestCase,
-  client: RawClient,
-  bench: Bench,
-  complaints: string[],
-): Promise<void> {
+async function seeAnswers(row: RequestCase, client: RawClient, bench: Bench, complaints: string[]): Promise<void> {
   for (const seen of row.sees) {
     const answer = await client.answer(seen.method ?? "GET", bench.patienceMs);
     checkSeen(seen, answer, complaints);
@@ -98,19 +93,13 @@ async function seeAnswers(
   }
 }
 
-async function seeRest(
-  row: RequestCase,
-  client: RawClient,
-  bench: Bench,
-  complaints: string[],
-): Promise<void> {
+async function seeRest(row: RequestCase, client: RawClient, bench: Bench, complaints: string[]): Promise<void> {
   if (row.afterwards === "close") {
     const how = await client.seesClose(bench.patienceMs);
     if (how === "reset") complaints.push("client: a reset instead of a clean end");
   } else if (row.afterwards === "open") {
     const probe = await client.ask("GET /probe");
-    if (probe.status !== 200)
-      complaints.push(`client: the connection is of no use afterwards: ${probe.status}`);
+    if (probe.status !== 200) complaints.push(`client: the connection is of no use afterwards: ${probe.status}`);
   }
 }
 
@@ -182,12 +171,7 @@ function checkSeen(seen: Seen, answer: Answer, complaints: string[]): void {
   checkFields("client", seen.fields ?? {}, answer.fields, complaints);
 }
 
-function checkReceived(
-  row: RequestCase,
-  received: readonly Request[],
-  bytes: number,
-  complaints: string[],
-): void {
+function checkReceived(row: RequestCase, received: readonly Request[], bytes: number, complaints: string[]): void {
   const complete = received.filter((asked) => asked.complete);
   if (complete.some((asked) => asked.target.includes("smuggled")))
     complaints.push("origin: the smuggled request arrived");
@@ -207,12 +191,9 @@ function checkReceived(
 
 function checkOneReceived(wanted: Received, got: Request, complaints: string[]): void {
   if (got.version !== "HTTP/1.1") complaints.push(`origin: version ${got.version}`);
-  if (wanted.method !== undefined && got.method !== wanted.method)
-    complaints.push(`origin: method ${got.method}`);
-  if (wanted.target !== undefined && got.target !== wanted.target)
-    complaints.push(`origin: target ${got.target}`);
-  if (wanted.framing !== undefined && got.framing !== wanted.framing)
-    complaints.push(`origin: framing ${got.framing}`);
+  if (wanted.method !== undefined && got.method !== wanted.method) complaints.push(`origin: method ${got.method}`);
+  if (wanted.target !== undefined && got.target !== wanted.target) complaints.push(`origin: target ${got.target}`);
+  if (wanted.framing !== undefined && got.framing !== wanted.framing) complaints.push(`origin: framing ${got.framing}`);
   if (wanted.body !== undefined && got.body.toString("latin1") !== wanted.body)
     complaints.push(`origin: body ${show(got.body)}`);
   checkFields("origin", wanted.fields ?? {}, got.fields, complaints);

@@ -3,6 +3,8 @@
  * short enough that a case about waiting is over soon.
  */
 
+import type { SettingsInput } from "../../src/index.js";
+
 /** Timers of the bench; milliseconds. */
 export const TIMERS = {
   headMs: 1_000,
@@ -21,3 +23,18 @@ export const BOUNDS = {
   chunkExtensionBytes: 1_024,
   requestBodyBytes: 1_048_576,
 } as const;
+
+/** The settings of the proxy under test. */
+export const BENCH_SETTINGS: SettingsInput = {
+  timeouts: {
+    clientHeadMs: TIMERS.headMs,
+    clientBodyMs: TIMERS.bodyMs,
+    clientIdleMs: TIMERS.idleMs,
+    continueMs: TIMERS.continueMs,
+    clientLingerMs: 500,
+  },
+  limits: { ...BOUNDS },
+};
+
+/** The settings of the origin behind it. */
+export const ORIGIN_SETTINGS = { firstByteMs: TIMERS.firstByteMs, betweenBytesMs: TIMERS.betweenBytesMs } as const;

@@ -23,11 +23,7 @@ export interface Echo {
 /** Writes an answer with a Content-Length. */
 export function reply(status: number, body: Bytes = "", ...fields: string[]): Buffer {
   const bytes = toBytes(body);
-  const lines = [
-    `HTTP/1.1 ${status} ${status === 200 ? "OK" : "Some"}`,
-    `Content-Length: ${bytes.length}`,
-    ...fields,
-  ];
+  const lines = [`HTTP/1.1 ${status} ${status === 200 ? "OK" : "Some"}`, `Content-Length: ${bytes.length}`, ...fields];
   return Buffer.concat([toBytes(`${lines.join("\r\n")}\r\n\r\n`), bytes]);
 }
 
@@ -123,20 +119,12 @@ export function slowly(pieces: readonly Bytes[], gapMs: number): Script {
 }
 
 /** Writes a chunked answer: the chunks, then the trailers. */
-export function chunkedReply(
-  chunks: readonly Bytes[],
-  trailers: readonly string[] = [],
-  ...fields: string[]
-): Buffer {
+export function chunkedReply(chunks: readonly Bytes[], trailers: readonly string[] = [], ...fields: string[]): Buffer {
   const head = `${["HTTP/1.1 200 OK", "Transfer-Encoding: chunked", ...fields].join("\r\n")}\r\n\r\n`;
   const body = chunks.map((data) =>
     Buffer.concat([toBytes(`${toBytes(data).length.toString(16)}\r\n`), toBytes(data), toBytes("\r\n")]),
   );
-  return Buffer.concat([
-    toBytes(head),
-    ...body,
-    toBytes(`0\r\n${trailers.map((line) => `${line}\r\n`).join("")}\r\n`),
-  ]);
+  return Buffer.concat([toBytes(head), ...body, toBytes(`0\r\n${trailers.map((line) => `${line}\r\n`).join("")}\r\n`)]);
 }
 
 /** Answers each path with the script of that name; anything else is a 404. */

@@ -3,15 +3,7 @@
  * nothing on its own: no keep-alive logic, no retries, no close.
  */
 import { connect } from "node:net";
-import {
-  type Answer,
-  type AnswerHead,
-  type Body,
-  framingOf,
-  readAnswer,
-  readAnswerHead,
-  readBody,
-} from "./message.js";
+import { type Answer, type AnswerHead, type Body, framingOf, readAnswer, readAnswerHead, readBody } from "./message.js";
 import { type Bytes, type Ending, PATIENCE_MS, pause, show, toBytes, Wire, WireError } from "./wire.js";
 
 export interface ClientOptions {
@@ -25,8 +17,7 @@ export interface ClientOptions {
 /** Writes a request head: `request("GET /a", "Host: x")`. HTTP/1.1 and a Host unless the lines say otherwise. */
 export function request(line: string, ...fields: string[]): string {
   const first = / HTTP\/\d/.test(line) ? line : `${line} HTTP/1.1`;
-  const host =
-    fields.some((field) => /^host:/i.test(field)) || first.endsWith("HTTP/1.0") ? [] : ["Host: a.example"];
+  const host = fields.some((field) => /^host:/i.test(field)) || first.endsWith("HTTP/1.0") ? [] : ["Host: a.example"];
   return `${[first, ...host, ...fields].join("\r\n")}\r\n\r\n`;
 }
 
@@ -38,10 +29,7 @@ export function chunk(data: Bytes): Buffer {
 
 /** A request head with a Content-Length body behind it. */
 export function requestWithBody(line: string, body: Bytes, ...fields: string[]): Buffer {
-  return Buffer.concat([
-    toBytes(request(line, ...fields, `Content-Length: ${toBytes(body).length}`)),
-    toBytes(body),
-  ]);
+  return Buffer.concat([toBytes(request(line, ...fields, `Content-Length: ${toBytes(body).length}`)), toBytes(body)]);
 }
 
 export class RawClient {
@@ -93,9 +81,7 @@ export class RawClient {
   async answer(method = "GET", ms = PATIENCE_MS): Promise<Answer> {
     const answer = await readAnswer(this.wire, method, ms);
     if (!answer.complete)
-      throw new WireError(
-        `the answer is truncated (${this.wire.ending}): ${answer.head}${show(answer.body)}`,
-      );
+      throw new WireError(`the answer is truncated (${this.wire.ending}): ${answer.head}${show(answer.body)}`);
     return answer;
   }
 

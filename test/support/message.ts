@@ -54,8 +54,7 @@ export class Fields {
   /** The only value of a name; undefined when absent; two or more throw. */
   one(name: string): string | undefined {
     const values = this.all(name);
-    if (values.length > 1)
-      throw new WireError(`${name} came ${values.length} times: ${JSON.stringify(values)}`);
+    if (values.length > 1) throw new WireError(`${name} came ${values.length} times: ${JSON.stringify(values)}`);
     return values[0];
   }
 
@@ -172,12 +171,7 @@ export interface Body {
 const NO_FIELDS = new Fields([]);
 
 /** Reads a body to its end, or to the end of the connection. */
-export async function readBody(
-  wire: Wire,
-  framing: Framing,
-  length: number,
-  ms = PATIENCE_MS,
-): Promise<Body> {
+export async function readBody(wire: Wire, framing: Framing, length: number, ms = PATIENCE_MS): Promise<Body> {
   switch (framing) {
     case "none":
       return { body: Buffer.alloc(0), trailers: NO_FIELDS, complete: true };
@@ -213,8 +207,7 @@ async function readChunks(wire: Wire, ms: number): Promise<Body> {
   for (;;) {
     const line = await readLine(wire, ms);
     if (line === undefined) return broken();
-    if (!/^[0-9A-Fa-f]{1,16}$/.test(line))
-      throw new WireError(`not a plain chunk size: ${JSON.stringify(line)}`);
+    if (!/^[0-9A-Fa-f]{1,16}$/.test(line)) throw new WireError(`not a plain chunk size: ${JSON.stringify(line)}`);
     const size = Number.parseInt(line, 16);
     if (size === 0) break;
     const piece = await wire.takeUpTo(size, ms);

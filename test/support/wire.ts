@@ -106,11 +106,7 @@ export class Wire {
   }
 
   /** Waits until `look` finds something in the unread bytes or the ending. */
-  async until<T>(
-    what: string,
-    look: (unread: Buffer, ending: Ending) => T | undefined,
-    ms = PATIENCE_MS,
-  ): Promise<T> {
+  async until<T>(what: string, look: (unread: Buffer, ending: Ending) => T | undefined, ms = PATIENCE_MS): Promise<T> {
     const due = Date.now() + ms;
     for (;;) {
       const found = look(this.unread, this.#ending);

@@ -68,14 +68,10 @@ const framings: AnswerCase[] = [
     { ...HELLO, fields: { "Content-Length": null } },
     { reused: true },
   ),
-  answers(
-    "must",
-    "9112 6.3",
-    "passes a close-delimited body on and sees its end",
-    [ok(), "hel", 20, "lo"],
-    HELLO,
-    { end: "close", reused: false },
-  ),
+  answers("must", "9112 6.3", "passes a close-delimited body on and sees its end", [ok(), "hel", 20, "lo"], HELLO, {
+    end: "close",
+    reused: false,
+  }),
   answers(
     "must",
     "9112 6.3",
@@ -103,33 +99,16 @@ const framings: AnswerCase[] = [
 ];
 
 const broken: AnswerCase[] = [
-  truncates(
-    "security",
-    "9112 8",
-    "a body shorter than its length, closed",
-    `${ok("Content-Length: 10")}hello`,
-    { end: "close" },
-  ),
-  truncates(
-    "security",
-    "9112 8",
-    "a body shorter than its length, reset",
-    `${ok("Content-Length: 10")}hello`,
-    { end: "reset" },
-  ),
-  truncates(
-    "security",
-    "9112 8",
-    "a body that stops for longer than the timer",
-    `${ok("Content-Length: 10")}hello`,
-  ),
-  truncates(
-    "security",
-    "9112 8",
-    "chunks without the last one",
-    `${ok("Transfer-Encoding: chunked")}5\r\nhello\r\n`,
-    { end: "close" },
-  ),
+  truncates("security", "9112 8", "a body shorter than its length, closed", `${ok("Content-Length: 10")}hello`, {
+    end: "close",
+  }),
+  truncates("security", "9112 8", "a body shorter than its length, reset", `${ok("Content-Length: 10")}hello`, {
+    end: "reset",
+  }),
+  truncates("security", "9112 8", "a body that stops for longer than the timer", `${ok("Content-Length: 10")}hello`),
+  truncates("security", "9112 8", "chunks without the last one", `${ok("Transfer-Encoding: chunked")}5\r\nhello\r\n`, {
+    end: "close",
+  }),
   truncates("security", "9112 8", "a chunk that is cut", `${ok("Transfer-Encoding: chunked")}a\r\nhello`, {
     end: "close",
   }),
@@ -140,13 +119,9 @@ const broken: AnswerCase[] = [
     `${ok("Transfer-Encoding: chunked")}5\r\nhello\r\n0\r\n`,
     { end: "close" },
   ),
-  truncates(
-    "security",
-    "9112 8",
-    "chunks ended by a reset",
-    `${ok("Transfer-Encoding: chunked")}5\r\nhello\r\n`,
-    { end: "reset" },
-  ),
+  truncates("security", "9112 8", "chunks ended by a reset", `${ok("Transfer-Encoding: chunked")}5\r\nhello\r\n`, {
+    end: "reset",
+  }),
   truncates("security", "9112 8", "a close-delimited body ended by a reset", [ok(), "hello", 30], {
     end: "reset",
   }),

@@ -62,13 +62,10 @@ const statusLines: AnswerCase[] = [
     `${raw("HTTP/1.1 299 Odd", "Content-Length: 5")}hello`,
     { status: 299, body: "hello" },
   ),
-  answers(
-    "must",
-    "9110 15",
-    "passes a status above 599 on",
-    `${raw("HTTP/1.1 799 Odd", "Content-Length: 5")}hello`,
-    { status: 799, body: "hello" },
-  ),
+  answers("must", "9110 15", "passes a status above 599 on", `${raw("HTTP/1.1 799 Odd", "Content-Length: 5")}hello`, {
+    status: 799,
+    body: "hello",
+  }),
   answers(
     "must",
     "9112 2.3",
@@ -243,24 +240,15 @@ const interim: AnswerCase[] = [
     "a switch to h2c after an upgrade we did not pass on",
     raw("HTTP/1.1 101 Switching Protocols", "Connection: upgrade", "Upgrade: h2c"),
     {
-      ask: request(
-        "GET /case",
-        "Connection: Upgrade, HTTP2-Settings",
-        "Upgrade: h2c",
-        "HTTP2-Settings: AAAA",
-      ),
+      ask: request("GET /case", "Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAAA"),
     },
   ),
   rejects("must", "9112 8", "an interim answer and then the end", raw("HTTP/1.1 103 Early Hints"), {
     end: "close",
   }),
-  rejects(
-    "security",
-    "9110 15.2",
-    "interim answers without end",
-    raw("HTTP/1.1 103 Early Hints").repeat(2_000),
-    { afterwards: "any" },
-  ),
+  rejects("security", "9110 15.2", "interim answers without end", raw("HTTP/1.1 103 Early Hints").repeat(2_000), {
+    afterwards: "any",
+  }),
 ];
 
 export const answerHeads: Group = {

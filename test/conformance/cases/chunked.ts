@@ -18,10 +18,7 @@ const good: readonly (readonly [string, string])[] = [
   ["a semicolon in a quoted extension", `5;a="b;c"\r\nhello\r\n${END}`],
   ["several extensions", `5;a=b;c;d="e"\r\nhello\r\n${END}`],
   ["an extension of the last chunk", "5\r\nhello\r\n0;a=b\r\n\r\n"],
-  [
-    "white space around an extension's name and value, which old senders write",
-    `5 ; a = b\r\nhello\r\n${END}`,
-  ],
+  ["white space around an extension's name and value, which old senders write", `5 ; a = b\r\nhello\r\n${END}`],
 ];
 
 const wellFormed: Case[] = [
@@ -106,10 +103,7 @@ const bad: readonly (readonly [string, string])[] = [
 
 const malformed: Case[] = [
   ...bad.map(([what, wire]) =>
-    refuses("security", "9112 7.1", `${what}, a smuggled request behind it`, [
-      chunkedPost(`${wire}${END}`),
-      SMUGGLED,
-    ]),
+    refuses("security", "9112 7.1", `${what}, a smuggled request behind it`, [chunkedPost(`${wire}${END}`), SMUGGLED]),
   ),
   refuses(
     "security",

@@ -4,8 +4,7 @@ import { request } from "../../support/client.js";
 import { type Case, type Group, passes, raw, refuses, SMUGGLED } from "../case.js";
 
 const get = (...lines: string[]): string => request("GET /case-connection", ...lines);
-const http10 = (...lines: string[]): string =>
-  raw("GET /case-connection HTTP/1.0", "Host: a.example", ...lines);
+const http10 = (...lines: string[]): string => raw("GET /case-connection HTTP/1.0", "Host: a.example", ...lines);
 
 const persistence: Case[] = [
   passes("must", "9112 9.3", "keeps an HTTP/1.1 connection open", get(), {}),
@@ -17,22 +16,8 @@ const persistence: Case[] = [
     {},
     { afterwards: "close", sees: [{ status: 200, fields: { Connection: "close" } }] },
   ),
-  passes(
-    "must",
-    "9112 9.6",
-    "knows close in any case",
-    get("Connection: CLOSE"),
-    {},
-    { afterwards: "close" },
-  ),
-  passes(
-    "must",
-    "9112 9.6",
-    "finds close in a list",
-    get("Connection: foo, close , bar"),
-    {},
-    { afterwards: "close" },
-  ),
+  passes("must", "9112 9.6", "knows close in any case", get("Connection: CLOSE"), {}, { afterwards: "close" }),
+  passes("must", "9112 9.6", "finds close in a list", get("Connection: foo, close , bar"), {}, { afterwards: "close" }),
   passes(
     "must",
     "9112 9.6",
@@ -86,13 +71,7 @@ const persistence: Case[] = [
   passes("must", "9112 C.2.2", "ignores Proxy-Connection: close", get("Proxy-Connection: close"), {
     fields: { "Proxy-Connection": null },
   }),
-  passes(
-    "should",
-    "9110 5.6.1",
-    "takes empty members of a Connection list",
-    get("Connection: , ,keep-alive,, "),
-    {},
-  ),
+  passes("should", "9110 5.6.1", "takes empty members of a Connection list", get("Connection: , ,keep-alive,, "), {}),
 ];
 
 const hopByHop: Case[] = [
@@ -109,13 +88,9 @@ const hopByHop: Case[] = [
       fields: { [line.split(":")[0] ?? ""]: null, "X-A": "b" },
     }),
   ),
-  passes(
-    "must",
-    "9110 7.6.1",
-    "removes what Connection nominates",
-    get("Connection: X-Foo", "X-Foo: bar", "X-A: b"),
-    { fields: { "X-Foo": null, Connection: null, "X-A": "b" } },
-  ),
+  passes("must", "9110 7.6.1", "removes what Connection nominates", get("Connection: X-Foo", "X-Foo: bar", "X-A: b"), {
+    fields: { "X-Foo": null, Connection: null, "X-A": "b" },
+  }),
   passes(
     "must",
     "9110 7.6.1",
@@ -147,17 +122,16 @@ const hopByHop: Case[] = [
   passes("must", "9110 7.6.1", "does nothing when a nominated field is not there", get("Connection: X-Foo"), {
     fields: { Connection: null },
   }),
-  ...["Authorization: Basic eDp5", "Cookie: a=b", "Cache-Control: no-cache", "Content-Type: text/plain"].map(
-    (line) =>
-      passes(
-        "security",
-        "9110 7.6.1",
-        `does not lose the end-to-end field ${line.split(":")[0]} because Connection nominates it`,
-        get(`Connection: ${line.split(":")[0]}`, line),
-        {
-          fields: { [line.split(":")[0] ?? ""]: line.split(": ")[1] ?? "" },
-        },
-      ),
+  ...["Authorization: Basic eDp5", "Cookie: a=b", "Cache-Control: no-cache", "Content-Type: text/plain"].map((line) =>
+    passes(
+      "security",
+      "9110 7.6.1",
+      `does not lose the end-to-end field ${line.split(":")[0]} because Connection nominates it`,
+      get(`Connection: ${line.split(":")[0]}`, line),
+      {
+        fields: { [line.split(":")[0] ?? ""]: line.split(": ")[1] ?? "" },
+      },
+    ),
   ),
   passes(
     "security",
@@ -175,13 +149,10 @@ const hopByHop: Case[] = [
   ),
   refuses("must", "9110 7.6.1", "a Connection member that is no token", get("Connection: a b")),
   refuses("must", "9110 7.6.1", "a Connection member in quotes", get('Connection: "close"')),
-  passes(
-    "must",
-    "9110 10.1.4",
-    "tells the origin of TE: trailers as its own",
-    get("TE: trailers", "Connection: TE"),
-    { fields: { TE: [] }, target: "/case-connection" },
-  ),
+  passes("must", "9110 10.1.4", "tells the origin of TE: trailers as its own", get("TE: trailers", "Connection: TE"), {
+    fields: { TE: [] },
+    target: "/case-connection",
+  }),
 ];
 
 const expect: Case[] = [
@@ -269,13 +240,9 @@ const upgrade: Case[] = [
     request("GET /a", "Connection: upgrade", "Upgrade: HTTP/2.0"),
     { fields: { Upgrade: null } },
   ),
-  passes(
-    "must",
-    "9110 7.8",
-    "ignores Upgrade without Connection: upgrade",
-    request("GET /a", "Upgrade: websocket"),
-    { fields: { Upgrade: null, Connection: null } },
-  ),
+  passes("must", "9110 7.8", "ignores Upgrade without Connection: upgrade", request("GET /a", "Upgrade: websocket"), {
+    fields: { Upgrade: null, Connection: null },
+  }),
   passes(
     "must",
     "9110 7.8",
@@ -345,12 +312,12 @@ const pipelining: Case[] = [
     },
   ),
   {
-    ...refuses(
-      "security",
-      "9112 9.3.2",
-      "what is malformed behind good pipelined requests, which are answered first",
-      [request("GET /p0"), request("GET /p1"), "GET  /p2 HTTP/1.1\r\n\r\n", SMUGGLED],
-    ),
+    ...refuses("security", "9112 9.3.2", "what is malformed behind good pipelined requests, which are answered first", [
+      request("GET /p0"),
+      request("GET /p1"),
+      "GET  /p2 HTTP/1.1\r\n\r\n",
+      SMUGGLED,
+    ]),
     sees: [{ status: 200 }, { status: 200 }, { status: 400 }],
     received: [{ target: "/p0" }, { target: "/p1" }],
   },

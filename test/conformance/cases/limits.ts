@@ -9,13 +9,9 @@ const pathOf = (bytes: number): string => `/${"a".repeat(bytes - 1)}`;
 const manyFields = (count: number): string[] => Array.from({ length: count }, (_, n) => `X-${n}: ${n}`);
 
 const sizes: Case[] = [
-  passes(
-    "should",
-    "9112 3",
-    "takes a request line of 8000 bytes",
-    request(`GET ${pathOf(8_000 - LINE_EXTRA)}`),
-    { target: pathOf(8_000 - LINE_EXTRA) },
-  ),
+  passes("should", "9112 3", "takes a request line of 8000 bytes", request(`GET ${pathOf(8_000 - LINE_EXTRA)}`), {
+    target: pathOf(8_000 - LINE_EXTRA),
+  }),
   refuses(
     "should",
     "9110 15.5.15",
@@ -129,27 +125,9 @@ const unfinished: Case[] = [
     "GET /a HTTP/1.1\r\nHost: a.example\r\n",
     408,
   ),
-  refuses(
-    "should",
-    "9110 15.5.9",
-    "a head that stops behind a CR",
-    "GET /a HTTP/1.1\r\nHost: a.example\r\n\r",
-    408,
-  ),
-  cutsOff(
-    "should",
-    "9110 15.5.9",
-    "a body that stops",
-    [request("POST /a", "Content-Length: 10"), "hello"],
-    408,
-  ),
-  cutsOff(
-    "should",
-    "9110 15.5.9",
-    "a body that never begins",
-    [request("POST /a", "Content-Length: 10")],
-    408,
-  ),
+  refuses("should", "9110 15.5.9", "a head that stops behind a CR", "GET /a HTTP/1.1\r\nHost: a.example\r\n\r", 408),
+  cutsOff("should", "9110 15.5.9", "a body that stops", [request("POST /a", "Content-Length: 10"), "hello"], 408),
+  cutsOff("should", "9110 15.5.9", "a body that never begins", [request("POST /a", "Content-Length: 10")], 408),
   cutsOff(
     "should",
     "9110 15.5.9",

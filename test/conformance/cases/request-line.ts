@@ -29,44 +29,20 @@ const separators: Case[] = [
 ];
 
 const lineEnds: Case[] = [
-  refuses(
-    "security",
-    "9112 2.2",
-    "a bare LF behind the request line",
-    "GET / HTTP/1.1\nHost: a.example\r\n\r\n",
-  ),
+  refuses("security", "9112 2.2", "a bare LF behind the request line", "GET / HTTP/1.1\nHost: a.example\r\n\r\n"),
   refuses("security", "9112 2.2", "bare LF everywhere", "GET / HTTP/1.1\nHost: a.example\n\n"),
-  refuses(
-    "security",
-    "9112 2.2",
-    "a bare LF at the end of the head",
-    "GET / HTTP/1.1\r\nHost: a.example\r\n\n",
-  ),
-  refuses(
-    "security",
-    "9112 2.2",
-    "a bare CR behind the request line",
-    "GET / HTTP/1.1\rHost: a.example\r\n\r\n",
-  ),
+  refuses("security", "9112 2.2", "a bare LF at the end of the head", "GET / HTTP/1.1\r\nHost: a.example\r\n\n"),
+  refuses("security", "9112 2.2", "a bare CR behind the request line", "GET / HTTP/1.1\rHost: a.example\r\n\r\n"),
   refuses("security", "9112 2.2", "a bare CR inside the target", line("GET /a\rb HTTP/1.1")),
   refuses("security", "9112 2.2", "a bare CR inside the method", line("GE\rT / HTTP/1.1")),
-  refuses(
-    "security",
-    "9112 2.2",
-    "CR CR LF behind the request line",
-    "GET / HTTP/1.1\r\r\nHost: a.example\r\n\r\n",
-  ),
+  refuses("security", "9112 2.2", "CR CR LF behind the request line", "GET / HTTP/1.1\r\r\nHost: a.example\r\n\r\n"),
   refuses("security", "9112 2.2", "LF CR in place of CRLF", "GET / HTTP/1.1\n\rHost: a.example\n\r\n\r"),
   refuses("security", "9112 2.2", "an LF before the request line", line("\nGET / HTTP/1.1")),
   refuses("security", "9112 2.2", "a CR before the request line", line("\rGET / HTTP/1.1")),
   refuses("must", "9112 2.2", "two empty lines before the request line", line("\r\n\r\nGET / HTTP/1.1")),
-  passes(
-    "should",
-    "9112 2.2",
-    "ignores one empty line before the request line",
-    line("\r\nGET /a HTTP/1.1"),
-    { target: "/a" },
-  ),
+  passes("should", "9112 2.2", "ignores one empty line before the request line", line("\r\nGET /a HTTP/1.1"), {
+    target: "/a",
+  }),
   passes(
     "should",
     "9112 2.2",
@@ -81,18 +57,8 @@ const lineEnds: Case[] = [
     [request("POST /a", "Content-Length: 2"), "hi\r\n", request("GET /b")],
     [{ target: "/a", body: "hi" }, { target: "/b" }],
   ),
-  refuses(
-    "security",
-    "9112 2.2",
-    "a space in the empty line before the request",
-    line(" \r\nGET / HTTP/1.1"),
-  ),
-  refuses(
-    "security",
-    "9112 2.2",
-    "a field before the request line",
-    `Host: a.example\r\n${line("GET / HTTP/1.1")}`,
-  ),
+  refuses("security", "9112 2.2", "a space in the empty line before the request", line(" \r\nGET / HTTP/1.1")),
+  refuses("security", "9112 2.2", "a field before the request line", `Host: a.example\r\n${line("GET / HTTP/1.1")}`),
 ];
 
 const versions: Case[] = [
@@ -125,9 +91,7 @@ const versions: Case[] = [
     "HTTP/1.1,",
     "HTTP/1.1;x",
     "HTTP/\xb9.1",
-  ].map((version) =>
-    refuses("must", "9112 2.3", `the version ${JSON.stringify(version)}`, line(`GET / ${version}`)),
-  ),
+  ].map((version) => refuses("must", "9112 2.3", `the version ${JSON.stringify(version)}`, line(`GET / ${version}`))),
   refuses("security", "9112 2.3", "a space before the slash of the version", line("GET / HTTP /1.1")),
   refuses("security", "9112 2.3", "a space behind the slash of the version", line("GET / HTTP/ 1.1")),
   refuses("must", "9110 15.6.6", "HTTP/2.0 in an HTTP/1 line with 505", line("GET / HTTP/2.0"), [505, 400]),
@@ -189,13 +153,7 @@ const methods: Case[] = [
     [405, 400, 403, 501],
   ),
   refuses("must", "9112 3.2.3", "CONNECT with a path", line("CONNECT /a HTTP/1.1"), [400, 405, 501]),
-  refuses(
-    "must",
-    "9112 3.2.3",
-    "CONNECT without a port",
-    line("CONNECT a.example HTTP/1.1"),
-    [400, 405, 501],
-  ),
+  refuses("must", "9112 3.2.3", "CONNECT without a port", line("CONNECT a.example HTTP/1.1"), [400, 405, 501]),
   refuses(
     "security",
     "9110 9.3.6",

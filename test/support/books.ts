@@ -1,0 +1,66 @@
+/**
+ * The books of a proxy must balance whenever nothing moves: what was opened was closed for a reason, every request went
+ * over a new or a reused connection, and no gauge is left above zero.
+ */
+import type { CounterName, Stats } from "../../src/index.js";
+import { STATS_LAYOUT } from "../../src/shared/stats-layout.js";
+import type { RunningProxy } from "./proxy.js";
+import { pause } from "./wire.js";
+
+type Counters = Readonly<Record<CounterName, number>>;
+
+/** The names of all gauges. */
+const GAUGES: readonly CounterName[] = STATS_LAYOUT.counters
+  .filter((one) => one.kind === "gauge")
+  .map((one) => one.name);
+
+function sumOf(counters: Counters, prefix: string): number {
+  return Object.entries(counters).reduce((sum, [name, value]) => sum + (name.startsWith(prefix) ? value : 0), 0);
+}
+
+/** Everything in the books that does not add up. `lost` allows for connections that died with a worker. */
+export function auditBooks(stats: Stats): string[] {
+  const all = stats.all.counters;
+  const complaints: string[] = [];
+  const equal = (what: string, left: number, right: number): void => {
+    if (left !== right) complaints.push(`${what}: ${left} against ${right}`);
+  };
+  equal("origin requests = reused + new", all.origin_requests, all.origin_requests_reused + all.origin_requests_new);
+  equal(
+    "new = no idle + stale + repeat",
+    all.origin_requests_new,
+    all.origin_new_no_idle + all.origin_new_stale + all.origin_new_repeat,
+  );
+  equal(
+    "client connections = open + closed by reason",
+    all.client_connections_accepted,
+    all.client_connections_open + sumOf(all, "client_closes_"),
+  );
+  equal(
+    "origin connections = open + closed by reason",
+    all.origin_connections_opened,
+    all.origin_connections_open + sumOf(all, "origin_closes_"),
+  );
+  for (const gauge of GAUGES) {
+    if (all[gauge] < 0) complaints.push(`${gauge} is below zero: ${all[gauge]}`);
+  }
+  return complaints;
+}
+
+/** Gauges that are not zero. */
+export function restlessGauges(stats: Stats): string[] {
+  return GAUGES.filter((gauge) => stats.all.counters[gauge] !== 0).map(
+    (gauge) => `${gauge} is ${stats.all.counters[gauge]}`,
+  );
+}
+
+/** Waits until every gauge is zero, then audits; the complaints. */
+export async function sweepBooks(proxy: RunningProxy, ms = 4_000): Promise<string[]> {
+  const due = Date.now() + ms;
+  for (;;) {
+    const stats = await proxy.stats();
+    const complaints = [...restlessGauges(stats), ...auditBooks(stats)];
+    if (complaints.length === 0 || Date.now() > due) return complaints;
+    await pause(20);
+  }
+}

@@ -1,0 +1,118 @@
+/**
+ * A running Millrace as tests hold it: in this process through the public API, or in a process of its own (`host.ts`)
+ * where its memory, descriptors and CPU can be told from the test's.
+ */
+import { type ChildProcess, fork } from "node:child_process";
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { createMillrace, type Millrace, type SettingsInput, type Started, type Stats } from "../../src/index.js";
+import { WireError, within } from "./wire.js";
+
+/** What a test asks of a proxy, wherever it runs. */
+export interface RunningProxy {
+  readonly pid: number;
+  readonly started: Started;
+  stats(): Promise<Stats>;
+  provokePanic(worker: number): Promise<void>;
+  stop(deadlineMs?: number): Promise<void>;
+}
+
+/** How long a start may take; milliseconds. */
+const START_MS = 20_000;
+
+/** Starts Millrace in this process. */
+export async function startHere(settings: SettingsInput): Promise<RunningProxy & { readonly millrace: Millrace }> {
+  const millrace = createMillrace(settings);
+  const started = await within(millrace.start(), START_MS, "the start of Millrace");
+  return {
+    millrace,
+    started,
+    pid: process.pid,
+    stats: () => Promise.resolve(millrace.stats()),
+    provokePanic: (worker) => Promise.resolve(millrace.provokePanic(worker)),
+    stop: (deadlineMs = 2_000) => millrace.stop({ deadlineMs }),
+  };
+}
+
+/** What goes over the channel to the host process, and back. */
+export type ToHost =
+  | { readonly kind: "start"; readonly settings: SettingsInput }
+  | { readonly kind: "stats" }
+  | { readonly kind: "panic"; readonly worker: number }
+  | { readonly kind: "stop"; readonly deadlineMs: number };
+export type FromHost =
+  | { readonly kind: "started"; readonly started: Started }
+  | { readonly kind: "stats"; readonly stats: Stats }
+  | { readonly kind: "done" }
+  | { readonly kind: "failed"; readonly says: string };
+
+/** Starts Millrace in a process of its own. */
+export async function startApart(settings: SettingsInput): Promise<RunningProxy & { readonly child: ChildProcess }> {
+  const child = fork(fileURLToPath(new URL("./host.js", import.meta.url)), [], {
+    stdio: ["ignore", "inherit", "inherit", "ipc"],
+  });
+  const gone = new Promise<void>((resolve) => child.once("exit", () => resolve()));
+  const ask = (message: ToHost): Promise<FromHost> =>
+    within(
+      new Promise((resolve, reject) => {
+        child.once("message", (answer) => {
+          const told = answer as FromHost;
+          if (told.kind === "failed") reject(new WireError(told.says));
+          else resolve(told);
+        });
+        child.once("exit", (code, signal) => reject(new WireError(`the host process ended (${code ?? signal})`)));
+        child.send(message);
+      }),
+      START_MS,
+      `the host's answer to ${message.kind}`,
+    );
+  const first = await ask({ kind: "start", settings });
+  if (first.kind !== "started") throw new WireError("the host did not start");
+  return {
+    child,
+    started: first.started,
+    pid: child.pid ?? 0,
+    stats: async () => {
+      const answer = await ask({ kind: "stats" });
+      if (answer.kind !== "stats") throw new WireError("the host gave no stats");
+      return answer.stats;
+    },
+    provokePanic: async (worker) => {
+      await ask({ kind: "panic", worker });
+    },
+    stop: async (deadlineMs = 2_000) => {
+      if (child.exitCode !== null || child.signalCode !== null) return;
+      await ask({ kind: "stop", deadlineMs });
+      await within(gone, 5_000, "the end of the host process");
+    },
+  };
+}
+
+/** Resident memory of a process, in bytes. */
+export function residentBytes(pid: number): number {
+  const line = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "latin1"));
+  return Number(line?.[1] ?? 0) * 1024;
+}
+
+/** CPU a process used so far, user and system, in milliseconds (the kernel counts in steps of 10). */
+export function cpuMs(pid: number): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
+  const words = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return (Number(words[11]) + Number(words[12])) * 10;
+}
+
+/** What a process's open descriptors point to. */
+export function descriptors(pid: number): string[] {
+  return readdirSync(`/proc/${pid}/fd`).flatMap((fd) => {
+    try {
+      return [readlinkSync(`/proc/${pid}/fd/${fd}`)];
+    } catch {
+      return []; // the one that listed the folder
+    }
+  });
+}
+
+/** How many of a process's descriptors are sockets. */
+export function openSockets(pid: number): number {
+  return descriptors(pid).filter((place) => place.startsWith("socket:")).length;
+}

@@ -1,0 +1,215 @@
+/**
+ * A scene: Millrace between scripted clients and scripted origins. `scenario` is a test that opens one, plays it, and
+ * ends it: everything is closed, the books are swept, and no descriptor may be left. Every test on the wire uses it.
+ */
+import { strict as assert } from "node:assert";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import type { CounterName, SettingsInput } from "../../src/index.js";
+import { echo } from "./behaviours.js";
+import { sweepBooks } from "./books.js";
+import { type ClientOptions, RawClient } from "./client.js";
+import { type OriginOptions, RawOrigin, type Script } from "./origin.js";
+import { descriptors, openSockets, type RunningProxy, startApart, startHere } from "./proxy.js";
+import { pause, WireError } from "./wire.js";
+
+export type Origins = Readonly<Record<string, RawOrigin>>;
+type OriginSettings = Omit<NonNullable<SettingsInput["origins"]>[string], "targets">;
+
+export interface SceneOptions {
+  /** Script of the one origin, called `app`; an echo unless told otherwise. */
+  readonly origin?: Script;
+  /** Scripts of several origins, by name, in place of `origin`. */
+  readonly origins?: Readonly<Record<string, Script>>;
+  /** Settings of every origin: times, limits, host. */
+  readonly originSettings?: OriginSettings;
+  /** How the origins listen and record. */
+  readonly originOptions?: OriginOptions;
+  /** Settings laid over those of the scene; a function is told where the origins are. */
+  readonly settings?: SettingsInput | ((origins: Origins) => SettingsInput);
+  readonly workers?: number;
+  /** Run the proxy in a process of its own. */
+  readonly apart?: boolean;
+  /** Keep an access log that `scene.accessLog()` reads. */
+  readonly accessLog?: boolean;
+}
+
+/** One line of the access log. */
+export type LogLine = Readonly<Record<string, unknown>>;
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** Lays settings over others; arrays and scalars replace, objects merge. */
+function overlay<T>(base: T, top: unknown): T {
+  if (!isRecord(base) || !isRecord(top)) return top as T;
+  const merged: Record<string, unknown> = { ...base };
+  for (const [key, value] of Object.entries(top)) merged[key] = key in base ? overlay(merged[key], value) : value;
+  return merged as T;
+}
+
+export class Scene {
+  readonly proxy: RunningProxy;
+  readonly origins: Origins;
+  readonly folder: string;
+  readonly #clients: RawClient[] = [];
+  readonly #before: { readonly sockets: number; readonly running: number };
+  #over = false;
+
+  private constructor(proxy: RunningProxy, origins: Origins, folder: string, socketsBefore: number) {
+    this.proxy = proxy;
+    this.origins = origins;
+    this.folder = folder;
+    this.#before = { sockets: socketsBefore, running: descriptors(proxy.pid).length };
+  }
+
+  static async open(options: SceneOptions = {}): Promise<Scene> {
+    const socketsBefore = openSockets(process.pid);
+    const folder = mkdtempSync(join(tmpdir(), "millrace-scene-"));
+    const origins: Record<string, RawOrigin> = {};
+    for (const [name, script] of Object.entries(options.origins ?? { app: options.origin ?? echo() })) {
+      origins[name] = await RawOrigin.start(script, options.originOptions);
+    }
+    const settings = sceneSettings(options, origins, folder);
+    try {
+      const proxy = await (options.apart === true ? startApart(settings) : startHere(settings));
+      return new Scene(proxy, origins, folder, socketsBefore);
+    } catch (error) {
+      for (const origin of Object.values(origins)) await origin.stop();
+      throw error;
+    }
+  }
+
+  /** The port of the first listener. */
+  get port(): number {
+    const port = this.proxy.started.listeners[0]?.port;
+    if (port === undefined) throw new WireError("the proxy does not listen");
+    return port;
+  }
+
+  /** The origin called `app`, or the first one. */
+  get origin(): RawOrigin {
+    const origin = this.origins["app"] ?? Object.values(this.origins)[0];
+    if (origin === undefined) throw new WireError("the scene has no origin");
+    return origin;
+  }
+
+  /** A new client connection, closed with the scene. */
+  async client(options: ClientOptions = {}): Promise<RawClient> {
+    const client = await RawClient.connect(this.port, options);
+    this.#clients.push(client);
+    return client;
+  }
+
+  /** A counter of the books, summed over all workers. */
+  async counter(name: CounterName): Promise<number> {
+    return (await this.proxy.stats()).all.counters[name];
+  }
+
+  /** Waits until a counter or gauge has this value. */
+  async sees(name: CounterName, value: number, ms = 4_000): Promise<void> {
+    const due = Date.now() + ms;
+    for (;;) {
+      const now = await this.counter(name);
+      if (now === value) return;
+      if (Date.now() > due) throw new WireError(`${name} is ${now}, not ${value}, after ${ms} ms`);
+      await pause(5);
+    }
+  }
+
+  /** The lines of the access log, once there are `count` of them. */
+  async accessLog(count: number, ms = 4_000): Promise<LogLine[]> {
+    const due = Date.now() + ms;
+    for (;;) {
+      const lines = readFileSync(join(this.folder, "access.log"), "utf8")
+        .split("\n")
+        .filter((line) => line !== "");
+      if (lines.length >= count) return lines.map((line) => JSON.parse(line) as LogLine);
+      if (Date.now() > due)
+        throw new WireError(`${lines.length} lines in the access log, not ${count}, after ${ms} ms`);
+      await pause(10);
+    }
+  }
+
+  /** Closes everything and sweeps: what is out of balance fails. */
+  async end(): Promise<void> {
+    if (this.#over) return;
+    this.#over = true;
+    const complaints: string[] = [];
+    try {
+      for (const client of this.#clients) await client.close();
+      for (const [name, origin] of Object.entries(this.origins)) {
+        for (const trouble of origin.troubles) complaints.push(`origin ${name}: ${trouble.message}`);
+        await origin.stop();
+      }
+      complaints.push(...(await sweepBooks(this.proxy)));
+      complaints.push(...(await this.#sweepDescriptors()));
+    } finally {
+      await this.proxy.stop();
+      rmSync(this.folder, { recursive: true, force: true });
+    }
+    if (this.proxy.pid === process.pid && openSockets(process.pid) > this.#before.sockets) {
+      complaints.push(
+        `${openSockets(process.pid)} sockets are open after the stop; before the start ${this.#before.sockets}`,
+      );
+    }
+    assert.deepEqual(complaints, [], "the scene ends with balanced books");
+  }
+
+  /** Ends without looking, after a test has failed already. */
+  async abandon(): Promise<void> {
+    if (this.#over) return;
+    this.#over = true;
+    for (const client of this.#clients) await client.close();
+    for (const origin of Object.values(this.origins)) await origin.stop();
+    await this.proxy.stop(0);
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  /** Descriptors must come back to what they were before the first client. */
+  async #sweepDescriptors(): Promise<string[]> {
+    const due = Date.now() + 2_000;
+    for (;;) {
+      const open = descriptors(this.proxy.pid).length;
+      if (open <= this.#before.running) return [];
+      if (Date.now() > due) return [`${open} descriptors are open; before the first client ${this.#before.running}`];
+      await pause(20);
+    }
+  }
+}
+
+function sceneSettings(options: SceneOptions, origins: Origins, folder: string): SettingsInput {
+  const base: SettingsInput = {
+    workers: options.workers ?? 1,
+    listeners: ["127.0.0.1:0"],
+    log: { level: "silent" },
+    accessLog: options.accessLog === true ? { to: join(folder, "access.log") } : false,
+    origins: Object.fromEntries(
+      Object.entries(origins).map(([name, origin]) => [name, { ...options.originSettings, targets: [origin.url] }]),
+    ),
+  };
+  const { settings } = options;
+  return overlay(base, typeof settings === "function" ? settings(origins) : (settings ?? {}));
+}
+
+/** A test with a scene around it, named by the promise it keeps. */
+export function scenario(
+  promise: string,
+  options: SceneOptions,
+  play: (scene: Scene) => Promise<void>,
+  limits: { readonly timeoutMs?: number; readonly skip?: string | false } = {},
+): void {
+  test(promise, { timeout: limits.timeoutMs ?? 60_000, skip: limits.skip ?? false }, async () => {
+    const scene = await Scene.open(options);
+    try {
+      await play(scene);
+    } catch (error) {
+      await scene.abandon();
+      throw error;
+    }
+    await scene.end();
+  });
+}
