@@ -2,9 +2,9 @@
  * The files of this repository that are made from others: each path with the text it must have. `npm run generate`
  * writes them, the tidy test compares them.
  */
-import { settingsPage } from "../src/config/documentation.js";
 import { jsonSchema } from "../src/config/schema.js";
 import { loadNative } from "../src/native.js";
+import { settingsPage } from "./settings-page.js";
 
 /** A generated file; `path` is relative to the root of the repository. */
 export interface GeneratedFile {

@@ -1,7 +1,7 @@
 /**
  * docs/SETTINGS.md out of the schema: every setting with its kind, range, default and sentence.
  */
-import { alternatives, type JsonSchema, jsonSchema } from "./schema.js";
+import { alternatives, type JsonSchema, jsonSchema } from "../src/config/schema.js";
 
 interface Line {
   readonly path: string;
