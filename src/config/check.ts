@@ -4,6 +4,7 @@
  */
 import type { z } from "zod";
 import type { Complaint } from "../shared/errors.js";
+import { parseListenAddress } from "./addresses.js";
 import { complaintsOf, describePath } from "./complaints.js";
 import { compilePath, coversPath } from "./paths.js";
 import { keysAt } from "./schema.js";
@@ -29,7 +30,7 @@ export function checkSettings(document: unknown): Checked {
   const warnings: Complaint[] = [];
   if (isRecord(document)) {
     complaints.push(...judgeNumbers(document), ...judgeListeners(document), ...judgeOrigins(document));
-    complaints.push(...judgeRoutes(document));
+    complaints.push(...judgeRoutes(document), ...judgeAdmin(document));
     warnings.push(...warnAboutRoutes(document), ...warnAboutOrigins(document));
   }
   if (!parsed.success || complaints.length > 0) return { ok: false, complaints, warnings };
@@ -71,6 +72,20 @@ function judgeListeners(document: Readonly<Record<string, unknown>>): Complaint[
     seen.set(name, first ?? index);
   }
   return complaints;
+}
+
+/** The admin API has no passwords: who is not on this machine may ask only where the operator named the Host to use. */
+function judgeAdmin(document: Readonly<Record<string, unknown>>): Complaint[] {
+  const admin = settingsSchema.shape.admin.safeParse(document["admin"]);
+  if (!admin.success || admin.data === false || admin.data.hosts.length > 0) return [];
+  const place = parseListenAddress(admin.data.address);
+  if (!place.ok || place.value.address.startsWith("127.") || place.value.address === "::1") return [];
+  return [
+    {
+      path: "admin.address",
+      says: "is not a loopback address; name the Hosts to answer in admin.hosts, or use 127.0.0.1",
+    },
+  ];
 }
 
 function judgeOrigins(document: Readonly<Record<string, unknown>>): Complaint[] {

@@ -4,7 +4,7 @@
  */
 import { existsSync, readFileSync } from "node:fs";
 import { extname, join, resolve } from "node:path";
-import { pathToFileURL } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { createJiti } from "jiti";
 import { LineCounter, parseDocument } from "yaml";
 import { type Complaint, messageOf } from "../shared/errors.js";
@@ -62,10 +62,10 @@ async function readSettingsFile(path: string): Promise<Read> {
         return readYaml(path);
       case ".ts":
       case ".mts":
-        return readExport(await importTypeScript(path), path);
+        return readExport(await importThroughJiti(path), path);
       case ".js":
       case ".mjs":
-        return readExport(await import(pathToFileURL(path).href), path);
+        return readExport(await importJavaScript(path), path);
       default:
         return unreadable(`${path} must end in .ts, .mts, .js, .mjs, .json or .yaml`);
     }
@@ -93,10 +93,22 @@ function readYaml(path: string): Read {
   return { document: parsed.toJS() ?? {}, complaints: [] };
 }
 
-/** Node itself where it strips types (22.18 and later); jiti where it does not. */
-async function importTypeScript(path: string): Promise<unknown> {
-  if ("typescript" in process.features && process.features.typescript) return import(pathToFileURL(path).href);
-  const own = new URL("../index.js", import.meta.url).pathname;
+/** Node itself; where a file asks for "millrace" and has no copy beside it, as with a global install, ours is meant. */
+async function importJavaScript(path: string): Promise<unknown> {
+  try {
+    return await import(pathToFileURL(path).href);
+  } catch (thrown) {
+    if (!/Cannot find package 'millrace'/.test(messageOf(thrown))) throw thrown;
+    return importThroughJiti(path);
+  }
+}
+
+/**
+ * One way for all versions of Node: 20 reads no TypeScript, 22 warns about it, and none of them knows where our package
+ * is when it is installed globally.
+ */
+function importThroughJiti(path: string): Promise<unknown> {
+  const own = fileURLToPath(new URL("../index.js", import.meta.url));
   return createJiti(import.meta.url, { alias: { millrace: own }, interopDefault: false }).import(path);
 }
 

@@ -138,7 +138,7 @@ export class Seat {
   }
 
   #handleExit(reason: string): void {
-    const livedMs = this.#occupant.state === "ready" ? performance.now() - this.#occupant.sinceMs : 0;
+    const livedMs = this.#occupant.state === "ready" ? Math.round(performance.now() - this.#occupant.sinceMs) : 0;
     this.#occupant = { state: "empty" };
     this.#plan.settle();
     const waiting = this.#gone;

@@ -100,6 +100,7 @@ export default defineConfig({ name: "typed", origins: { api: { targets: \`http:/
       typescript.replace('import { defineConfig } from "millrace";', "const defineConfig = <T>(x: T): T => x;"),
     ],
     ["a.mjs", `export default ${JSON.stringify({ ...GOOD, name: "typed" })};`],
+    ["b.mjs", typescript.replace(": number", "")],
     ["a.json", JSON.stringify({ $schema: "x", ...GOOD, name: "typed" })],
     ["a.yaml", "name: typed\norigins: {api: {targets: 127.0.0.1:9000}}\n"],
   ] as const) {

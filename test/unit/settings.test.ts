@@ -109,6 +109,13 @@ describe("settings", () => {
     ]);
   });
 
+  it("keep the admin API on this machine unless its Hosts are named", () => {
+    const about = (admin: object) => complaintsAbout({ origins: API, admin });
+    assert.match(about({ address: ":9901" })[0] ?? "", /^admin\.address: is not a loopback address/);
+    assert.deepEqual(about({ address: ":9901", hosts: ["edge.internal"] }), []);
+    assert.deepEqual(about({ address: "[::1]:9901" }), []);
+  });
+
   it("want routes as soon as there are several origins, and an origin as soon as there are none", () => {
     const two = { a: { targets: "127.0.0.1:1" }, b: { targets: "127.0.0.1:2" } };
     assert.match(complaintsAbout({ origins: two })[0] ?? "", /^routes: is missing/);
