@@ -18,6 +18,14 @@ import { pause, WireError } from "./wire.js";
 export type Origins = Readonly<Record<string, RawOrigin>>;
 type OriginSettings = Omit<NonNullable<SettingsInput["origins"]>[string], "targets">;
 
+/** Settings of which any part may be left out, because the scene has it. */
+type Overlay<T> = T extends readonly unknown[]
+  ? T
+  : T extends object
+    ? { readonly [Key in keyof T]?: Overlay<T[Key]> }
+    : T;
+export type SettingsOverlay = Overlay<SettingsInput>;
+
 export interface SceneOptions {
   /** Script of the one origin, called `app`; an echo unless told otherwise. */
   readonly origin?: Script;
@@ -28,7 +36,7 @@ export interface SceneOptions {
   /** How the origins listen and record. */
   readonly originOptions?: OriginOptions;
   /** Settings laid over those of the scene; a function is told where the origins are. */
-  readonly settings?: SettingsInput | ((origins: Origins) => SettingsInput);
+  readonly settings?: SettingsOverlay | ((origins: Origins) => SettingsOverlay);
   readonly workers?: number;
   /** Run the proxy in a process of its own. */
   readonly apart?: boolean;
