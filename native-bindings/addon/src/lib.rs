@@ -1,1 +1,286 @@
-//! Room.
+//! What `src/native.ts` sees of the native core. Names and types here are the other half of that file; there is no
+//! logic on either side.
+
+mod loop_bridge;
+mod mailbox;
+
+use engine::acceptor::Acceptor;
+use engine::host::Host;
+use engine::stats::{ROW_WORDS, Row, layout_json};
+use engine::sys::{SysIo, SysShared, listen as open_listener};
+use engine::worker::{Worker, settle};
+use loop_bridge::Driver;
+use mailbox::{Callback, Called, StatsBlock};
+use napi::bindgen_prelude::{Function, Uint8Array, Unknown};
+use napi::{Env, JsValue, Result};
+use napi_derive::napi;
+use proto::plan::Plan;
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// One proxy of this process.
+struct Running {
+    host: Arc<Host<OwnedFd>>,
+    sys: Arc<SysShared>,
+    block: StatsBlock,
+    listeners: Mutex<Vec<OwnedFd>>,
+}
+
+impl Running {
+    fn row(&self, row: u32) -> Result<Row> {
+        Row::of_block(self.block.words, row as usize).ok_or_else(|| fault("the stats block is too short"))
+    }
+}
+
+static HOSTS: Mutex<Vec<Option<Arc<Running>>>> = Mutex::new(Vec::new());
+
+fn hosts() -> MutexGuard<'static, Vec<Option<Arc<Running>>>> {
+    HOSTS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn fault(says: impl Into<String>) -> napi::Error {
+    napi::Error::from_reason(says.into())
+}
+
+fn running(host: u32) -> Result<Arc<Running>> {
+    hosts().get(host as usize).cloned().flatten().ok_or_else(|| fault(format!("there is no proxy number {host}")))
+}
+
+fn decode(plan: &[u8]) -> Result<Plan> {
+    let plan: Plan = rmp_serde::from_slice(plan).map_err(|error| fault(format!("the plan cannot be read: {error}")))?;
+    plan.check().map_err(fault)?;
+    Ok(plan)
+}
+
+/// Version of the core.
+#[napi]
+#[must_use]
+pub fn version() -> String {
+    env!("CARGO_PKG_VERSION").to_owned()
+}
+
+/// JSON description of the stats block.
+#[napi]
+#[must_use]
+pub fn stats_layout() -> String {
+    layout_json()
+}
+
+/// Decodes and checks a plan; throws what the core cannot run.
+#[napi]
+pub fn check_plan(plan: Uint8Array) -> Result<()> {
+    decode(&plan).map(|_| ())
+}
+
+/// Creates what all threads of one proxy share; returns its number.
+#[napi]
+pub fn open_host(env: Env, plan: Uint8Array, stats: Unknown<'_>) -> Result<u32> {
+    let plan = decode(&plan)?;
+    let block = StatsBlock::of_typed_array(env.raw(), stats.raw())
+        .ok_or_else(|| fault("the stats block must be a BigUint64Array over a SharedArrayBuffer"))?;
+    if block.words.len() < (plan.workers as usize + 1) * ROW_WORDS {
+        return Err(fault("the stats block is too short"));
+    }
+    let sys = SysShared::new(plan.workers)
+        .map_err(|trouble| fault(format!("no descriptors for {} workers: {trouble:?}", plan.workers)))?;
+    let running =
+        Running { host: Arc::new(Host::new(plan)), sys: Arc::new(sys), block, listeners: Mutex::new(Vec::new()) };
+    let mut hosts = hosts();
+    let free = hosts.iter().position(Option::is_none).unwrap_or(hosts.len());
+    if free == hosts.len() {
+        hosts.push(None);
+    }
+    hosts[free] = Some(Arc::new(running));
+    Ok(free as u32)
+}
+
+/// Where a listener listens.
+#[napi(object)]
+pub struct Listening {
+    pub name: String,
+    pub address: String,
+    pub port: u32,
+}
+
+/// Opens all listening sockets of a proxy.
+#[napi]
+pub fn listen(host: u32) -> Result<Vec<Listening>> {
+    let running = running(host)?;
+    let mut opened = Vec::new();
+    let mut places = Vec::new();
+    for listener in &running.host.plan.listeners {
+        let at = SocketAddr::new(listener.address, listener.port);
+        let (socket, place) = open_listener(at, listener.backlog).map_err(|error| {
+            let code = errno_name(&error);
+            fault(format!("{code}: listener \"{}\" cannot listen on {at}: {error}", listener.name))
+        })?;
+        opened.push(socket);
+        places.push(Listening {
+            name: listener.name.clone(),
+            address: place.ip().to_string(),
+            port: u32::from(place.port()),
+        });
+    }
+    *running.listeners.lock().unwrap_or_else(PoisonError::into_inner) = opened;
+    Ok(places)
+}
+
+fn errno_name(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        std::io::ErrorKind::AddrInUse => "EADDRINUSE",
+        std::io::ErrorKind::AddrNotAvailable => "EADDRNOTAVAIL",
+        std::io::ErrorKind::PermissionDenied => "EACCES",
+        _ => "ELISTEN",
+    }
+}
+
+struct AcceptorDriver(Acceptor);
+
+impl Driver for AcceptorDriver {
+    fn turn(&mut self) {
+        self.0.turn();
+    }
+    fn report(&mut self, panic: Option<&str>) {
+        if let Some(text) = panic {
+            eprintln!("millrace: the acceptor failed: {text}");
+        }
+    }
+    fn close(&mut self, _alive: bool) {}
+}
+
+/// In the acceptor thread: accepts on this thread's event loop until `stopThread`.
+#[napi]
+pub fn start_acceptor(env: Env, host: u32) -> Result<()> {
+    let running = running(host)?;
+    let workers = running.host.plan.workers;
+    let rows = (0..workers).map(|worker| running.row(worker)).collect::<Result<Vec<Row>>>()?;
+    let listeners = running.listeners.lock().unwrap_or_else(PoisonError::into_inner);
+    let listeners = listeners.iter().map(OwnedFd::try_clone).collect::<std::io::Result<Vec<OwnedFd>>>();
+    let listeners = listeners.map_err(|error| fault(format!("no descriptor for the acceptor: {error}")))?;
+    let (host, sys) = (Arc::clone(&running.host), Arc::clone(&running.sys));
+    let acceptor = Acceptor::new(host, sys, rows, running.row(workers)?, listeners)
+        .map_err(|trouble| fault(format!("the acceptor cannot watch its sockets: {trouble:?}")))?;
+    let fd = acceptor.epoll().as_raw_fd();
+    loop_bridge::start(env.raw(), fd, Box::new(AcceptorDriver(acceptor))).map_err(fault)
+}
+
+struct EdgeDriver {
+    worker: Option<Worker<SysIo>>,
+    on_turn: Callback,
+    on_failure: Callback,
+}
+
+impl Driver for EdgeDriver {
+    fn turn(&mut self) {
+        if let Some(worker) = &mut self.worker {
+            worker.turn();
+        }
+    }
+
+    fn report(&mut self, panic: Option<&str>) {
+        if let Some(text) = panic {
+            // What a panic interrupted takes no further step but to close what it holds, so that its books balance.
+            if let Some(mut worker) = self.worker.take() {
+                let _ = catch_unwind(AssertUnwindSafe(|| worker.close_all()));
+            }
+            self.on_failure.call(&[text.as_bytes()]);
+            return;
+        }
+        let Some(worker) = &mut self.worker else { return };
+        let log = worker.log();
+        if log.lines().is_empty() && log.notes().is_empty() {
+            return;
+        }
+        let (mut lines, mut notes) = (std::mem::take(log.lines()), std::mem::take(log.notes()));
+        let called = self.on_turn.call(&[&lines, &notes]);
+        debug_assert!(matches!(called, Called::Yes | Called::EnvironmentEnds));
+        lines.clear();
+        notes.clear();
+        if let Some(worker) = &mut self.worker {
+            *worker.log().lines() = lines;
+            *worker.log().notes() = notes;
+        }
+    }
+
+    fn close(&mut self, alive: bool) {
+        if let Some(mut worker) = self.worker.take() {
+            worker.close_all();
+        }
+        if alive {
+            self.on_turn.release();
+            self.on_failure.release();
+        }
+    }
+}
+
+/// In an edge thread: runs the engine on this thread's event loop until `stopThread`.
+#[napi]
+pub fn start_edge(env: Env, host: u32, worker: u32, on_turn: Function<'_>, on_failure: Function<'_>) -> Result<()> {
+    let running = running(host)?;
+    if worker >= running.host.plan.workers {
+        return Err(fault(format!("there is no worker {worker}")));
+    }
+    let io = SysIo::new(Arc::clone(&running.sys), worker)
+        .map_err(|trouble| fault(format!("no descriptor for worker {worker}: {trouble:?}")))?;
+    let callback = |function: &Function<'_>| {
+        Callback::new(env.raw(), function.raw()).ok_or_else(|| fault("a callback cannot be kept"))
+    };
+    let driver = EdgeDriver {
+        worker: Some(Worker::new(io, Arc::clone(&running.host), worker, running.row(worker)?)),
+        on_turn: callback(&on_turn)?,
+        on_failure: callback(&on_failure)?,
+    };
+    let fd = running.sys.epoll(worker).as_raw_fd();
+    loop_bridge::start(env.raw(), fd, Box::new(driver)).map_err(fault)?;
+    // Sockets may have come while no worker was here to hear the bell.
+    running.sys.ring(worker);
+    Ok(())
+}
+
+/// Detaches this thread's acceptor or engine and closes its connections. Safe to call twice.
+#[napi]
+pub fn stop_thread() {
+    loop_bridge::stop();
+}
+
+/// From any thread: no new connections, what is in flight is answered with `Connection: close`, idle ones close.
+#[napi]
+pub fn drain(host: u32) -> Result<()> {
+    let running = running(host)?;
+    running.host.draining.store(true, Relaxed);
+    running.listeners.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    running.sys.ring_acceptor();
+    (0..running.host.plan.workers).for_each(|worker| running.sys.ring(worker));
+    Ok(())
+}
+
+/// From the main thread, after all threads ended.
+#[napi]
+pub fn close_host(host: u32) -> Result<()> {
+    match hosts().get_mut(host as usize) {
+        Some(place) => *place = None,
+        None => return Err(fault(format!("there is no proxy number {host}"))),
+    }
+    Ok(())
+}
+
+/// Settles the books of a dead worker before its replacement starts.
+#[napi]
+pub fn settle_worker(host: u32, worker: u32) -> Result<()> {
+    let running = running(host)?;
+    settle::<SysIo>(&running.host, worker, running.row(worker)?);
+    Ok(())
+}
+
+/// Fault injection for tests: the worker's next turn panics.
+#[napi]
+pub fn provoke_panic(host: u32, worker: u32) -> Result<()> {
+    let running = running(host)?;
+    let shared = running.host.workers.get(worker as usize).ok_or_else(|| fault("there is no such worker"))?;
+    shared.panic_asked.store(true, Relaxed);
+    running.sys.ring(worker);
+    Ok(())
+}

@@ -91,7 +91,8 @@ impl<S> IdleLists<S> {
         let key = match list {
             Some(list) => self.ends.get(list as usize)?.oldest,
             None => {
-                let ends = self.ends.iter().filter_map(|e| self.nodes.get(e.oldest).map(|n| (n.idle.since_ms, e.oldest)));
+                let ends =
+                    self.ends.iter().filter_map(|e| self.nodes.get(e.oldest).map(|n| (n.idle.since_ms, e.oldest)));
                 ends.min_by_key(|(since, _)| *since)?.1
             }
         };

@@ -73,7 +73,7 @@ pub struct Ready {
     pub writable: bool,
     /// The peer will send nothing more (its FIN is here, perhaps behind bytes still to be read).
     pub read_closed: bool,
-    /// The connection is dead in both directions.
+    /// The connection failed: reset, or never established. (Both sides' FIN is no failure: bytes may still be unread.)
     pub dead: bool,
 }
 

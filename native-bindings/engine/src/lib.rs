@@ -2,11 +2,27 @@
 //! No Node here: the addon drives a `Worker` and never looks inside.
 #![forbid(unsafe_code)]
 
+pub mod acceptor;
+pub mod answer;
+mod begin;
+pub mod blocks;
+pub mod client;
+pub mod compiled;
+pub mod exchange;
+mod finish;
+pub mod forward;
+pub mod host;
 pub mod idle_list;
 pub mod io;
+pub mod log;
+pub mod origin;
+pub mod outbox;
 pub mod pool;
+mod relay;
 pub mod slab;
 pub mod stats;
 pub mod sys;
 pub mod target;
+mod tunnel;
 pub mod wheel;
+pub mod worker;

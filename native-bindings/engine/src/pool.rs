@@ -220,10 +220,10 @@ impl<S> Pool<S> {
         self.targets.read().values().find(|t| t.waiting.load(Relaxed) > 0).cloned()
     }
 
-    /// Whether `worker` could take what rests in `other`'s shard.
+    /// Whether idle connections may rest where a worker cannot take them.
     #[must_use]
-    pub fn reaches(&self, worker: u32, other: u32) -> bool {
-        self.steal || self.shard_of(worker) == self.shard_of(other)
+    pub fn is_split(&self) -> bool {
+        !self.steal && self.shards.len() > 1
     }
 }
 

@@ -9,8 +9,8 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::sockopt;
 use rustix::net::{
-    AddressFamily, RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, SocketFlags, SocketType, connect, recv,
-    send, sendmsg, shutdown, socket_with,
+    AddressFamily, RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, SocketFlags, SocketType, connect, recv, send,
+    sendmsg, shutdown, socket_with,
 };
 use rustix::time::{ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, clock_gettime};
 use std::io::IoSlice;
@@ -27,14 +27,17 @@ const PARTS_MAX: usize = 8;
 pub struct SysShared {
     epolls: Vec<OwnedFd>,
     bells: Vec<OwnedFd>,
+    acceptor_bell: OwnedFd,
 }
 
 impl SysShared {
     pub fn new(workers: u32) -> Result<Self, Trouble> {
-        let mut shared = Self { epolls: Vec::new(), bells: Vec::new() };
+        let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
+        let acceptor_bell = eventfd(0, flags).map_err(trouble)?;
+        let mut shared = Self { epolls: Vec::new(), bells: Vec::new(), acceptor_bell };
         for _ in 0..workers {
             let set = epoll::create(CreateFlags::CLOEXEC).map_err(trouble)?;
-            let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map_err(trouble)?;
+            let bell = eventfd(0, flags).map_err(trouble)?;
             epoll::add(&set, &bell, EventData::new_u64(Token::Bell.pack()), EventFlags::IN | EventFlags::ET)
                 .map_err(trouble)?;
             shared.epolls.push(set);
@@ -46,6 +49,16 @@ impl SysShared {
     pub fn ring(&self, worker: u32) {
         // A counter that cannot grow is a bell that already rings.
         let _ = rustix::io::write(&self.bells[worker as usize], &1u64.to_ne_bytes());
+    }
+
+    /// Wakes the acceptor because the host's flags changed.
+    pub fn ring_acceptor(&self) {
+        let _ = rustix::io::write(&self.acceptor_bell, &1u64.to_ne_bytes());
+    }
+
+    #[must_use]
+    pub fn acceptor_bell(&self) -> BorrowedFd<'_> {
+        self.acceptor_bell.as_fd()
     }
 
     /// The descriptor an event loop watches to learn that the worker has something to do.
@@ -64,11 +77,9 @@ pub struct SysIo {
 
 impl SysIo {
     pub fn new(shared: Arc<SysShared>, worker: u32) -> Result<Self, Trouble> {
-        let clock = rustix::time::timerfd_create(
-            TimerfdClockId::Monotonic,
-            TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK,
-        )
-        .map_err(trouble)?;
+        let clock =
+            rustix::time::timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK)
+                .map_err(trouble)?;
         let flags = EventFlags::IN | EventFlags::ET;
         epoll::add(shared.epoll(worker), &clock, EventData::new_u64(Token::Clock.pack()), flags).map_err(trouble)?;
         Ok(Self { shared, worker, clock, events: Vec::with_capacity(READY_MAX) })
@@ -101,7 +112,7 @@ impl Io for SysIo {
                 readable: flags.contains(EventFlags::IN),
                 writable: flags.contains(EventFlags::OUT),
                 read_closed: flags.intersects(EventFlags::RDHUP | EventFlags::HUP),
-                dead: flags.intersects(EventFlags::ERR | EventFlags::HUP),
+                dead: flags.contains(EventFlags::ERR),
             }
         }));
         count == READY_MAX
@@ -260,4 +271,10 @@ pub fn trouble(errno: Errno) -> Trouble {
         Errno::TIMEDOUT => Trouble::TimedOut,
         other => Trouble::Local(other.raw_os_error()),
     }
+}
+
+/// The clock of `Io::now_us`, in milliseconds.
+#[must_use]
+pub fn monotonic_ms() -> u64 {
+    micros(clock_gettime(ClockId::Monotonic)) / 1000
 }

@@ -65,6 +65,11 @@ impl Wheel {
         }
     }
 
+    /// For an owner whose own key is known only after its timer was made.
+    pub fn set_owner(&mut self, id: TimerId, owner: u64) {
+        self.nodes[id.0 as usize].owner = owner;
+    }
+
     pub fn remove(&mut self, id: TimerId) {
         self.unlink(id.0);
         self.free.push(id.0);

@@ -156,7 +156,9 @@ pub enum HostPolicy {
     Client,
     /// The target's label.
     Target,
-    Literal { value: String },
+    Literal {
+        value: String,
+    },
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -285,14 +287,20 @@ impl Plan {
             "plan.limits: headBytes must be at most 61440 and requestLineBytes at most headBytes",
         )?;
         ensure(!self.listeners.is_empty(), "plan.listeners: at least one is needed")?;
-        ensure(!self.name.is_empty() && self.name.bytes().all(crate::http1::fields::is_token_byte), "plan.name: must be a token")?;
+        ensure(
+            !self.name.is_empty() && self.name.bytes().all(crate::http1::fields::is_token_byte),
+            "plan.name: must be a token",
+        )?;
         for origin in &self.origins {
             ensure(!origin.targets.is_empty(), "plan.origins: an origin needs a target")?;
             ensure(origin.targets.iter().any(|t| t.weight > 0), "plan.origins: a target needs a weight above 0")?;
         }
         for route in &self.routes {
             if let Action::Forward { origin, .. } = &route.action {
-                ensure((*origin as usize) < self.origins.len(), "plan.routes: a route names an origin that is not there")?;
+                ensure(
+                    (*origin as usize) < self.origins.len(),
+                    "plan.routes: a route names an origin that is not there",
+                )?;
             }
         }
         Ok(())

@@ -81,7 +81,8 @@ pub fn decide_next(attempt: &Attempt) -> Next {
     }
     // Silence and junk may mean that the work was begun: only what never got a connection, or was dropped unanswered,
     // goes to another target.
-    if matches!(attempt.fault, OriginFault::HeaderTimeout | OriginFault::MalformedHeaders) && !attempt.method.is_safe() {
+    if matches!(attempt.fault, OriginFault::HeaderTimeout | OriginFault::MalformedHeaders) && !attempt.method.is_safe()
+    {
         return Next::Answer(WhyNoRetry::MethodNotRepeatable);
     }
     if attempt.fault == OriginFault::MalformedHeaders || attempt.untried_targets == 0 {
@@ -145,10 +146,7 @@ mod tests {
             ..STALE
         };
         assert_eq!(decide_next(&refused), Next::NextTarget);
-        assert_eq!(
-            decide_next(&Attempt { untried_targets: 0, ..refused }),
-            Next::Answer(WhyNoRetry::NoOtherTarget)
-        );
+        assert_eq!(decide_next(&Attempt { untried_targets: 0, ..refused }), Next::Answer(WhyNoRetry::NoOtherTarget));
     }
 
     #[test]
@@ -159,8 +157,7 @@ mod tests {
 
     #[test]
     fn silence_is_retried_elsewhere_only_for_safe_methods() {
-        let silent =
-            Attempt { fault: OriginFault::HeaderTimeout, reused: false, untried_targets: 1, ..STALE };
+        let silent = Attempt { fault: OriginFault::HeaderTimeout, reused: false, untried_targets: 1, ..STALE };
         assert_eq!(decide_next(&silent), Next::NextTarget);
         let delete = Attempt { method: Method::Delete, ..silent };
         assert_eq!(decide_next(&delete), Next::Answer(WhyNoRetry::MethodNotRepeatable));

@@ -55,8 +55,7 @@ pub struct Asked<'a> {
 impl RouteTable {
     #[must_use]
     pub fn new(plan: &Plan) -> Self {
-        let mut table =
-            Self { routes: Vec::new(), exact: HashMap::new(), wildcard: HashMap::new(), any: Vec::new() };
+        let mut table = Self { routes: Vec::new(), exact: HashMap::new(), wildcard: HashMap::new(), any: Vec::new() };
         for host in plan.routes.iter().flat_map(|r| &r.hosts) {
             match host.strip_prefix("*.") {
                 Some(suffix) => table.wildcard.insert(suffix.as_bytes().into(), Vec::new()),
@@ -196,9 +195,9 @@ fn pass_over_stars(pieces: &[Piece], places: &mut [bool]) {
 
 fn host_matches(pattern: &str, host: &[u8]) -> bool {
     match pattern.strip_prefix("*.") {
-        Some(suffix) => host
-            .strip_suffix(suffix.as_bytes())
-            .is_some_and(|front| front.len() > 1 && front.ends_with(b".")),
+        Some(suffix) => {
+            host.strip_suffix(suffix.as_bytes()).is_some_and(|front| front.len() > 1 && front.ends_with(b"."))
+        }
         None => pattern.as_bytes() == host,
     }
 }

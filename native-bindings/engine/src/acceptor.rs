@@ -1,0 +1,166 @@
+//! The acceptor: takes connections from the listening sockets and hands each to the least loaded worker that is alive
+//! and keeps emptying its inbox. A full inbox means the next worker; all full, or the limit reached, means a refusal.
+
+use crate::host::{Host, Message};
+use crate::io::Trouble;
+use crate::stats::{Counter, Row};
+use crate::sys::{self, SysShared};
+use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
+use rustix::event::{EventfdFlags, eventfd};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// Connections taken from one listening socket before the others are looked at.
+const TAKE_MAX: u32 = 64;
+/// A worker that leaves its inbox unread for this long is stuck in something and gets no new sockets.
+const STUCK_MS: u64 = 500;
+
+pub struct Acceptor {
+    host: Arc<Host<OwnedFd>>,
+    shared: Arc<SysShared>,
+    rows: Vec<Row>,
+    own_row: Row,
+    listeners: Vec<OwnedFd>,
+    set: OwnedFd,
+    /// Held so that one descriptor can be freed to take and refuse a connection when none are left.
+    spare: Option<OwnedFd>,
+    rung: Vec<bool>,
+    next: usize,
+}
+
+impl Acceptor {
+    /// `rows`: one of each worker, then the acceptor's own.
+    pub fn new(
+        host: Arc<Host<OwnedFd>>,
+        shared: Arc<SysShared>,
+        rows: Vec<Row>,
+        own_row: Row,
+        listeners: Vec<OwnedFd>,
+    ) -> Result<Self, Trouble> {
+        let set = epoll::create(CreateFlags::CLOEXEC).map_err(sys::trouble)?;
+        for (number, listener) in listeners.iter().enumerate() {
+            epoll::add(&set, listener, EventData::new_u64(number as u64), EventFlags::IN).map_err(sys::trouble)?;
+        }
+        let bell = EventData::new_u64(u64::MAX);
+        epoll::add(&set, shared.acceptor_bell(), bell, EventFlags::IN | EventFlags::ET).map_err(sys::trouble)?;
+        let rung = vec![false; rows.len()];
+        Ok(Self { host, shared, rows, own_row, listeners, set, spare: spare(), rung, next: 0 })
+    }
+
+    /// The descriptor an event loop watches to learn that connections wait.
+    #[must_use]
+    pub fn epoll(&self) -> BorrowedFd<'_> {
+        self.set.as_fd()
+    }
+
+    /// Takes what waits, in bounded numbers. While the proxy stops: whoever has connected is still taken, then the
+    /// listening sockets close.
+    pub fn turn(&mut self) {
+        self.clear_bell();
+        self.take_waiting();
+        if self.host.is_draining() {
+            self.listeners.clear();
+        }
+        for worker in 0..self.rung.len() {
+            if std::mem::take(&mut self.rung[worker]) {
+                self.shared.ring(worker as u32);
+            }
+        }
+    }
+
+    /// An edge-triggered event stays ready until it was fetched.
+    fn clear_bell(&mut self) {
+        let mut events = Vec::with_capacity(self.listeners.len() + 1);
+        let at_once = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
+        let _ = epoll::wait(&self.set, rustix::buffer::spare_capacity(&mut events), Some(&at_once));
+    }
+
+    fn take_waiting(&mut self) {
+        for number in 0..self.listeners.len() {
+            for _ in 0..TAKE_MAX {
+                match sys::accept(&self.listeners[number]) {
+                    Ok(accepted) => {
+                        self.own_row.one(Counter::AcceptorTaken);
+                        self.hand_over(Message::Client {
+                            socket: accepted.socket,
+                            peer: accepted.peer,
+                            listener: number as u16,
+                        });
+                    }
+                    Err(Trouble::WouldBlock) => break,
+                    Err(_) => {
+                        self.own_row.one(Counter::AcceptorErrors);
+                        self.refuse_one(number);
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    fn hand_over(&mut self, message: Message<OwnedFd>) {
+        let limit = u64::from(self.host.plan.limits.client_connections);
+        if limit != 0 && self.open_clients() >= limit {
+            self.own_row.one(Counter::AcceptorLimit);
+            return;
+        }
+        let mut message = message;
+        for worker in self.by_load() {
+            let shared = &self.host.workers[worker];
+            if self.host.inboxes[worker].is_empty() {
+                // From now on the worker has something to fetch, so from now on it can be late.
+                shared.beat_ms.store(sys::monotonic_ms(), Relaxed);
+            }
+            match self.host.inboxes[worker].push(message) {
+                Ok(()) => {
+                    self.rung[worker] = true;
+                    return;
+                }
+                Err(back) => message = back,
+            }
+        }
+        // Dropped, which closes it: the client sees a refusal instead of a silence.
+        self.own_row.one(Counter::AcceptorFull);
+    }
+
+    /// Workers that may be given a socket, least loaded first; equals take turns.
+    fn by_load(&mut self) -> impl Iterator<Item = usize> + use<> {
+        let count = self.rows.len();
+        self.next = (self.next + 1) % count;
+        let now_ms = sys::monotonic_ms();
+        let mut candidates: Vec<(u64, usize)> = (0..count)
+            .map(|step| (self.next + step) % count)
+            .filter(|worker| self.takes_sockets(*worker, now_ms))
+            .map(|worker| (self.load(worker), worker))
+            .collect();
+        candidates.sort_by_key(|(load, _)| *load);
+        candidates.into_iter().map(|(_, worker)| worker)
+    }
+
+    fn load(&self, worker: usize) -> u64 {
+        let open = self.rows[worker].get(Counter::ClientOpen) as i64;
+        open.max(0) as u64 + self.host.inboxes[worker].len() as u64
+    }
+
+    fn takes_sockets(&self, worker: usize, now_ms: u64) -> bool {
+        let shared = &self.host.workers[worker];
+        let waiting = !self.host.inboxes[worker].is_empty();
+        shared.alive.load(Relaxed) && !(waiting && now_ms > shared.beat_ms.load(Relaxed) + STUCK_MS)
+    }
+
+    fn open_clients(&self) -> u64 {
+        (0..self.rows.len()).map(|worker| self.load(worker)).sum()
+    }
+
+    /// Out of descriptors: without this, the connection that cannot be taken would wake the acceptor for ever.
+    fn refuse_one(&mut self, number: usize) {
+        self.spare = None;
+        let _ = sys::accept(&self.listeners[number]);
+        self.spare = spare();
+    }
+}
+
+fn spare() -> Option<OwnedFd> {
+    eventfd(0, EventfdFlags::CLOEXEC).ok()
+}

@@ -1,0 +1,544 @@
+//! A client's connection: takes it over, reads heads, waits, drains, lingers, closes.
+//!
+//! ```text
+//! state     promises                                            left for
+//! IDLE      no byte of a request is here                        HEAD, EXCHANGE, closed
+//! HEAD      part of a head is in `input`                        EXCHANGE, CLOSING (refused), closed
+//! EXCHANGE  `exchange` names a live exchange                    IDLE, DRAINING, CLOSING, TUNNEL
+//! DRAINING  the answer is out, the rest of a body is unread     IDLE, closed
+//! CLOSING   what is in `outbox` is the last we write            LINGERING, closed
+//! LINGERING our FIN is out; what comes is thrown away           closed
+//! TUNNEL    bytes pass both ways under `exchange`               closed
+//! ```
+
+use crate::io::{Io, Ready, Token, Trouble};
+use crate::outbox::Outbox;
+use crate::slab::Key;
+use crate::stats::Counter;
+use crate::wheel::TimerId;
+use crate::worker::Worker;
+use proto::fault::{ClientFault, WireFault};
+use proto::http1::head::{Parsed, worth_parsing_again};
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+
+/// What is thrown away from a lingering connection before it is reset after all.
+const LINGER_BYTES_MAX: u64 = 1024 * 1024;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ClientState {
+    Idle,
+    Head,
+    Exchange,
+    Draining { left: u64 },
+    Closing { why: Counter },
+    Lingering { left: u64, why: Counter },
+    Tunnel,
+}
+
+pub struct Client<S> {
+    pub socket: S,
+    pub state: ClientState,
+    pub exchange: Key,
+    /// Bytes that came and are not handled: a partial head, or what follows the present request.
+    pub input: Vec<u8>,
+    /// How much of `input` a parser has seen.
+    pub parsed: usize,
+    pub outbox: Outbox,
+    pub timer: TimerId,
+    pub requests: u64,
+    /// Requests in a row that were here before the answer to the one before them had left.
+    pub pipelined: u32,
+    pub ip: IpText,
+    pub port: u16,
+    pub listener: u16,
+    pub readable: bool,
+    pub read_closed: bool,
+    pub trusted: bool,
+}
+
+/// An address as text, without an allocation.
+#[derive(Clone, Copy)]
+pub struct IpText {
+    bytes: [u8; 45],
+    len: u8,
+    pub is_v6: bool,
+}
+
+impl IpText {
+    fn new(address: std::net::IpAddr) -> Self {
+        let mut text = Self { bytes: [0; 45], len: 0, is_v6: address.is_ipv6() };
+        // 45 bytes hold the longest address there is.
+        let _ = write!(text, "{address}");
+        text
+    }
+
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.len as usize]
+    }
+}
+
+impl std::fmt::Write for IpText {
+    fn write_str(&mut self, part: &str) -> std::fmt::Result {
+        let at = self.len as usize;
+        self.bytes.get_mut(at..at + part.len()).ok_or(std::fmt::Error)?.copy_from_slice(part.as_bytes());
+        self.len += part.len() as u8;
+        Ok(())
+    }
+}
+
+impl<I: Io> Worker<I> {
+    /// Takes over an accepted socket and looks at once whether its request is already here.
+    pub(crate) fn take_client(&mut self, socket: I::Socket, peer: SocketAddr, listener: u16) {
+        let address = peer.ip().to_canonical();
+        let timer = self.wheel.add(0);
+        let key = self.clients.insert(Client {
+            socket,
+            state: ClientState::Idle,
+            exchange: Key::NONE,
+            input: Vec::new(),
+            parsed: 0,
+            outbox: Outbox::default(),
+            timer,
+            requests: 0,
+            pipelined: 0,
+            ip: IpText::new(address),
+            port: peer.port(),
+            listener,
+            readable: true,
+            read_closed: false,
+            trusted: self.plan.trusts(address),
+        });
+        self.row.one(Counter::ClientAccepted);
+        self.row.one(Counter::ClientOpen);
+        self.row.one(Counter::ClientIdle);
+        self.wheel.set_owner(timer, Token::Client(key).pack());
+        self.wheel.arm(timer, self.now_ms() + u64::from(self.plan.plan.timeouts.client_head_ms));
+        let client = self.clients.get_mut(key).expect("just inserted");
+        if self.io.watch(&client.socket, Token::Client(key)).is_err() {
+            self.close_client(key, Counter::ClientCloseError);
+            return;
+        }
+        self.client_go(key);
+    }
+
+    pub(crate) fn client_ready(&mut self, key: Key, event: &Ready) {
+        let Some(client) = self.clients.get_mut(key) else { return };
+        client.readable |= event.readable || event.read_closed;
+        client.read_closed |= event.read_closed;
+        if event.dead {
+            self.client_gone(key);
+            return;
+        }
+        if event.writable && !client.outbox.is_empty() && !self.flush_client(key) {
+            return;
+        }
+        self.client_go(key);
+    }
+
+    /// Goes on with whatever the connection's state has to do.
+    pub(crate) fn client_go(&mut self, key: Key) {
+        let Some(client) = self.clients.get_mut(key) else { return };
+        match client.state {
+            ClientState::Idle | ClientState::Head => {
+                // The next request waits until the last answer has left: that bounds what one client can make us hold.
+                if client.outbox.is_empty() {
+                    self.read_heads(key);
+                }
+            }
+            ClientState::Exchange => {
+                let exchange = client.exchange;
+                self.upload_go(exchange);
+            }
+            ClientState::Tunnel => {
+                let exchange = client.exchange;
+                self.tunnel_go(exchange);
+            }
+            ClientState::Draining { .. } | ClientState::Lingering { .. } => self.throw_away(key),
+            ClientState::Closing { .. } => {}
+        }
+    }
+
+    /// Writes what waits for the client. Returns false when the connection ended by it.
+    pub(crate) fn flush_client(&mut self, key: Key) -> bool {
+        let Some(client) = self.clients.get_mut(key) else { return false };
+        let flushed = client.outbox.flush(&mut self.io, &client.socket, &mut self.blocks);
+        match flushed {
+            Ok(written) => {
+                self.row.add(Counter::ClientBytesOut, written as u64);
+                if !client.outbox.is_empty() {
+                    if written > 0 {
+                        let due = self.now_us / 1000 + u64::from(self.plan.plan.timeouts.client_write_ms);
+                        self.wheel.arm(client.timer, due);
+                    }
+                    return true;
+                }
+                self.client_flushed(key)
+            }
+            Err(_) => {
+                self.client_gone(key);
+                false
+            }
+        }
+    }
+
+    /// The outbox ran empty: whoever was paused by it goes on.
+    fn client_flushed(&mut self, key: Key) -> bool {
+        let Some(client) = self.clients.get_mut(key) else { return false };
+        match client.state {
+            ClientState::Closing { why } => {
+                self.end_writing(key, why);
+                false
+            }
+            ClientState::Exchange => {
+                let exchange = client.exchange;
+                self.arm_for_upload(exchange);
+                self.download_go(exchange);
+                true
+            }
+            ClientState::Idle => {
+                let due = self.now_us / 1000 + u64::from(self.plan.plan.timeouts.client_idle_ms);
+                self.wheel.arm(client.timer, due);
+                true
+            }
+            ClientState::Head | ClientState::Draining { .. } | ClientState::Lingering { .. } | ClientState::Tunnel => {
+                true
+            }
+        }
+    }
+
+    /// Reads until a request is complete or nothing is left to read.
+    fn read_heads(&mut self, key: Key) {
+        if !self.handle_input(key) {
+            return;
+        }
+        loop {
+            let Some(client) = self.clients.get_mut(key) else { return };
+            let waiting = matches!(client.state, ClientState::Idle | ClientState::Head);
+            if !waiting || !client.readable || !client.outbox.is_empty() {
+                return;
+            }
+            let mut scratch = std::mem::take(&mut self.scratch);
+            let count = match self.io.read(&client.socket, &mut scratch) {
+                Ok(count) => count,
+                Err(trouble) => {
+                    client.readable = false;
+                    self.scratch = scratch;
+                    if trouble != Trouble::WouldBlock {
+                        self.close_client(key, Counter::ClientCloseError);
+                    }
+                    return;
+                }
+            };
+            // A read shorter than the buffer took all there was; a FIN behind it has an event of its own.
+            client.readable = count == scratch.len() || client.read_closed;
+            self.row.add(Counter::ClientBytesIn, count as u64);
+            if count == 0 {
+                self.scratch = scratch;
+                self.close_client(key, Counter::ClientCloseByClient);
+                return;
+            }
+            self.handle_read(key, &mut scratch[..count]);
+            self.scratch = scratch;
+        }
+    }
+
+    /// Handles what was read into the scratch buffer, behind what was kept before.
+    fn handle_read(&mut self, key: Key, fresh: &mut [u8]) {
+        let Some(client) = self.clients.get_mut(key) else { return };
+        if client.input.is_empty() {
+            let used = self.handle_requests(key, fresh);
+            if let Some(client) = self.clients.get_mut(key) {
+                let keeps = !matches!(client.state, ClientState::Closing { .. } | ClientState::Lingering { .. });
+                if keeps {
+                    self.blocks.append(&mut client.input, &fresh[used..]);
+                    client.parsed = client.input.len();
+                }
+            }
+            return;
+        }
+        self.blocks.append(&mut client.input, fresh);
+        self.handle_input(key);
+    }
+
+    /// Handles requests that lie in `input`. Returns false when the connection ended or is busy.
+    fn handle_input(&mut self, key: Key) -> bool {
+        let Some(client) = self.clients.get_mut(key) else { return false };
+        if client.input.is_empty() {
+            return true;
+        }
+        let partial = client.state == ClientState::Head;
+        if partial && !worth_parsing_again(client.parsed, &client.input) && self.below_head_limit(key) {
+            let Some(client) = self.clients.get_mut(key) else { return false };
+            client.parsed = client.input.len();
+            return true;
+        }
+        let Some(client) = self.clients.get_mut(key) else { return false };
+        let mut input = std::mem::take(&mut client.input);
+        let used = self.handle_requests(key, &mut input);
+        let Some(client) = self.clients.get_mut(key) else {
+            self.blocks.give(input);
+            return false;
+        };
+        input.drain(..used);
+        client.parsed = input.len();
+        if input.is_empty() || matches!(client.state, ClientState::Closing { .. } | ClientState::Lingering { .. }) {
+            self.blocks.give(input);
+        } else {
+            client.input = input;
+        }
+        matches!(client.state, ClientState::Idle | ClientState::Head)
+    }
+
+    fn below_head_limit(&self, key: Key) -> bool {
+        let limits = &self.plan.head_limits;
+        let below = limits.head_bytes.min(limits.request_line_bytes) as usize;
+        self.clients.get(key).is_some_and(|c| c.input.len() <= below)
+    }
+
+    /// Handles the requests in `bytes` one after another, for as long as the connection is free for the next.
+    /// Returns how many bytes were used.
+    fn handle_requests(&mut self, key: Key, bytes: &mut [u8]) -> usize {
+        let mut at = 0;
+        while at < bytes.len() {
+            let Some(client) = self.clients.get(key) else { return bytes.len() };
+            if !matches!(client.state, ClientState::Idle | ClientState::Head) || !client.outbox.is_empty() {
+                break;
+            }
+            let mut head = self.head.take().unwrap_or_default();
+            let parsed = head.parse(&bytes[at..], &self.plan.head_limits);
+            match parsed {
+                Ok(Parsed::Complete) => at += self.begin(key, &head, &mut bytes[at..]),
+                Ok(Parsed::Partial) => {
+                    self.head = Some(head);
+                    self.await_rest_of_head(key);
+                    break;
+                }
+                Err(fault) => {
+                    self.refuse_bytes(key, fault);
+                    at = bytes.len();
+                }
+            }
+            self.head = Some(head);
+        }
+        at
+    }
+
+    fn await_rest_of_head(&mut self, key: Key) {
+        let Some(client) = self.clients.get_mut(key) else { return };
+        if client.state == ClientState::Idle {
+            client.state = ClientState::Head;
+            self.row.less(Counter::ClientIdle);
+            let due = self.now_us / 1000 + u64::from(self.plan.plan.timeouts.client_head_ms);
+            self.wheel.arm(client.timer, due);
+        }
+    }
+
+    /// Throws away what comes on a connection that is closing or has an unread body before it.
+    fn throw_away(&mut self, key: Key) {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        while let Some(client) = self.clients.get_mut(key) {
+            if !client.readable {
+                break;
+            }
+            let room = match client.state {
+                ClientState::Draining { left } => usize::try_from(left).unwrap_or(usize::MAX).min(scratch.len()),
+                _ => scratch.len(),
+            };
+            match self.io.read(&client.socket, &mut scratch[..room]) {
+                Ok(0) => {
+                    let why = match client.state {
+                        ClientState::Lingering { why, .. } => why,
+                        _ => Counter::ClientCloseByClient,
+                    };
+                    self.close_client(key, why);
+                    break;
+                }
+                Ok(count) => {
+                    client.readable = count == room || client.read_closed;
+                    self.row.add(Counter::ClientBytesIn, count as u64);
+                    if !self.threw_away(key, count as u64) {
+                        break;
+                    }
+                }
+                Err(Trouble::WouldBlock) => {
+                    client.readable = false;
+                    break;
+                }
+                Err(_) => {
+                    self.close_client(key, Counter::ClientCloseError);
+                    break;
+                }
+            }
+        }
+        self.scratch = scratch;
+    }
+
+    /// Returns whether there is more to throw away.
+    fn threw_away(&mut self, key: Key, count: u64) -> bool {
+        let Some(client) = self.clients.get_mut(key) else { return false };
+        match &mut client.state {
+            ClientState::Draining { left } if *left == count => {
+                self.client_free(key);
+                self.again.push(Token::Client(key));
+                false
+            }
+            ClientState::Draining { left } => {
+                *left -= count;
+                true
+            }
+            ClientState::Lingering { left, why } if *left <= count => {
+                let why = *why;
+                self.close_client(key, why);
+                false
+            }
+            ClientState::Lingering { left, .. } => {
+                *left -= count;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// The connection is free for its next request.
+    pub(crate) fn client_free(&mut self, key: Key) {
+        let Some(client) = self.clients.get_mut(key) else { return };
+        client.state = ClientState::Idle;
+        client.exchange = Key::NONE;
+        client.parsed = 0;
+        self.row.one(Counter::ClientIdle);
+        let timeouts = &self.plan.plan.timeouts;
+        let wait = if client.outbox.is_empty() { timeouts.client_idle_ms } else { timeouts.client_write_ms };
+        self.wheel.arm(client.timer, self.now_us / 1000 + u64::from(wait));
+    }
+
+    /// The last answer is written or in the outbox: ends the connection as soon as it has left.
+    pub(crate) fn close_after_answer(&mut self, key: Key, why: Counter) {
+        let Some(client) = self.clients.get_mut(key) else { return };
+        self.blocks.release(&mut client.input);
+        client.exchange = Key::NONE;
+        if client.outbox.is_empty() {
+            self.end_writing(key, why);
+            return;
+        }
+        client.state = ClientState::Closing { why };
+        let due = self.now_us / 1000 + u64::from(self.plan.plan.timeouts.client_write_ms);
+        self.wheel.arm(client.timer, due);
+    }
+
+    /// Everything was given to the kernel. A close while unread bytes lie in it would become a reset that may overtake
+    /// the answer (RFC 9112 9.6), so a client that may still be sending is read for a while first.
+    fn end_writing(&mut self, key: Key, why: Counter) {
+        let Some(client) = self.clients.get_mut(key) else { return };
+        let may_be_sending = !client.read_closed && (client.readable || why != Counter::ClientCloseNotKept);
+        if !may_be_sending {
+            self.close_client(key, why);
+            return;
+        }
+        self.io.shutdown_write(&client.socket);
+        client.state = ClientState::Lingering { left: LINGER_BYTES_MAX, why };
+        let due = self.now_us / 1000 + u64::from(self.plan.plan.timeouts.client_linger_ms);
+        self.wheel.arm(client.timer, due);
+        self.again.push(Token::Client(key));
+    }
+
+    /// Bytes that are not HTTP: nothing of them goes on, the client is told what was wrong and the connection ends.
+    pub(crate) fn refuse_bytes(&mut self, key: Key, fault: WireFault) {
+        self.row.wire_fault(fault);
+        self.leave_waiting(key);
+        self.log.refused(self.now_us, self.clients.get(key).map(|c| (&c.ip, c.port)), fault.status(), fault.token());
+        self.write_own(key, &crate::answer::Own::refusal(fault.status(), fault.sentence()));
+        self.close_after_answer(key, Counter::ClientCloseRefused);
+    }
+
+    /// The same for what is HTTP but comes too late or too long.
+    pub(crate) fn refuse_client(&mut self, key: Key, fault: ClientFault, why: Counter) {
+        self.row.client_fault(fault);
+        self.leave_waiting(key);
+        self.log.refused(self.now_us, self.clients.get(key).map(|c| (&c.ip, c.port)), fault.status(), fault.token());
+        self.write_own(key, &crate::answer::Own::refusal(fault.status(), fault.sentence()));
+        self.close_after_answer(key, why);
+    }
+
+    fn leave_waiting(&mut self, key: Key) {
+        if self.clients.get(key).is_some_and(|c| c.state == ClientState::Idle) {
+            self.row.less(Counter::ClientIdle);
+            if let Some(client) = self.clients.get_mut(key) {
+                client.state = ClientState::Head;
+            }
+        }
+    }
+
+    /// The socket is dead, or takes no more.
+    pub(crate) fn client_gone(&mut self, key: Key) {
+        let Some(client) = self.clients.get(key) else { return };
+        match client.state {
+            ClientState::Exchange => {
+                let exchange = client.exchange;
+                self.abandon(exchange, ClientFault::Gone, Counter::ClientCloseError);
+            }
+            ClientState::Tunnel => {
+                let exchange = client.exchange;
+                self.end_tunnel(exchange);
+            }
+            ClientState::Closing { why } | ClientState::Lingering { why, .. } => self.close_client(key, why),
+            ClientState::Idle => self.close_client(key, Counter::ClientCloseByClient),
+            ClientState::Head | ClientState::Draining { .. } => self.close_client(key, Counter::ClientCloseError),
+        }
+    }
+
+    pub(crate) fn client_due(&mut self, key: Key) {
+        let Some(client) = self.clients.get(key) else { return };
+        let blocked = !client.outbox.is_empty();
+        match client.state {
+            ClientState::Idle if blocked => self.reset_client(key, Counter::ClientCloseTimeout),
+            ClientState::Idle => self.close_client(key, Counter::ClientCloseIdle),
+            ClientState::Head => self.refuse_client(key, ClientFault::HeadTimeout, Counter::ClientCloseTimeout),
+            ClientState::Exchange => {
+                let exchange = client.exchange;
+                self.exchange_due(exchange, blocked);
+            }
+            ClientState::Tunnel => {
+                let exchange = client.exchange;
+                self.end_tunnel(exchange);
+            }
+            ClientState::Draining { .. } => self.close_client(key, Counter::ClientCloseTimeout),
+            ClientState::Closing { .. } => self.reset_client(key, Counter::ClientCloseTimeout),
+            ClientState::Lingering { why, .. } => self.close_client(key, why),
+        }
+    }
+
+    /// While the proxy stops: an idle connection has nothing to wait for.
+    pub(crate) fn close_if_idle(&mut self, key: Key) {
+        let idle = |c: &Client<I::Socket>| c.state == ClientState::Idle && c.outbox.is_empty() && c.input.is_empty();
+        if self.clients.get(key).is_some_and(idle) {
+            self.close_client(key, Counter::ClientCloseDrain);
+        }
+    }
+
+    pub(crate) fn close_client(&mut self, key: Key, why: Counter) {
+        if let Some(socket) = self.remove_client(key, why) {
+            self.io.close(socket);
+        }
+    }
+
+    pub(crate) fn reset_client(&mut self, key: Key, why: Counter) {
+        if let Some(socket) = self.remove_client(key, why) {
+            self.io.reset(socket);
+        }
+    }
+
+    fn remove_client(&mut self, key: Key, why: Counter) -> Option<I::Socket> {
+        let mut client = self.clients.remove(key)?;
+        if client.state == ClientState::Idle {
+            self.row.less(Counter::ClientIdle);
+        }
+        self.row.less(Counter::ClientOpen);
+        self.row.one(why);
+        self.wheel.remove(client.timer);
+        self.blocks.release(&mut client.input);
+        client.outbox.clear(&mut self.blocks);
+        Some(client.socket)
+    }
+}

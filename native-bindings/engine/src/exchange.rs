@@ -1,0 +1,98 @@
+//! An exchange as this worker holds it: the state machine of `proto::exchange` with the connections, the buffers and the
+//! times that belong to it.
+
+use crate::compiled::Compiled;
+use crate::slab::Key;
+use crate::wheel::TimerId;
+use proto::exchange::Exchange;
+use proto::fault::{ClientFault, OriginFault, WireFault};
+use proto::http1::head::Span;
+use proto::plan::Action;
+use proto::retry::WhyNoRetry;
+use std::rc::Rc;
+
+pub struct Ongoing {
+    pub core: Exchange,
+    pub client: Key,
+    /// The connection it runs on, if it has one.
+    pub origin: Key,
+    /// The plan it began under; a newer one does not concern it.
+    pub plan: Rc<Compiled>,
+    pub route: u32,
+    /// Index into the plan's origins, and into that origin's targets.
+    pub origin_index: u32,
+    pub target: u32,
+    /// The client's head as it came, for another attempt and for the log.
+    pub head: Vec<u8>,
+    /// Body bytes that are to be sent, or to be sent again.
+    pub kept: Vec<u8>,
+    /// `kept` holds every body byte received so far.
+    pub kept_whole: bool,
+    /// Trailer lines of a chunked request body.
+    pub trailers: Vec<u8>,
+    pub method: Span,
+    pub host: Span,
+    pub url: Span,
+    /// Runs only while it waits in a queue.
+    pub timer: Option<TimerId>,
+    pub times: Times,
+    pub faults: Faults,
+    pub bytes_sent: u64,
+    pub bytes_received: u64,
+    pub own_answer: bool,
+    /// Nominated by the client's Connection field, and trailers asked for.
+    pub nominated: bool,
+    pub te_trailers: bool,
+    /// How the answer's body is framed to the client.
+    pub answer_chunked: bool,
+    pub answer_until_close: bool,
+    /// The origin's side of keeping its connection.
+    pub answer_keeps: bool,
+    pub answer_trailers: Vec<u8>,
+    /// The origin takes no more of the request.
+    pub write_broke: bool,
+    /// Interim answers seen.
+    pub interim: u8,
+    /// Bytes read at once from the origin; smaller for a client that takes little.
+    pub room: u32,
+    /// In a tunnel: the client's, and the origin's, FIN was passed on.
+    pub upload_ended: bool,
+    pub download_ended: bool,
+}
+
+/// Monotonic microseconds; 0 = has not happened.
+#[derive(Default, Clone, Copy)]
+pub struct Times {
+    pub began_us: u64,
+    pub sent_us: u64,
+    pub first_byte_us: u64,
+    pub connect_us: u64,
+}
+
+#[derive(Default, Clone, Copy)]
+pub struct Faults {
+    pub origin: Option<OriginFault>,
+    pub wire: Option<WireFault>,
+    pub client: Option<ClientFault>,
+    pub no_retry: Option<WhyNoRetry>,
+}
+
+impl Ongoing {
+    /// Whether all of the body that came so far may be held for a repeat.
+    #[must_use]
+    pub fn may_keep_body(&self) -> bool {
+        let bound = u64::from(self.plan.plan.limits.replay_body_bytes);
+        self.core.method.is_idempotent() && self.core.upload_bytes <= bound
+    }
+
+    /// The edits and rewrites of its route.
+    #[must_use]
+    pub fn action(&self) -> &Action {
+        &self.plan.plan.routes[self.route as usize].action
+    }
+
+    #[must_use]
+    pub fn origin_plan(&self) -> &proto::plan::Origin {
+        &self.plan.plan.origins[self.origin_index as usize]
+    }
+}

@@ -1,0 +1,142 @@
+//! The end of an exchange: one outcome is counted and logged, the origin's connection rests or closes, the client's is
+//! free for the next request, drained, or closed.
+
+use crate::client::ClientState;
+use crate::exchange::Ongoing;
+use crate::io::{Io, Token};
+use crate::slab::Key;
+use crate::stats::{Counter, Histogram};
+use crate::worker::Worker;
+use proto::exchange::{Stage, Upload};
+use proto::fault::ClientFault;
+use proto::identity::{AfterExchange, WhyNotReusable, is_reusable};
+use std::rc::Rc;
+
+impl<I: Io> Worker<I> {
+    /// The answer was handed over whole.
+    pub(crate) fn finish(&mut self, exchange: Key) {
+        let Some(ongoing) = self.end_exchange(exchange) else { return };
+        let (key, keep, upload) = (ongoing.client, ongoing.core.keep_alive, ongoing.core.upload);
+        self.recycle(ongoing);
+        self.after_answer(key, &upload, keep && !self.draining);
+    }
+
+    /// The client left, or is sent away in the middle of an answer.
+    pub(crate) fn abandon(&mut self, exchange: Key, fault: ClientFault, why: Counter) {
+        self.row.client_fault(fault);
+        if let Some(ongoing) = self.exchanges.get_mut(exchange) {
+            ongoing.faults.client = Some(fault);
+        }
+        let Some(ongoing) = self.end_exchange(exchange) else { return };
+        let key = ongoing.client;
+        let broken = ongoing.core.stage == Stage::Relaying && !ongoing.core.download_done();
+        if broken {
+            self.row.one(Counter::AnswersBroken);
+        }
+        self.recycle(ongoing);
+        self.reset_client(key, why);
+    }
+
+    /// Ends an exchange whose client will be told why by somebody else.
+    pub(crate) fn forget_exchange(&mut self, exchange: Key) {
+        if let Some(ongoing) = self.end_exchange(exchange) {
+            self.recycle(ongoing);
+        }
+    }
+
+    /// Takes the exchange off the books and gives up or returns its connection.
+    pub(crate) fn end_exchange(&mut self, exchange: Key) -> Option<Ongoing> {
+        if self.exchanges.get(exchange)?.core.stage == Stage::Queued {
+            self.leave_line(exchange);
+        }
+        self.end_waiting(exchange);
+        let ongoing = self.exchanges.remove(exchange)?;
+        self.row.less(Counter::ExchangesOpen);
+        if ongoing.core.stage == Stage::Tunnelling {
+            self.row.less(Counter::TunnelsOpen);
+        }
+        let spent = self.now_us.saturating_sub(ongoing.times.began_us);
+        self.row.record(Histogram::Exchange, spent);
+        if self.log.wants(&ongoing) {
+            let client = self.clients.get(ongoing.client).map(|c| (&c.ip, c.port));
+            self.log.exchange(self.now_us, client, &ongoing);
+        }
+        self.leave_origin(&ongoing);
+        Some(ongoing)
+    }
+
+    /// Gives the exchange's buffers back.
+    pub(crate) fn recycle(&mut self, mut ongoing: Ongoing) {
+        self.blocks.release(&mut ongoing.head);
+        self.blocks.release(&mut ongoing.kept);
+    }
+
+    /// The exchange is done with its connection: it rests if the truth table says so.
+    fn leave_origin(&mut self, ongoing: &Ongoing) {
+        let key = ongoing.origin;
+        let Some(origin) = self.origins.get(key) else { return };
+        let plan = Rc::clone(&ongoing.plan);
+        let origin_plan = &plan.plan.origins[ongoing.origin_index as usize];
+        let finished = ongoing.core.stage == Stage::Relaying && ongoing.core.download_done();
+        if !finished {
+            let tunnel = ongoing.core.stage == Stage::Tunnelling;
+            self.close_origin(key, if tunnel { Counter::OriginCloseTunnel } else { Counter::OriginCloseClientGone });
+            return;
+        }
+        let now_ms = self.now_ms();
+        let verdict = is_reusable(&AfterExchange {
+            answer_keeps: ongoing.answer_keeps,
+            answer_complete: finished,
+            surplus_bytes: origin.surplus,
+            read_closed: origin.read_closed,
+            request_sent: ongoing.core.upload_done() && origin.outbox.is_empty() && !ongoing.write_broke,
+            requests: origin.lease.requests,
+            requests_max: origin_plan.requests,
+            age_ms: now_ms.saturating_sub(origin.lease.opened_ms),
+            age_ms_max: u64::from(origin_plan.age_ms),
+            draining: self.draining,
+        });
+        match verdict {
+            Ok(()) => self.rest(key, origin_plan.idle_ms, origin_plan.target_idle),
+            Err(why) => self.close_origin(key, close_reason(why)),
+        }
+    }
+
+    /// What becomes of the client's connection when its answer was handed over.
+    pub(crate) fn after_answer(&mut self, key: Key, upload: &Upload, keep: bool) {
+        let Some(client) = self.clients.get_mut(key) else { return };
+        if !keep {
+            self.close_after_answer(key, Counter::ClientCloseNotKept);
+            return;
+        }
+        match upload {
+            Upload::Length { left } => {
+                client.state = ClientState::Draining { left: *left };
+                let due = self.now_us / 1000 + u64::from(self.plan.plan.timeouts.client_body_ms);
+                self.wheel.arm(client.timer, due);
+                self.again.push(Token::Client(key));
+            }
+            Upload::Done | Upload::Chunked(_) => {
+                debug_assert!(matches!(upload, Upload::Done));
+                let more = !client.input.is_empty() || client.readable;
+                self.client_free(key);
+                if more {
+                    self.again.push(Token::Client(key));
+                }
+            }
+        }
+    }
+}
+
+const fn close_reason(why: WhyNotReusable) -> Counter {
+    match why {
+        WhyNotReusable::AnswerUnfinished => Counter::OriginCloseClientGone,
+        WhyNotReusable::NotKept => Counter::OriginCloseNotKept,
+        WhyNotReusable::ClosedByOrigin => Counter::OriginCloseByOrigin,
+        WhyNotReusable::SurplusBytes => Counter::OriginCloseStray,
+        WhyNotReusable::RequestUnfinished => Counter::OriginCloseUnfinished,
+        WhyNotReusable::RequestsSpent => Counter::OriginCloseRequests,
+        WhyNotReusable::TooOld => Counter::OriginCloseAge,
+        WhyNotReusable::Draining => Counter::OriginCloseDrain,
+    }
+}

@@ -1,0 +1,263 @@
+//! What a worker has to say: access-log lines and notes, both as JSON lines in a buffer that crosses the border once a
+//! turn. A buffer that is full loses lines and counts them; it never holds anything up.
+
+use crate::client::IpText;
+use crate::exchange::Ongoing;
+use crate::io::Io;
+use proto::http1::encode::{write_decimal, write_http_date};
+use proto::http1::head::RequestHead;
+use proto::plan::Action;
+
+/// Most that one turn may say.
+const LINES_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Notes of one worker in one second; the rest is in the counters.
+const NOTES_A_SECOND: u32 = 20;
+
+pub struct Log {
+    access: bool,
+    lines: Vec<u8>,
+    notes: Vec<u8>,
+    count: u64,
+    lost: u64,
+    unix_ms: u64,
+    date: [u8; 29],
+    date_second: u64,
+    notes_second: u64,
+    notes_count: u32,
+}
+
+type Peer<'a> = Option<(&'a IpText, u16)>;
+
+impl Log {
+    #[must_use]
+    pub fn new(access: bool) -> Self {
+        Self {
+            access,
+            lines: Vec::new(),
+            notes: Vec::new(),
+            count: 0,
+            lost: 0,
+            unix_ms: 0,
+            date: [0; 29],
+            date_second: u64::MAX,
+            notes_second: 0,
+            notes_count: 0,
+        }
+    }
+
+    pub(crate) fn begin_turn<I: Io>(&mut self, io: &mut I) {
+        self.unix_ms = io.unix_ms();
+    }
+
+    /// The time of this turn as IMF-fixdate, written once a second.
+    pub(crate) fn date<I: Io>(&mut self, _io: &mut I) -> [u8; 29] {
+        let second = self.unix_ms / 1000;
+        if second != self.date_second {
+            write_http_date(&mut self.date, second);
+            self.date_second = second;
+        }
+        self.date
+    }
+
+    /// Whether an exchange leaves anything behind.
+    pub(crate) fn wants(&self, ongoing: &Ongoing) -> bool {
+        self.access || ongoing.faults.origin.is_some()
+    }
+
+    pub(crate) fn exchange(&mut self, now_us: u64, client: Peer<'_>, ongoing: &Ongoing) {
+        if let Some(fault) = ongoing.faults.origin {
+            self.note_fault(ongoing, fault.token());
+        }
+        if !self.begin_line(client) {
+            return;
+        }
+        let plan = &ongoing.plan.plan;
+        let route = &plan.routes[ongoing.route as usize].name;
+        self.text("method", ongoing.method.of(&ongoing.head));
+        self.text("host", ongoing.host.of(&ongoing.head));
+        self.text("path", ongoing.url.of(&ongoing.head));
+        self.number("status", u64::from(ongoing.core.status));
+        self.number("bytes", ongoing.core.download_bytes);
+        self.number("request_bytes", ongoing.core.upload_bytes);
+        self.text("route", route.as_bytes());
+        if let Action::Forward { origin, .. } = ongoing.action() {
+            let origin = &plan.origins[*origin as usize];
+            self.text("origin", origin.name.as_bytes());
+            if let Some(target) = origin.targets.get(ongoing.target as usize) {
+                self.text("target", target.label.as_bytes());
+            }
+        }
+        self.flag("reused", ongoing.core.reused);
+        self.number("attempts", u64::from(ongoing.core.attempts));
+        let times = &ongoing.times;
+        self.number("duration_us", now_us.saturating_sub(times.began_us));
+        if times.connect_us != 0 && !ongoing.core.reused {
+            self.number("connect_us", times.sent_us.saturating_sub(times.connect_us));
+        }
+        if times.first_byte_us != 0 {
+            self.number("first_byte_us", times.first_byte_us.saturating_sub(times.sent_us));
+        }
+        if let Some(fault) = ongoing.faults.client {
+            self.text("fault", fault.token().as_bytes());
+            self.text("whose", b"client");
+        } else if let Some(fault) = ongoing.faults.origin {
+            self.text("fault", fault.token().as_bytes());
+            self.text("whose", if fault.blames_target() { b"origin" } else { b"proxy" });
+        }
+        if let Some(wire) = ongoing.faults.wire {
+            self.text("detail", wire.token().as_bytes());
+        }
+        if let Some(why) = ongoing.faults.no_retry {
+            self.text("not_repeated", why.token().as_bytes());
+        }
+        self.end_line();
+    }
+
+    /// A request that this proxy answered by itself.
+    pub(crate) fn answered_here(
+        &mut self,
+        _now_us: u64,
+        client: Peer<'_>,
+        head: &RequestHead,
+        bytes: &[u8],
+        route: &str,
+        status: u16,
+    ) {
+        if !self.begin_line(client) {
+            return;
+        }
+        self.text("method", head.method_span.of(bytes));
+        self.text("host", head.host.of(bytes));
+        self.text("path", head.target.of(bytes));
+        self.number("status", u64::from(status));
+        self.text("route", route.as_bytes());
+        self.end_line();
+    }
+
+    /// A refusal; there may be no request one could name.
+    pub(crate) fn refused(&mut self, _now_us: u64, client: Peer<'_>, status: u16, fault: &str) {
+        if !self.begin_line(client) {
+            return;
+        }
+        self.number("status", u64::from(status));
+        self.text("fault", fault.as_bytes());
+        self.text("whose", b"client");
+        self.end_line();
+    }
+
+    fn note_fault(&mut self, ongoing: &Ongoing, fault: &str) {
+        let second = self.unix_ms / 1000;
+        if second != self.notes_second {
+            (self.notes_second, self.notes_count) = (second, 0);
+        }
+        self.notes_count += 1;
+        if self.notes_count > NOTES_A_SECOND {
+            return;
+        }
+        let origin = &ongoing.plan.plan.origins[ongoing.origin_index as usize];
+        let target = origin.targets.get(ongoing.target as usize).map_or("", |t| t.label.as_str());
+        let detail = ongoing.faults.wire.map_or("", |w| w.token());
+        let says = ongoing.faults.wire.map_or("", |w| w.sentence());
+        let line = format!(
+            "{{\"level\":\"warn\",\"event\":\"origin_fault\",\"fault\":\"{fault}\",\"detail\":\"{detail}\",\"says\":\"{says}\",\
+             \"reused\":{},\"status\":{},\"origin\":",
+            ongoing.core.reused, ongoing.core.status
+        );
+        self.notes.extend_from_slice(line.as_bytes());
+        write_json_text(&mut self.notes, origin.name.as_bytes());
+        self.notes.extend_from_slice(b",\"target\":");
+        write_json_text(&mut self.notes, target.as_bytes());
+        self.notes.extend_from_slice(b"}\n");
+    }
+
+    fn begin_line(&mut self, client: Peer<'_>) -> bool {
+        if !self.access {
+            return false;
+        }
+        if self.lines.len() >= LINES_BYTES_MAX {
+            self.lost += 1;
+            return false;
+        }
+        self.lines.extend_from_slice(b"{\"time\":");
+        write_decimal(&mut self.lines, self.unix_ms);
+        if let Some((ip, port)) = client {
+            self.text("client", ip.as_bytes());
+            self.number("port", u64::from(port));
+        }
+        true
+    }
+
+    fn end_line(&mut self) {
+        self.lines.extend_from_slice(b"}\n");
+        self.count += 1;
+    }
+
+    fn key(&mut self, key: &str) {
+        self.lines.extend_from_slice(b",\"");
+        self.lines.extend_from_slice(key.as_bytes());
+        self.lines.extend_from_slice(b"\":");
+    }
+
+    fn number(&mut self, key: &str, value: u64) {
+        self.key(key);
+        write_decimal(&mut self.lines, value);
+    }
+
+    fn flag(&mut self, key: &str, value: bool) {
+        self.key(key);
+        self.lines.extend_from_slice(if value { b"true" } else { b"false" });
+    }
+
+    fn text(&mut self, key: &str, value: &[u8]) {
+        self.key(key);
+        write_json_text(&mut self.lines, value);
+    }
+
+    pub(crate) fn take_line_count(&mut self) -> u64 {
+        std::mem::take(&mut self.count)
+    }
+
+    pub(crate) fn take_lost(&mut self) -> u64 {
+        std::mem::take(&mut self.lost)
+    }
+
+    /// Access-log lines of this turn; the caller clears them when they are taken.
+    pub fn lines(&mut self) -> &mut Vec<u8> {
+        &mut self.lines
+    }
+
+    /// Notes of this turn.
+    pub fn notes(&mut self) -> &mut Vec<u8> {
+        &mut self.notes
+    }
+}
+
+/// A JSON string of bytes that need not be UTF-8: what is not printable ASCII becomes `\u00XX`, so a log line is one
+/// line whatever a client sent.
+fn write_json_text(out: &mut Vec<u8>, bytes: &[u8]) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    out.push(b'"');
+    for &byte in bytes {
+        match byte {
+            b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
+            0x20..=0x7e => out.push(byte),
+            other => {
+                out.extend_from_slice(b"\\u00");
+                out.extend_from_slice(&[HEX[usize::from(other >> 4)], HEX[usize::from(other & 15)]]);
+            }
+        }
+    }
+    out.push(b'"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_line_stays_one_line_whatever_a_client_sent() {
+        let mut out = Vec::new();
+        write_json_text(&mut out, b"a\"b\\c\n\xff");
+        assert_eq!(out, br#""a\"b\\c\u000a\u00ff""#);
+    }
+}

@@ -1,0 +1,67 @@
+//! Bytes that a socket did not take yet. Write first, keep what is left, wait for room only then; as long as anything
+//! is kept, whoever feeds this socket stops reading, so an outbox never holds more than one read made of one scratch buffer.
+
+use crate::blocks::Blocks;
+use crate::io::{Io, Trouble};
+
+#[derive(Default)]
+pub struct Outbox {
+    bytes: Vec<u8>,
+    at: usize,
+}
+
+impl Outbox {
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// Writes all parts in order, keeping what does not fit. Returns the bytes the kernel took.
+    pub fn send<I: Io>(
+        &mut self,
+        io: &mut I,
+        socket: &I::Socket,
+        blocks: &mut Blocks,
+        parts: &[&[u8]],
+    ) -> Result<usize, Trouble> {
+        let written = if self.is_empty() {
+            let result = if let [one] = parts { io.write(socket, one) } else { io.write_parts(socket, parts) };
+            match result {
+                Ok(written) => written,
+                Err(Trouble::WouldBlock) => 0,
+                Err(trouble) => return Err(trouble),
+            }
+        } else {
+            0
+        };
+        let mut skip = written;
+        for part in parts {
+            let taken = skip.min(part.len());
+            skip -= taken;
+            blocks.append(&mut self.bytes, &part[taken..]);
+        }
+        Ok(written)
+    }
+
+    /// Writes what was kept. Returns the bytes the kernel took; the buffer goes back when nothing is left.
+    pub fn flush<I: Io>(&mut self, io: &mut I, socket: &I::Socket, blocks: &mut Blocks) -> Result<usize, Trouble> {
+        let mut total = 0;
+        while self.at < self.bytes.len() {
+            match io.write(socket, &self.bytes[self.at..]) {
+                Ok(written) => {
+                    self.at += written;
+                    total += written;
+                }
+                Err(Trouble::WouldBlock) => return Ok(total),
+                Err(trouble) => return Err(trouble),
+            }
+        }
+        self.clear(blocks);
+        Ok(total)
+    }
+
+    pub fn clear(&mut self, blocks: &mut Blocks) {
+        self.at = 0;
+        blocks.release(&mut self.bytes);
+    }
+}

@@ -1,0 +1,501 @@
+//! Moves bodies: request bytes from client to origin, answer heads and bytes from origin to client. Whoever reads stops
+//! as soon as the other side has something in its outbox, and goes on when that ran empty; nothing else bounds a body.
+
+use crate::client::ClientState;
+use crate::io::{Io, Token, Trouble};
+use crate::origin::Place;
+use crate::slab::Key;
+use crate::stats::{Counter, Histogram};
+use crate::wheel::NEVER;
+use crate::worker::Worker;
+use proto::exchange::{AtEof, Continue, Piece, Stage};
+use proto::fault::{ClientFault, OriginFault, WireFault};
+use proto::http1::encode::{AnswerEncoding, LAST_CHUNK, encode_answer, encode_interim, write_chunk_header};
+use proto::http1::framing::{AnswerBody, RequestBody, decide_answer};
+use proto::http1::head::{Parsed, ResponseHead, Version};
+use proto::plan::Action;
+use std::rc::Rc;
+
+/// Reads of one connection in one pass; the others are looked at before it goes on.
+const READS_MAX: u32 = 8;
+/// A piece up to this size is copied behind its head or chunk header.
+const COPY_BYTES_MAX: usize = 8 * 1024;
+/// Interim answers passed on before an origin is taken for broken.
+const INTERIM_MAX: u8 = 32;
+/// The least that is read at once for a client that takes little.
+const ROOM_MIN: u32 = 16 * 1024;
+
+impl<I: Io> Worker<I> {
+    /// Passes request body bytes on for as long as there are some and the origin takes them.
+    pub(crate) fn upload_go(&mut self, exchange: Key) {
+        for _ in 0..READS_MAX {
+            let Some(ongoing) = self.exchanges.get(exchange) else { return };
+            let running = matches!(ongoing.core.stage, Stage::Sent | Stage::Relaying) && !ongoing.write_broke;
+            let paused = self.origins.get(ongoing.origin).is_none_or(|o| !o.outbox.is_empty());
+            let key = ongoing.client;
+            let Some(client) = self.clients.get_mut(key) else { return };
+            if ongoing.core.upload_done() || !running || paused || !client.readable {
+                return;
+            }
+            let mut scratch = std::mem::take(&mut self.scratch);
+            let result = self.io.read(&client.socket, &mut scratch);
+            match result {
+                Ok(count) if count > 0 => {
+                    client.readable = count == scratch.len() || client.read_closed;
+                    self.row.add(Counter::ClientBytesIn, count as u64);
+                    self.take_body(exchange, key, &mut scratch[..count]);
+                }
+                Err(Trouble::WouldBlock) => client.readable = false,
+                // A body that ends short, or a reset: there is no request any more, so there will be no answer.
+                Ok(_) | Err(_) => self.abandon(exchange, ClientFault::Gone, Counter::ClientCloseByClient),
+            }
+            self.scratch = scratch;
+        }
+        if let Some(ongoing) = self.exchanges.get(exchange) {
+            self.again.push(Token::Client(ongoing.client));
+        }
+    }
+
+    /// Body bytes arrived while the request is being sent.
+    fn take_body(&mut self, exchange: Key, key: Key, bytes: &mut [u8]) {
+        let Some(ongoing) = self.exchanges.get_mut(exchange) else { return };
+        let plan = Rc::clone(&ongoing.plan);
+        let bound = plan.plan.limits.request_body_bytes;
+        let taken = ongoing.core.take_upload(bytes, &plan.head_limits, bound, &mut ongoing.trailers);
+        let piece = match taken {
+            Ok(piece) => piece,
+            Err(fault) => {
+                if ongoing.core.stage == Stage::Relaying {
+                    self.abandon(exchange, ClientFault::Gone, Counter::ClientCloseRefused);
+                } else {
+                    self.forget_exchange(exchange);
+                    self.refuse_upload(key, fault);
+                }
+                return;
+            }
+        };
+        if piece.consumed < bytes.len() {
+            if let Some(client) = self.clients.get_mut(key) {
+                self.blocks.append(&mut client.input, &bytes[piece.consumed..]);
+            }
+        }
+        // A client that sends its body was told to go on, or did not care to wait.
+        if ongoing.core.expect == Continue::Awaited && !piece.data.is_empty() {
+            ongoing.core.expect = Continue::Told;
+        }
+        let data = &bytes[piece.data];
+        self.keep(exchange, data);
+        self.send_body(exchange, data, piece.done);
+        self.arm_for_upload(exchange);
+    }
+
+    /// Writes a piece of the request body, framed for the origin.
+    fn send_body(&mut self, exchange: Key, data: &[u8], done: bool) {
+        let Some(ongoing) = self.exchanges.get(exchange) else { return };
+        if ongoing.core.body != RequestBody::Chunked {
+            if !data.is_empty() {
+                self.send_to_origin(exchange, &[data]);
+            }
+            return;
+        }
+        let mut out = std::mem::take(&mut self.out);
+        let mut tail = std::mem::take(&mut self.tail);
+        out.clear();
+        tail.clear();
+        if !data.is_empty() {
+            write_chunk_header(&mut out, data.len());
+            tail.extend_from_slice(b"\r\n");
+        }
+        if done {
+            tail.extend_from_slice(LAST_CHUNK);
+            tail.extend_from_slice(&ongoing.trailers);
+            tail.extend_from_slice(b"\r\n");
+        }
+        if !data.is_empty() || done {
+            self.send_to_origin(exchange, &[&out, data, &tail]);
+        }
+        self.out = out;
+        self.tail = tail;
+    }
+
+    /// Sets the client's timer to what the exchange expects of it next.
+    pub(crate) fn arm_for_upload(&mut self, exchange: Key) {
+        let Some(ongoing) = self.exchanges.get(exchange) else { return };
+        let Some(client) = self.clients.get(ongoing.client) else { return };
+        let timeouts = &ongoing.plan.plan.timeouts;
+        let wait = if !client.outbox.is_empty() {
+            timeouts.client_write_ms
+        } else if ongoing.core.upload_done() {
+            self.wheel.arm(client.timer, NEVER);
+            return;
+        } else if ongoing.core.expect == Continue::Awaited {
+            timeouts.continue_ms
+        } else {
+            timeouts.client_body_ms
+        };
+        self.wheel.arm(client.timer, self.now_us / 1000 + u64::from(wait));
+    }
+
+    /// The client's timer ran out during an exchange. `blocked`: an answer waits for the client to take it.
+    pub(crate) fn exchange_due(&mut self, exchange: Key, blocked: bool) {
+        let Some(ongoing) = self.exchanges.get_mut(exchange) else { return };
+        let key = ongoing.client;
+        if blocked {
+            self.abandon(exchange, ClientFault::WriteTimeout, Counter::ClientCloseTimeout);
+            return;
+        }
+        if ongoing.core.upload_done() {
+            return;
+        }
+        if ongoing.core.expect == Continue::Awaited {
+            // The origin keeps silent about 100 (Continue); waiting for each other for ever helps nobody.
+            ongoing.core.expect = Continue::Told;
+            self.row.one(Counter::Answers1xx);
+            self.send_to_client(key, &[b"HTTP/1.1 100 Continue\r\n\r\n"]);
+            self.arm_for_upload(exchange);
+            return;
+        }
+        let waits_for_origin = !matches!(ongoing.core.stage, Stage::Sent | Stage::Relaying)
+            || self.origins.get(ongoing.origin).is_some_and(|o| !o.outbox.is_empty());
+        if waits_for_origin {
+            self.arm_for_upload(exchange);
+        } else if ongoing.core.stage == Stage::Relaying {
+            self.abandon(exchange, ClientFault::BodyTimeout, Counter::ClientCloseTimeout);
+        } else {
+            self.forget_exchange(exchange);
+            self.refuse_client(key, ClientFault::BodyTimeout, Counter::ClientCloseTimeout);
+        }
+    }
+
+    /// Takes answer bytes for as long as there are some and the client takes them.
+    pub(crate) fn download_go(&mut self, exchange: Key) {
+        for _ in 0..READS_MAX {
+            let Some(ongoing) = self.exchanges.get_mut(exchange) else { return };
+            if !matches!(ongoing.core.stage, Stage::Sent | Stage::Relaying) {
+                return;
+            }
+            let client_takes = self.clients.get(ongoing.client).is_none_or(|c| c.outbox.is_empty());
+            let key = ongoing.origin;
+            let Some(origin) = self.origins.get_mut(key) else { return };
+            let Place::Held(socket) = &origin.place else { return };
+            if !origin.readable || !client_takes {
+                return;
+            }
+            let mut scratch = std::mem::take(&mut self.scratch);
+            let room = (ongoing.room as usize).min(scratch.len());
+            match self.io.read(socket, &mut scratch[..room]) {
+                Ok(count) if count > 0 => {
+                    origin.readable = count == room || origin.read_closed;
+                    origin.active_ms = self.now_us / 1000;
+                    ongoing.bytes_received += count as u64;
+                    self.row.add(Counter::OriginBytesIn, count as u64);
+                    if ongoing.core.stage == Stage::Sent {
+                        self.take_answer(exchange, &mut scratch[..count]);
+                    } else {
+                        self.take_answer_body(exchange, &mut scratch[..count]);
+                    }
+                }
+                Ok(_) => self.origin_ended(exchange, false),
+                Err(Trouble::WouldBlock) => {
+                    origin.readable = false;
+                    if ongoing.write_broke && ongoing.core.stage == Stage::Sent {
+                        self.attempt_failed(exchange, OriginFault::WriteError);
+                    }
+                }
+                Err(_) => self.origin_ended(exchange, true),
+            }
+            self.scratch = scratch;
+        }
+        if let Some(ongoing) = self.exchanges.get(exchange) {
+            self.again.push(Token::Origin(ongoing.origin));
+        }
+    }
+
+    /// Bytes of an answer's head, perhaps with what follows it.
+    fn take_answer(&mut self, exchange: Key, fresh: &mut [u8]) {
+        let Some(ongoing) = self.exchanges.get_mut(exchange) else { return };
+        if ongoing.times.first_byte_us == 0 {
+            ongoing.times.first_byte_us = self.now_us;
+            let waited = self.now_us.saturating_sub(ongoing.times.sent_us);
+            self.row.record(Histogram::FirstByte, waited);
+        }
+        let key = ongoing.origin;
+        let Some(origin) = self.origins.get_mut(key) else { return };
+        let mut head = self.answer_head.take().unwrap_or_default();
+        if origin.input.is_empty() {
+            let left = self.read_answer_heads(exchange, &mut head, fresh);
+            if let (Some(left), Some(origin)) = (left, self.origins.get_mut(key)) {
+                self.blocks.append(&mut origin.input, &fresh[left..]);
+            }
+        } else {
+            let mut input = std::mem::take(&mut origin.input);
+            input.extend_from_slice(fresh);
+            let left = self.read_answer_heads(exchange, &mut head, &mut input);
+            match (left, self.origins.get_mut(key)) {
+                (Some(left), Some(origin)) => {
+                    input.drain(..left);
+                    origin.input = input;
+                }
+                _ => self.blocks.give(input),
+            }
+        }
+        self.answer_head = Some(head);
+    }
+
+    /// Passes interim answers on until the final head. Returns where a partial head begins, if one is left.
+    fn read_answer_heads(&mut self, exchange: Key, head: &mut ResponseHead, bytes: &mut [u8]) -> Option<usize> {
+        let mut at = 0;
+        while at < bytes.len() {
+            let ongoing = self.exchanges.get_mut(exchange)?;
+            match head.parse(&bytes[at..], &ongoing.plan.head_limits) {
+                Ok(Parsed::Partial) => return Some(at),
+                Err(fault) => {
+                    self.answer_malformed(exchange, fault);
+                    return None;
+                }
+                Ok(Parsed::Complete) => {}
+            }
+            let (head_bytes, rest) = bytes[at..].split_at_mut(head.len);
+            match head.status {
+                101 if ongoing.core.upgrade => {
+                    self.begin_tunnel(exchange, head, head_bytes, rest);
+                    return None;
+                }
+                101 => {
+                    self.answer_malformed(exchange, WireFault::UpgradeUnasked);
+                    return None;
+                }
+                100..=199 => {
+                    if !self.pass_interim(exchange, head, head_bytes) {
+                        return None;
+                    }
+                    at += head.len;
+                }
+                _ => {
+                    self.begin_answer(exchange, head, head_bytes, rest);
+                    return None;
+                }
+            }
+        }
+        None
+    }
+
+    /// RFC 9110 15.2: a proxy passes interim answers on, except to a client that cannot know them (1.0) and except a
+    /// 100 that nobody waits for any more.
+    fn pass_interim(&mut self, exchange: Key, head: &ResponseHead, bytes: &[u8]) -> bool {
+        let Some(ongoing) = self.exchanges.get_mut(exchange) else { return false };
+        ongoing.interim += 1;
+        if ongoing.interim > INTERIM_MAX {
+            self.answer_malformed(exchange, WireFault::Surplus);
+            return false;
+        }
+        let key = ongoing.client;
+        let wanted = match (head.status, ongoing.core.expect) {
+            (100, Continue::Awaited) => {
+                ongoing.core.expect = Continue::Told;
+                true
+            }
+            (100, _) => false,
+            _ => true,
+        };
+        if !wanted || ongoing.core.version == Version::Http10 {
+            return true;
+        }
+        let mut out = std::mem::take(&mut self.out);
+        out.clear();
+        encode_interim(&mut out, bytes, head, true);
+        self.row.one(Counter::Answers1xx);
+        self.send_to_client(key, &[&out]);
+        self.out = out;
+        self.arm_for_upload(exchange);
+        true
+    }
+
+    /// The final head: its framing is settled and regenerated, and what came of the body goes with it.
+    fn begin_answer(&mut self, exchange: Key, head: &ResponseHead, bytes: &[u8], rest: &mut [u8]) {
+        let Some(ongoing) = self.exchanges.get_mut(exchange) else { return };
+        let plan = Rc::clone(&ongoing.plan);
+        let framing = match decide_answer(bytes, head, ongoing.core.method) {
+            Ok(framing) => framing,
+            Err(fault) => {
+                self.answer_malformed(exchange, fault);
+                return;
+            }
+        };
+        let limits = &plan.plan.limits;
+        let told = ongoing.core.handle_answer_head(head.status, &framing, !self.draining, limits.drain_bytes);
+        ongoing.answer_keeps = framing.keep_alive;
+        ongoing.answer_chunked = told.body == AnswerBody::Chunked;
+        ongoing.answer_until_close = told.body == AnswerBody::UntilClose;
+        let taken = ongoing.core.take_download(rest, &plan.head_limits, &mut ongoing.answer_trailers);
+        let http10 = ongoing.core.version == Version::Http10;
+        let edits = match &plan.plan.routes[ongoing.route as usize].action {
+            Action::Forward { answer_fields, .. } => answer_fields.as_slice(),
+            Action::Answer { .. } | Action::Redirect { .. } => &[],
+        };
+        let date = self.log.date(&mut self.io);
+        let mut out = std::mem::take(&mut self.out);
+        out.clear();
+        encode_answer(
+            &mut out,
+            bytes,
+            head,
+            &AnswerEncoding {
+                body: told.body,
+                length_told: framing.length_told,
+                chunked_told: framing.chunked_told && !http10,
+                close: told.close,
+                keep_alive_http10: http10 && !told.close,
+                upgrade: false,
+                nominated: framing.options.nominated,
+                via: plan.plan.forwarding.via.then_some(plan.plan.name.as_bytes()),
+                received_version: head.version,
+                edits,
+                date: Some(&date),
+            },
+        );
+        self.count_answer(head.status);
+        self.pass_piece(exchange, out, rest, taken);
+    }
+
+    /// Bytes of an answer's body.
+    fn take_answer_body(&mut self, exchange: Key, bytes: &mut [u8]) {
+        let Some(ongoing) = self.exchanges.get_mut(exchange) else { return };
+        let plan = Rc::clone(&ongoing.plan);
+        let taken = ongoing.core.take_download(bytes, &plan.head_limits, &mut ongoing.answer_trailers);
+        let mut out = std::mem::take(&mut self.out);
+        out.clear();
+        self.pass_piece(exchange, out, bytes, taken);
+    }
+
+    /// Writes what is in `out`, then a piece of the body framed for the client; ends the exchange with its last piece.
+    fn pass_piece(&mut self, exchange: Key, mut out: Vec<u8>, bytes: &[u8], taken: Result<Piece, WireFault>) {
+        let Some(ongoing) = self.exchanges.get_mut(exchange) else { return };
+        let (key, origin_key) = (ongoing.client, ongoing.origin);
+        let (data, done, fault) = match taken {
+            Ok(piece) => {
+                if piece.consumed < bytes.len() {
+                    if let Some(origin) = self.origins.get_mut(origin_key) {
+                        origin.surplus = true;
+                    }
+                }
+                (&bytes[piece.data], piece.done, None)
+            }
+            Err(fault) => (&bytes[..0], false, Some(fault)),
+        };
+        self.tail.clear();
+        if ongoing.answer_chunked {
+            if !data.is_empty() {
+                write_chunk_header(&mut out, data.len());
+                self.tail.extend_from_slice(b"\r\n");
+            }
+            if done {
+                self.tail.extend_from_slice(LAST_CHUNK);
+                self.tail.extend_from_slice(&ongoing.answer_trailers);
+                self.tail.extend_from_slice(b"\r\n");
+            }
+        }
+        let tail = std::mem::take(&mut self.tail);
+        if data.len() <= COPY_BYTES_MAX {
+            out.extend_from_slice(data);
+            out.extend_from_slice(&tail);
+            if !out.is_empty() {
+                self.send_to_client(key, &[&out]);
+            }
+        } else {
+            self.send_to_client(key, &[&out, data, &tail]);
+        }
+        self.tail = tail;
+        self.out = out;
+        match fault {
+            Some(fault) => self.answer_malformed(exchange, fault),
+            None if done => self.finish(exchange),
+            None => self.await_more(exchange, key, origin_key, data.len()),
+        }
+    }
+
+    /// More of the answer is to come. A client that could not take all is read for in smaller pieces from now on.
+    fn await_more(&mut self, exchange: Key, client: Key, origin: Key, passed: usize) {
+        let Some(ongoing) = self.exchanges.get_mut(exchange) else { return };
+        if self.clients.get(client).is_some_and(|c| !c.outbox.is_empty()) {
+            ongoing.room = (passed as u32 / 2).max(ROOM_MIN);
+        } else if (ongoing.room as usize) < self.scratch.len() {
+            ongoing.room *= 2;
+        }
+        if let Some(origin) = self.origins.get(origin) {
+            self.wheel.arm(origin.timer, self.now_us / 1000 + u64::from(ongoing.origin_plan().between_bytes_ms));
+        }
+    }
+
+    /// The origin's end of the connection came, by FIN or by reset.
+    fn origin_ended(&mut self, exchange: Key, reset: bool) {
+        let Some(ongoing) = self.exchanges.get_mut(exchange) else { return };
+        if let Some(origin) = self.origins.get_mut(ongoing.origin) {
+            origin.read_closed = true;
+            origin.readable = false;
+        }
+        if ongoing.core.stage == Stage::Sent {
+            let begun = self.origins.get(ongoing.origin).is_some_and(|o| !o.input.is_empty());
+            let fault = match (begun, ongoing.write_broke, reset) {
+                (true, _, _) => OriginFault::MalformedHeaders,
+                (_, true, _) => OriginFault::WriteError,
+                (_, _, true) => OriginFault::ResetBeforeHeaders,
+                _ => OriginFault::EofBeforeHeaders,
+            };
+            self.attempt_failed(exchange, fault);
+            return;
+        }
+        if reset || ongoing.core.download_at_eof() == AtEof::Truncated {
+            self.attempt_failed(exchange, OriginFault::BodyTruncated);
+            return;
+        }
+        let key = ongoing.client;
+        if ongoing.answer_chunked {
+            self.send_to_client(key, &[b"0\r\n\r\n"]);
+        }
+        ongoing_done(self.exchanges.get_mut(exchange));
+        self.finish(exchange);
+    }
+
+    /// The origin's timer ran out while an exchange runs on it.
+    pub(crate) fn answer_due(&mut self, exchange: Key) {
+        let Some(ongoing) = self.exchanges.get(exchange) else { return };
+        let Some(origin) = self.origins.get(ongoing.origin) else { return };
+        let plan = ongoing.origin_plan();
+        let (wait_ms, fault, excused) = if ongoing.core.stage == Stage::Sent {
+            // An origin need not answer what it has not been sent; the client's own timer watches over the body.
+            let unsent = !ongoing.core.upload_done() && origin.outbox.is_empty() && !ongoing.write_broke;
+            (plan.first_byte_ms, OriginFault::HeaderTimeout, unsent)
+        } else {
+            let slow_client = self.clients.get(ongoing.client).is_some_and(|c| !c.outbox.is_empty());
+            (plan.between_bytes_ms, OriginFault::BodyTimeout, slow_client)
+        };
+        let now_ms = self.now_us / 1000;
+        let due_ms = if excused { now_ms } else { origin.active_ms } + u64::from(wait_ms);
+        if due_ms > now_ms {
+            self.wheel.arm(origin.timer, due_ms);
+        } else {
+            self.attempt_failed(exchange, fault);
+        }
+    }
+
+    /// The answer cannot be completed: the client must not take it for whole (RFC 9112 8).
+    pub(crate) fn break_answer(&mut self, exchange: Key) {
+        self.row.one(Counter::AnswersBroken);
+        let Some(ongoing) = self.end_exchange(exchange) else { return };
+        let key = ongoing.client;
+        if ongoing.answer_until_close {
+            // Without a length a FIN would look like the end.
+            self.reset_client(key, Counter::ClientCloseBroken);
+        } else if self.clients.get(key).is_some_and(|c| c.state == ClientState::Exchange) {
+            self.close_after_answer(key, Counter::ClientCloseBroken);
+        }
+        self.recycle(ongoing);
+    }
+}
+
+fn ongoing_done(ongoing: Option<&mut crate::exchange::Ongoing>) {
+    if let Some(ongoing) = ongoing {
+        ongoing.core.download = proto::exchange::Download::Done;
+    }
+}

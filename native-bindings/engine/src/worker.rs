@@ -1,0 +1,288 @@
+//! One edge worker: a turn takes what is ready, does it, and returns without ever waiting. The way of a request reads
+//! on in `client.rs` (head), `begin.rs` (route), `forward.rs` (target and connection), `origin.rs` (attempt),
+//! `relay.rs` (bodies), `finish.rs` (outcome).
+//!
+//! No `&mut` of one connection lives across a step that may close another: steps take keys and look again.
+
+use crate::blocks::Blocks;
+use crate::client::Client;
+use crate::compiled::Compiled;
+use crate::exchange::Ongoing;
+use crate::host::{Host, Message};
+use crate::io::{Io, Ready, Token};
+use crate::log::Log;
+use crate::origin::Origin;
+use crate::slab::{Key, Slab};
+use crate::stats::{Counter, Histogram, Row};
+use crate::wheel::Wheel;
+use proto::balance::RoundRobin;
+use proto::http1::head::{RequestHead, ResponseHead};
+use proto::limits::SCRATCH_BYTES;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// Passes over ready sockets in one turn; what is still ready then waits for the next, so JavaScript gets its share.
+const PASSES_MAX: u32 = 8;
+/// Inbox messages taken in one turn.
+const INBOX_TAKE_MAX: u32 = 256;
+
+pub struct Worker<I: Io> {
+    pub(crate) io: I,
+    pub(crate) index: u32,
+    pub(crate) host: Arc<Host<I::Socket>>,
+    pub(crate) plan: Rc<Compiled>,
+    pub(crate) row: Row,
+    pub(crate) clients: Slab<Client<I::Socket>>,
+    pub(crate) origins: Slab<Origin<I::Socket>>,
+    pub(crate) exchanges: Slab<Ongoing>,
+    pub(crate) wheel: Wheel,
+    pub(crate) blocks: Blocks,
+    /// What is read lies here while it is handled. Taken out by whoever reads, put back before anybody else does.
+    pub(crate) scratch: Vec<u8>,
+    /// Heads being written.
+    pub(crate) out: Vec<u8>,
+    /// What follows a body piece: chunk ends and trailers.
+    pub(crate) tail: Vec<u8>,
+    pub(crate) trailers: Vec<u8>,
+    pub(crate) path: Vec<u8>,
+    /// Parsed heads; taken out by whoever reads one.
+    pub(crate) head: Option<Box<RequestHead>>,
+    pub(crate) answer_head: Option<Box<ResponseHead>>,
+    /// By origin: whose turn it is.
+    pub(crate) turns: Vec<RoundRobin>,
+    /// Connections that stopped before they were drained, or have bytes in hand: looked at in the next pass.
+    pub(crate) again: Vec<Token>,
+    pub(crate) log: Log,
+    pub(crate) now_us: u64,
+    pub(crate) draining: bool,
+    again_spare: Vec<Token>,
+    ready: Vec<Ready>,
+    due: Vec<u64>,
+    departed: Vec<Key>,
+    /// What the clock was last set to.
+    wake_ms: Option<u64>,
+}
+
+impl<I: Io> Worker<I> {
+    pub fn new(mut io: I, host: Arc<Host<I::Socket>>, index: u32, row: Row) -> Self {
+        let plan = Rc::new(Compiled::new(Arc::clone(&host.plan), &host.pool));
+        let now_us = io.now_us();
+        host.workers[index as usize].beat_ms.store(now_us / 1000, Relaxed);
+        host.workers[index as usize].alive.store(true, Relaxed);
+        Self {
+            index,
+            row,
+            clients: Slab::default(),
+            origins: Slab::default(),
+            exchanges: Slab::default(),
+            wheel: Wheel::new(now_us / 1000),
+            blocks: Blocks::default(),
+            scratch: vec![0; SCRATCH_BYTES],
+            out: Vec::with_capacity(SCRATCH_BYTES / 4),
+            tail: Vec::with_capacity(1024),
+            trailers: Vec::new(),
+            path: Vec::with_capacity(1024),
+            head: None,
+            answer_head: None,
+            turns: plan.origins.iter().map(|_| RoundRobin::default()).collect(),
+            again: Vec::new(),
+            again_spare: Vec::new(),
+            log: Log::new(plan.plan.access_log),
+            draining: host.is_draining(),
+            ready: Vec::with_capacity(512),
+            due: Vec::new(),
+            departed: Vec::new(),
+            wake_ms: None,
+            now_us,
+            plan,
+            host,
+            io,
+        }
+    }
+
+    /// Does everything that is ready, in bounded passes. Never waits.
+    pub fn turn(&mut self) {
+        let began_us = self.io.now_us();
+        self.now_us = began_us;
+        self.panic_if_asked();
+        self.log.begin_turn(&mut self.io);
+        self.free_departed();
+        let mut handled = 0;
+        for pass in 0..PASSES_MAX {
+            let mut ready = std::mem::take(&mut self.ready);
+            let more = !self.io.poll_ready(&mut ready);
+            handled += ready.len() as u64;
+            for event in ready.drain(..) {
+                self.handle_ready(&event);
+            }
+            self.ready = ready;
+            self.go_again();
+            if self.again.is_empty() && more {
+                break;
+            }
+            if pass + 1 == PASSES_MAX {
+                self.io.ring(self.index);
+            }
+            self.now_us = self.io.now_us();
+        }
+        self.handle_due_timers();
+        self.set_clock();
+        let spent = self.io.now_us().saturating_sub(began_us);
+        self.row.one(Counter::Turns);
+        self.row.add(Counter::Events, handled);
+        self.row.add(Counter::TurnMicros, spent);
+        self.row.record(Histogram::Turn, spent);
+        self.row.add(Counter::LogLines, self.log.take_line_count());
+        self.row.add(Counter::LogLinesLost, self.log.take_lost());
+    }
+
+    #[must_use]
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.now_us / 1000
+    }
+
+    /// Lines written since they were last taken: access log and notes.
+    pub fn log(&mut self) -> &mut Log {
+        &mut self.log
+    }
+
+    /// Closes everything that is this worker's; for a worker that stops while others go on.
+    pub fn close_all(&mut self) {
+        self.host.workers[self.index as usize].alive.store(false, Relaxed);
+        for key in self.exchanges.keys() {
+            self.forget_exchange(key);
+        }
+        for key in self.clients.keys() {
+            let reason = if self.draining { Counter::ClientCloseDrain } else { Counter::ClientCloseWorkerLost };
+            self.close_client(key, reason);
+        }
+        let reason = if self.draining { Counter::OriginCloseDrain } else { Counter::OriginCloseWorkerLost };
+        for key in self.origins.keys() {
+            self.close_origin(key, reason);
+        }
+        while let Some(message) = self.host.inboxes[self.index as usize].pop() {
+            if let Message::Client { socket, .. } = message {
+                self.io.close(socket);
+            }
+        }
+    }
+
+    /// Nothing is open or under way: what must hold when every peer has gone.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.clients.is_empty() && self.exchanges.is_empty()
+    }
+
+    fn handle_ready(&mut self, event: &Ready) {
+        match event.token {
+            Token::Client(key) => self.client_ready(key, event),
+            Token::Origin(key) => self.origin_ready(key, event),
+            Token::Bell => self.empty_inbox(),
+            Token::Clock => self.wake_ms = None,
+            Token::Exchange(_) => {}
+        }
+    }
+
+    fn empty_inbox(&mut self) {
+        self.io.hush();
+        self.host.workers[self.index as usize].beat_ms.store(self.now_ms(), Relaxed);
+        for _ in 0..INBOX_TAKE_MAX {
+            match self.host.inboxes[self.index as usize].pop() {
+                Some(Message::Client { socket, peer, listener }) => self.take_client(socket, peer, listener),
+                Some(Message::Called { exchange }) => self.called(exchange),
+                None => {
+                    if self.host.is_draining() && !self.draining {
+                        self.begin_drain();
+                    }
+                    return;
+                }
+            }
+        }
+        self.io.ring(self.index);
+    }
+
+    fn go_again(&mut self) {
+        // What is put off while this list is walked belongs to the next pass.
+        let spare = std::mem::take(&mut self.again_spare);
+        let mut list = std::mem::replace(&mut self.again, spare);
+        for token in list.drain(..) {
+            match token {
+                Token::Client(key) => self.client_go(key),
+                Token::Origin(key) => self.origin_go(key),
+                Token::Exchange(_) | Token::Bell | Token::Clock => {}
+            }
+        }
+        self.again_spare = list;
+    }
+
+    fn handle_due_timers(&mut self) {
+        let mut due = std::mem::take(&mut self.due);
+        self.wheel.expire(self.now_ms(), &mut due);
+        for owner in due.drain(..) {
+            match Token::unpack(owner) {
+                Token::Client(key) => self.client_due(key),
+                Token::Origin(key) => self.origin_due(key),
+                Token::Exchange(key) => self.queue_wait_over(key),
+                Token::Bell | Token::Clock => {}
+            }
+        }
+        self.due = due;
+    }
+
+    fn set_clock(&mut self) {
+        let next = self.wheel.next_ms();
+        let later = matches!((self.wake_ms, next), (Some(set), Some(next)) if set <= next);
+        if later || self.wake_ms == next {
+            return;
+        }
+        // Nothing left to wait for: a clock that is already set fires once more and finds nothing.
+        if next.is_some() {
+            self.io.wake_at_ms(next);
+            self.wake_ms = next;
+        }
+    }
+
+    /// Frees slots whose connection another worker took.
+    fn free_departed(&mut self) {
+        let mut departed = std::mem::take(&mut self.departed);
+        self.host.pool.drain_departed(self.index, &mut departed);
+        for key in departed.drain(..) {
+            if let Some(origin) = self.origins.remove(key) {
+                self.wheel.remove(origin.timer);
+            }
+        }
+        self.departed = departed;
+    }
+
+    fn begin_drain(&mut self) {
+        self.draining = true;
+        for key in self.clients.keys() {
+            self.close_if_idle(key);
+        }
+        for key in self.origins.keys() {
+            self.evict_resting(key, Counter::OriginCloseDrain);
+        }
+    }
+
+    fn panic_if_asked(&self) {
+        let asked = &self.host.workers[self.index as usize].panic_asked;
+        if asked.load(Relaxed) {
+            asked.store(false, Relaxed);
+            panic!("a test asked worker {} to panic", self.index);
+        }
+    }
+}
+
+/// Settles the books of a worker that died without closing its connections: what rested in the pool under its number is
+/// closed, its gauges return to zero, and the losses are counted. Called before its replacement starts.
+pub fn settle<I: Io>(host: &Host<I::Socket>, worker: u32, row: Row) {
+    host.workers[worker as usize].alive.store(false, Relaxed);
+    for idle in host.pool.take_all_of(worker) {
+        host.pool.give_up_place(&idle.lease.target);
+        row.less(Counter::OriginIdle);
+        row.less(Counter::OriginOpen);
+        row.one(Counter::OriginCloseWorkerLost);
+    }
+    while host.inboxes[worker as usize].pop().is_some() {}
+}
