@@ -20,7 +20,7 @@ export interface Options {
   readonly seconds: number;
   /** Client connections opened for the memory figure. 100 … 25,000: they leave from one address's ephemeral ports. */
   readonly idleConnections: number;
-  /** Write results/latest.json and results/latest.md. */
+  /** Write the report into the folder of results, as JSON and as Markdown. */
   readonly write: boolean;
 }
 
