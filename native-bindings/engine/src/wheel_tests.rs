@@ -66,7 +66,7 @@ fn every_timer_is_due_once_never_early_and_at_most_two_ticks_late() {
             wanted.push((due, id));
         }
         let mut now = start;
-        let mut seen = vec![false; 200];
+        let mut seen = [false; 200];
         while seen.iter().any(|s| !s) {
             let next = wheel.next_ms().expect("something is armed");
             assert!(next + TICK_MS >= now, "seed {seed}: next {next} lies before {now}");

@@ -32,6 +32,7 @@ pub struct Plan {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Listener {
     pub name: String,
+    #[serde(deserialize_with = "address_text")]
     pub address: IpAddr,
     /// 0 asks the kernel for a free port.
     pub port: u16,
@@ -107,6 +108,7 @@ pub struct Forwarding {
 #[derive(Debug, Clone, Copy, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Cidr {
+    #[serde(deserialize_with = "address_text")]
     pub address: IpAddr,
     pub prefix_bits: u8,
 }
@@ -137,6 +139,7 @@ pub struct Origin {
 pub struct Target {
     /// As the operator wrote it, for logs: `name:port`.
     pub label: String,
+    #[serde(deserialize_with = "address_text")]
     pub address: IpAddr,
     pub port: u16,
     pub weight: u32,
@@ -150,7 +153,7 @@ impl Target {
 }
 
 #[derive(Debug, Clone, Deserialize)]
-#[serde(tag = "kind", rename_all = "camelCase", deny_unknown_fields)]
+#[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
 pub enum HostPolicy {
     /// What the client asked for.
     Client,
@@ -175,7 +178,7 @@ pub struct Route {
 }
 
 #[derive(Debug, Clone, Deserialize)]
-#[serde(tag = "kind", rename_all = "camelCase", deny_unknown_fields)]
+#[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
 pub enum PathMatch {
     Any,
     Exact {
@@ -201,7 +204,7 @@ pub struct HeaderMatch {
 }
 
 #[derive(Debug, Clone, Deserialize)]
-#[serde(tag = "kind", rename_all = "camelCase", deny_unknown_fields)]
+#[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
 pub enum Action {
     Forward {
         /// Index into `Plan::origins`.
@@ -224,7 +227,7 @@ pub enum Action {
 }
 
 #[derive(Debug, Clone, Deserialize)]
-#[serde(tag = "kind", rename_all = "camelCase", deny_unknown_fields)]
+#[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
 pub enum Rewrite {
     /// Replace the matched prefix `from` by `to`; the query stays.
     Prefix { from: String, to: String },
@@ -240,7 +243,7 @@ pub struct FieldLine {
 }
 
 #[derive(Debug, Clone, Deserialize)]
-#[serde(tag = "kind", rename_all = "camelCase", deny_unknown_fields)]
+#[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
 pub enum FieldEdit {
     /// Remove every field of this name.
     Remove { name: String },
@@ -248,6 +251,12 @@ pub enum FieldEdit {
     Set { name: String, value: String },
     /// Add one, whatever is there.
     Add { name: String, value: String },
+}
+
+/// An address as text: msgpack is a binary format, for which serde would read an enum.
+fn address_text<'de, D: serde::Deserializer<'de>>(from: D) -> Result<IpAddr, D::Error> {
+    let text = String::deserialize(from)?;
+    text.parse().map_err(|_| serde::de::Error::custom(format_args!("{text} is not an IP address")))
 }
 
 /// A byte string in the document, whether it came as msgpack `bin` or `str`.
