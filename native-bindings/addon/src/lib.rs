@@ -56,27 +56,27 @@ fn decode(plan: &[u8]) -> Result<Plan> {
 }
 
 /// Version of the core.
-#[napi]
+#[napi(catch_unwind)]
 #[must_use]
 pub fn version() -> String {
     env!("CARGO_PKG_VERSION").to_owned()
 }
 
 /// JSON description of the stats block.
-#[napi]
+#[napi(catch_unwind)]
 #[must_use]
 pub fn stats_layout() -> String {
     layout_json()
 }
 
 /// Decodes and checks a plan; throws what the core cannot run.
-#[napi]
+#[napi(catch_unwind)]
 pub fn check_plan(plan: Uint8Array) -> Result<()> {
     decode(&plan).map(|_| ())
 }
 
 /// Creates what all threads of one proxy share; returns its number.
-#[napi]
+#[napi(catch_unwind)]
 pub fn open_host(env: Env, plan: Uint8Array, stats: Unknown<'_>) -> Result<u32> {
     let plan = decode(&plan)?;
     let block = StatsBlock::of_typed_array(env.raw(), stats.raw())
@@ -106,7 +106,7 @@ pub struct Listening {
 }
 
 /// Opens all listening sockets of a proxy.
-#[napi]
+#[napi(catch_unwind)]
 pub fn listen(host: u32) -> Result<Vec<Listening>> {
     let running = running(host)?;
     let mut opened = Vec::new();
@@ -152,7 +152,7 @@ impl Driver for AcceptorDriver {
 }
 
 /// In the acceptor thread: accepts on this thread's event loop until `stopThread`.
-#[napi]
+#[napi(catch_unwind)]
 pub fn start_acceptor(env: Env, host: u32) -> Result<()> {
     let running = running(host)?;
     let workers = running.host.plan.workers;
@@ -217,7 +217,7 @@ impl Driver for EdgeDriver {
 }
 
 /// In an edge thread: runs the engine on this thread's event loop until `stopThread`.
-#[napi]
+#[napi(catch_unwind)]
 pub fn start_edge(env: Env, host: u32, worker: u32, on_turn: Function<'_>, on_failure: Function<'_>) -> Result<()> {
     let running = running(host)?;
     if worker >= running.host.plan.workers {
@@ -241,13 +241,13 @@ pub fn start_edge(env: Env, host: u32, worker: u32, on_turn: Function<'_>, on_fa
 }
 
 /// Detaches this thread's acceptor or engine and closes its connections. Safe to call twice.
-#[napi]
+#[napi(catch_unwind)]
 pub fn stop_thread() {
     loop_bridge::stop();
 }
 
 /// From any thread: no new connections, what is in flight is answered with `Connection: close`, idle ones close.
-#[napi]
+#[napi(catch_unwind)]
 pub fn drain(host: u32) -> Result<()> {
     let running = running(host)?;
     running.host.draining.store(true, Relaxed);
@@ -258,7 +258,7 @@ pub fn drain(host: u32) -> Result<()> {
 }
 
 /// From the main thread, after all threads ended.
-#[napi]
+#[napi(catch_unwind)]
 pub fn close_host(host: u32) -> Result<()> {
     match hosts().get_mut(host as usize) {
         Some(place) => *place = None,
@@ -267,16 +267,22 @@ pub fn close_host(host: u32) -> Result<()> {
     Ok(())
 }
 
-/// Settles the books of a dead worker before its replacement starts.
-#[napi]
+/// Settles the books of a dead worker before its replacement starts. The acceptor (row = workers) has none to settle.
+#[napi(catch_unwind)]
 pub fn settle_worker(host: u32, worker: u32) -> Result<()> {
     let running = running(host)?;
+    if worker == running.host.plan.workers {
+        return Ok(());
+    }
+    if worker > running.host.plan.workers {
+        return Err(fault(format!("there is no worker {worker}")));
+    }
     settle::<SysIo>(&running.host, worker, running.row(worker)?);
     Ok(())
 }
 
 /// Fault injection for tests: the worker's next turn panics.
-#[napi]
+#[napi(catch_unwind)]
 pub fn provoke_panic(host: u32, worker: u32) -> Result<()> {
     let running = running(host)?;
     let shared = running.host.workers.get(worker as usize).ok_or_else(|| fault("there is no such worker"))?;
