@@ -51,7 +51,7 @@ impl<'a> Own<'a> {
 impl<I: Io> Worker<I> {
     /// Writes an answer of our own. The caller decides what becomes of the connection.
     pub(crate) fn write_own(&mut self, key: Key, own: &Own<'_>) {
-        let date = self.log.date(&mut self.io);
+        let date = self.log.date();
         let text = own.sentence.map(|s| format!("{} {s}\n", own.status));
         let body = text.as_deref().map_or(own.body, str::as_bytes);
         let has_type = own.lines.iter().any(|l| l.name.eq_ignore_ascii_case("content-type"));
@@ -99,7 +99,7 @@ impl<I: Io> Worker<I> {
         };
         self.write_own(key, &own);
         let client = self.clients.get(key).map(|c| (&c.ip, c.port));
-        self.log.answered_here(self.now_us, client, head, bytes, route, own.status);
+        self.log.answered_here(client, head, bytes, route, own.status);
         self.row.less(Counter::ExchangesOpen);
         self.row.record(Histogram::Exchange, 0);
         self.after_answer(key, &core.upload, keep);

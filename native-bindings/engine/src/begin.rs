@@ -49,6 +49,7 @@ impl<I: Io> Worker<I> {
                 return head.len + body.len();
             }
         };
+        core.heard_body(&piece);
         let used = head.len + piece.consumed;
         self.enter_exchange(key, &mut core, used < head.len + body.len());
 

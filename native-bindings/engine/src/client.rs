@@ -11,19 +11,15 @@
 //! TUNNEL    bytes pass both ways under `exchange`               closed
 //! ```
 
-use crate::io::{Io, Ready, Token, Trouble};
+use crate::io::{Io, Ready, Token};
 use crate::outbox::Outbox;
 use crate::slab::Key;
 use crate::stats::Counter;
 use crate::wheel::TimerId;
 use crate::worker::Worker;
-use proto::fault::{ClientFault, WireFault};
-use proto::http1::head::{Parsed, worth_parsing_again};
+use proto::fault::ClientFault;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
-
-/// What is thrown away from a lingering connection before it is reset after all.
-const LINGER_BYTES_MAX: u64 = 1024 * 1024;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ClientState {
@@ -208,199 +204,6 @@ impl<I: Io> Worker<I> {
         }
     }
 
-    /// Reads until a request is complete or nothing is left to read.
-    fn read_heads(&mut self, key: Key) {
-        if !self.handle_input(key) {
-            return;
-        }
-        loop {
-            let Some(client) = self.clients.get_mut(key) else { return };
-            let waiting = matches!(client.state, ClientState::Idle | ClientState::Head);
-            if !waiting || !client.readable || !client.outbox.is_empty() {
-                return;
-            }
-            let mut scratch = std::mem::take(&mut self.scratch);
-            let count = match self.io.read(&client.socket, &mut scratch) {
-                Ok(count) => count,
-                Err(trouble) => {
-                    client.readable = false;
-                    self.scratch = scratch;
-                    if trouble != Trouble::WouldBlock {
-                        self.close_client(key, Counter::ClientCloseError);
-                    }
-                    return;
-                }
-            };
-            // A read shorter than the buffer took all there was; a FIN behind it has an event of its own.
-            client.readable = count == scratch.len() || client.read_closed;
-            self.row.add(Counter::ClientBytesIn, count as u64);
-            if count == 0 {
-                self.scratch = scratch;
-                self.close_client(key, Counter::ClientCloseByClient);
-                return;
-            }
-            self.handle_read(key, &mut scratch[..count]);
-            self.scratch = scratch;
-        }
-    }
-
-    /// Handles what was read into the scratch buffer, behind what was kept before.
-    fn handle_read(&mut self, key: Key, fresh: &mut [u8]) {
-        let Some(client) = self.clients.get_mut(key) else { return };
-        if client.input.is_empty() {
-            let used = self.handle_requests(key, fresh);
-            if let Some(client) = self.clients.get_mut(key) {
-                let keeps = !matches!(client.state, ClientState::Closing { .. } | ClientState::Lingering { .. });
-                if keeps {
-                    self.blocks.append(&mut client.input, &fresh[used..]);
-                    client.parsed = client.input.len();
-                }
-            }
-            return;
-        }
-        self.blocks.append(&mut client.input, fresh);
-        self.handle_input(key);
-    }
-
-    /// Handles requests that lie in `input`. Returns false when the connection ended or is busy.
-    fn handle_input(&mut self, key: Key) -> bool {
-        let Some(client) = self.clients.get_mut(key) else { return false };
-        if client.input.is_empty() {
-            return true;
-        }
-        let partial = client.state == ClientState::Head;
-        if partial && !worth_parsing_again(client.parsed, &client.input) && self.below_head_limit(key) {
-            let Some(client) = self.clients.get_mut(key) else { return false };
-            client.parsed = client.input.len();
-            return true;
-        }
-        let Some(client) = self.clients.get_mut(key) else { return false };
-        let mut input = std::mem::take(&mut client.input);
-        let used = self.handle_requests(key, &mut input);
-        let Some(client) = self.clients.get_mut(key) else {
-            self.blocks.give(input);
-            return false;
-        };
-        input.drain(..used);
-        client.parsed = input.len();
-        if input.is_empty() || matches!(client.state, ClientState::Closing { .. } | ClientState::Lingering { .. }) {
-            self.blocks.give(input);
-        } else {
-            client.input = input;
-        }
-        matches!(client.state, ClientState::Idle | ClientState::Head)
-    }
-
-    fn below_head_limit(&self, key: Key) -> bool {
-        let limits = &self.plan.head_limits;
-        let below = limits.head_bytes.min(limits.request_line_bytes) as usize;
-        self.clients.get(key).is_some_and(|c| c.input.len() <= below)
-    }
-
-    /// Handles the requests in `bytes` one after another, for as long as the connection is free for the next.
-    /// Returns how many bytes were used.
-    fn handle_requests(&mut self, key: Key, bytes: &mut [u8]) -> usize {
-        let mut at = 0;
-        while at < bytes.len() {
-            let Some(client) = self.clients.get(key) else { return bytes.len() };
-            if !matches!(client.state, ClientState::Idle | ClientState::Head) || !client.outbox.is_empty() {
-                break;
-            }
-            let mut head = self.head.take().unwrap_or_default();
-            let parsed = head.parse(&bytes[at..], &self.plan.head_limits);
-            match parsed {
-                Ok(Parsed::Complete) => at += self.begin(key, &head, &mut bytes[at..]),
-                Ok(Parsed::Partial) => {
-                    self.head = Some(head);
-                    self.await_rest_of_head(key);
-                    break;
-                }
-                Err(fault) => {
-                    self.refuse_bytes(key, fault);
-                    at = bytes.len();
-                }
-            }
-            self.head = Some(head);
-        }
-        at
-    }
-
-    fn await_rest_of_head(&mut self, key: Key) {
-        let Some(client) = self.clients.get_mut(key) else { return };
-        if client.state == ClientState::Idle {
-            client.state = ClientState::Head;
-            self.row.less(Counter::ClientIdle);
-            let due = self.now_us / 1000 + u64::from(self.plan.plan.timeouts.client_head_ms);
-            self.wheel.arm(client.timer, due);
-        }
-    }
-
-    /// Throws away what comes on a connection that is closing or has an unread body before it.
-    fn throw_away(&mut self, key: Key) {
-        let mut scratch = std::mem::take(&mut self.scratch);
-        while let Some(client) = self.clients.get_mut(key) {
-            if !client.readable {
-                break;
-            }
-            let room = match client.state {
-                ClientState::Draining { left } => usize::try_from(left).unwrap_or(usize::MAX).min(scratch.len()),
-                _ => scratch.len(),
-            };
-            match self.io.read(&client.socket, &mut scratch[..room]) {
-                Ok(0) => {
-                    let why = match client.state {
-                        ClientState::Lingering { why, .. } => why,
-                        _ => Counter::ClientCloseByClient,
-                    };
-                    self.close_client(key, why);
-                    break;
-                }
-                Ok(count) => {
-                    client.readable = count == room || client.read_closed;
-                    self.row.add(Counter::ClientBytesIn, count as u64);
-                    if !self.threw_away(key, count as u64) {
-                        break;
-                    }
-                }
-                Err(Trouble::WouldBlock) => {
-                    client.readable = false;
-                    break;
-                }
-                Err(_) => {
-                    self.close_client(key, Counter::ClientCloseError);
-                    break;
-                }
-            }
-        }
-        self.scratch = scratch;
-    }
-
-    /// Returns whether there is more to throw away.
-    fn threw_away(&mut self, key: Key, count: u64) -> bool {
-        let Some(client) = self.clients.get_mut(key) else { return false };
-        match &mut client.state {
-            ClientState::Draining { left } if *left == count => {
-                self.client_free(key);
-                self.again.push(Token::Client(key));
-                false
-            }
-            ClientState::Draining { left } => {
-                *left -= count;
-                true
-            }
-            ClientState::Lingering { left, why } if *left <= count => {
-                let why = *why;
-                self.close_client(key, why);
-                false
-            }
-            ClientState::Lingering { left, .. } => {
-                *left -= count;
-                true
-            }
-            _ => false,
-        }
-    }
-
     /// The connection is free for its next request.
     pub(crate) fn client_free(&mut self, key: Key) {
         let Some(client) = self.clients.get_mut(key) else { return };
@@ -411,63 +214,6 @@ impl<I: Io> Worker<I> {
         let timeouts = &self.plan.plan.timeouts;
         let wait = if client.outbox.is_empty() { timeouts.client_idle_ms } else { timeouts.client_write_ms };
         self.wheel.arm(client.timer, self.now_us / 1000 + u64::from(wait));
-    }
-
-    /// The last answer is written or in the outbox: ends the connection as soon as it has left.
-    pub(crate) fn close_after_answer(&mut self, key: Key, why: Counter) {
-        let Some(client) = self.clients.get_mut(key) else { return };
-        self.blocks.release(&mut client.input);
-        client.exchange = Key::NONE;
-        if client.outbox.is_empty() {
-            self.end_writing(key, why);
-            return;
-        }
-        client.state = ClientState::Closing { why };
-        let due = self.now_us / 1000 + u64::from(self.plan.plan.timeouts.client_write_ms);
-        self.wheel.arm(client.timer, due);
-    }
-
-    /// Everything was given to the kernel. A close while unread bytes lie in it would become a reset that may overtake
-    /// the answer (RFC 9112 9.6), so a client that may still be sending is read for a while first.
-    fn end_writing(&mut self, key: Key, why: Counter) {
-        let Some(client) = self.clients.get_mut(key) else { return };
-        let may_be_sending = !client.read_closed && (client.readable || why != Counter::ClientCloseNotKept);
-        if !may_be_sending {
-            self.close_client(key, why);
-            return;
-        }
-        self.io.shutdown_write(&client.socket);
-        client.state = ClientState::Lingering { left: LINGER_BYTES_MAX, why };
-        let due = self.now_us / 1000 + u64::from(self.plan.plan.timeouts.client_linger_ms);
-        self.wheel.arm(client.timer, due);
-        self.again.push(Token::Client(key));
-    }
-
-    /// Bytes that are not HTTP: nothing of them goes on, the client is told what was wrong and the connection ends.
-    pub(crate) fn refuse_bytes(&mut self, key: Key, fault: WireFault) {
-        self.row.wire_fault(fault);
-        self.leave_waiting(key);
-        self.log.refused(self.now_us, self.clients.get(key).map(|c| (&c.ip, c.port)), fault.status(), fault.token());
-        self.write_own(key, &crate::answer::Own::refusal(fault.status(), fault.sentence()));
-        self.close_after_answer(key, Counter::ClientCloseRefused);
-    }
-
-    /// The same for what is HTTP but comes too late or too long.
-    pub(crate) fn refuse_client(&mut self, key: Key, fault: ClientFault, why: Counter) {
-        self.row.client_fault(fault);
-        self.leave_waiting(key);
-        self.log.refused(self.now_us, self.clients.get(key).map(|c| (&c.ip, c.port)), fault.status(), fault.token());
-        self.write_own(key, &crate::answer::Own::refusal(fault.status(), fault.sentence()));
-        self.close_after_answer(key, why);
-    }
-
-    fn leave_waiting(&mut self, key: Key) {
-        if self.clients.get(key).is_some_and(|c| c.state == ClientState::Idle) {
-            self.row.less(Counter::ClientIdle);
-            if let Some(client) = self.clients.get_mut(key) {
-                client.state = ClientState::Head;
-            }
-        }
     }
 
     /// The socket is dead, or takes no more.

@@ -3,6 +3,7 @@
 
 use crate::pool::Pool;
 use crate::slab::Key;
+use crate::target::TargetShared;
 use crossbeam_queue::ArrayQueue;
 use proto::plan::Plan;
 use std::net::SocketAddr;
@@ -22,6 +23,7 @@ pub enum Message<S> {
     /// A connection that this exchange waits for may be free now.
     Called {
         exchange: Key,
+        target: Arc<TargetShared>,
     },
 }
 

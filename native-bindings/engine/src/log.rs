@@ -3,7 +3,6 @@
 
 use crate::client::IpText;
 use crate::exchange::Ongoing;
-use crate::io::Io;
 use proto::http1::encode::{write_decimal, write_http_date};
 use proto::http1::head::RequestHead;
 use proto::plan::Action;
@@ -45,12 +44,12 @@ impl Log {
         }
     }
 
-    pub(crate) fn begin_turn<I: Io>(&mut self, io: &mut I) {
-        self.unix_ms = io.unix_ms();
+    pub(crate) fn begin_turn(&mut self, unix_ms: u64) {
+        self.unix_ms = unix_ms;
     }
 
     /// The time of this turn as IMF-fixdate, written once a second.
-    pub(crate) fn date<I: Io>(&mut self, _io: &mut I) -> [u8; 29] {
+    pub(crate) fn date(&mut self) -> [u8; 29] {
         let second = self.unix_ms / 1000;
         if second != self.date_second {
             write_http_date(&mut self.date, second);
@@ -116,7 +115,6 @@ impl Log {
     /// A request that this proxy answered by itself.
     pub(crate) fn answered_here(
         &mut self,
-        _now_us: u64,
         client: Peer<'_>,
         head: &RequestHead,
         bytes: &[u8],
@@ -135,7 +133,7 @@ impl Log {
     }
 
     /// A refusal; there may be no request one could name.
-    pub(crate) fn refused(&mut self, _now_us: u64, client: Peer<'_>, status: u16, fault: &str) {
+    pub(crate) fn refused(&mut self, client: Peer<'_>, status: u16, fault: &str) {
         if !self.begin_line(client) {
             return;
         }

@@ -20,6 +20,7 @@ use crate::worker::Worker;
 use proto::exchange::Stage;
 use proto::fault::{OriginFault, WireFault};
 use proto::retry::{Attempt, Next, WhyNoRetry, decide_next};
+use std::sync::Arc;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum OriginState {
@@ -324,7 +325,7 @@ impl<I: Io> Worker<I> {
     /// Puts a connection to rest in the pool.
     pub(crate) fn rest(&mut self, key: Key, idle_ms: u32, idle_max: u32) {
         let Some(origin) = self.origins.get_mut(key) else { return };
-        let target = std::sync::Arc::clone(&origin.lease.target);
+        let target = Arc::clone(&origin.lease.target);
         if target.idle_total() >= idle_max {
             match self.host.pool.take_oldest(self.index, Some(&target)) {
                 Some(oldest) => {
@@ -372,7 +373,7 @@ impl<I: Io> Worker<I> {
     }
 
     /// One established connection less, for this reason; whoever waits for its place is called.
-    pub(crate) fn count_origin_closed(&mut self, target: &TargetShared, why: Counter) {
+    pub(crate) fn count_origin_closed(&mut self, target: &Arc<TargetShared>, why: Counter) {
         self.row.less(Counter::OriginOpen);
         self.row.one(why);
         self.host.pool.give_up_place(target);

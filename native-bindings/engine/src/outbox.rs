@@ -3,6 +3,24 @@
 
 use crate::blocks::Blocks;
 use crate::io::{Io, Trouble};
+use proto::http1::encode::{LAST_CHUNK, write_chunk_header};
+
+/// A body piece up to this size is copied behind its head: one plain write costs less than gathering parts.
+pub const COPY_BYTES_MAX: usize = 8 * 1024;
+
+/// Writes what goes around a piece of a chunked body: the size before it into `out`; its end, and with the last piece
+/// the last chunk and the trailers, into `tail`.
+pub fn frame_chunk(out: &mut Vec<u8>, tail: &mut Vec<u8>, data: &[u8], done: bool, trailers: &[u8]) {
+    if !data.is_empty() {
+        write_chunk_header(out, data.len());
+        tail.extend_from_slice(b"\r\n");
+    }
+    if done {
+        tail.extend_from_slice(LAST_CHUNK);
+        tail.extend_from_slice(trailers);
+        tail.extend_from_slice(b"\r\n");
+    }
+}
 
 #[derive(Default)]
 pub struct Outbox {

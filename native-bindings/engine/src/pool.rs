@@ -186,6 +186,11 @@ impl<S> Pool<S> {
         taken
     }
 
+    /// Takes a dead worker's requests out of every line.
+    pub fn forget_waiters_of(&self, worker: u32) {
+        self.targets.read().values().for_each(|target| target.leave_all_of(worker));
+    }
+
     /// Asks for room for one more connection to this target. A yes must be given back by `give_up_place`.
     pub fn ask_for_place(&self, target: &TargetShared, target_max: u32) -> bool {
         if self.open.fetch_add(1, Relaxed) >= self.open_max && self.open_max != 0 {

@@ -1,6 +1,6 @@
 //! One edge worker: a turn takes what is ready, does it, and returns without ever waiting. The way of a request reads
-//! on in `client.rs` (head), `begin.rs` (route), `forward.rs` (target and connection), `origin.rs` (attempt),
-//! `relay.rs` (bodies), `finish.rs` (outcome).
+//! on in `client.rs` and `heads.rs` (bytes to heads), `begin.rs` (route), `forward.rs` (target and connection),
+//! `send.rs` and `upload.rs` (request), `origin.rs` (attempt), `download.rs` (answer), `finish.rs` (outcome).
 //!
 //! No `&mut` of one connection lives across a step that may close another: steps take keys and look again.
 
@@ -106,7 +106,8 @@ impl<I: Io> Worker<I> {
         let began_us = self.io.now_us();
         self.now_us = began_us;
         self.panic_if_asked();
-        self.log.begin_turn(&mut self.io);
+        let unix_ms = self.io.unix_ms();
+        self.log.begin_turn(unix_ms);
         self.free_departed();
         let mut handled = 0;
         for pass in 0..PASSES_MAX {
@@ -190,7 +191,7 @@ impl<I: Io> Worker<I> {
         for _ in 0..INBOX_TAKE_MAX {
             match self.host.inboxes[self.index as usize].pop() {
                 Some(Message::Client { socket, peer, listener }) => self.take_client(socket, peer, listener),
-                Some(Message::Called { exchange }) => self.called(exchange),
+                Some(Message::Called { exchange, target }) => self.called(exchange, target),
                 None => {
                     if self.host.is_draining() && !self.draining {
                         self.begin_drain();
@@ -284,5 +285,8 @@ pub fn settle<I: Io>(host: &Host<I::Socket>, worker: u32, row: Row) {
         row.less(Counter::OriginOpen);
         row.one(Counter::OriginCloseWorkerLost);
     }
+    // What lay in its inbox is lost with it: sockets close as they are dropped. A call that was meant for one of its
+    // requests is heard by nobody, so those who wait behind it are called by the next connection that becomes free.
     while host.inboxes[worker as usize].pop().is_some() {}
+    host.pool.forget_waiters_of(worker);
 }

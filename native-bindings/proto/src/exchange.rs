@@ -178,6 +178,13 @@ impl Exchange {
         Ok(piece)
     }
 
+    /// A client that sends its body was told to go on, or did not care to wait.
+    pub fn heard_body(&mut self, piece: &Piece) {
+        if self.expect == Continue::Awaited && !piece.data.is_empty() {
+            self.expect = Continue::Told;
+        }
+    }
+
     /// Takes answer body bytes that arrived. Bytes beyond `consumed` belong to no answer.
     pub fn take_download(
         &mut self,

@@ -1,172 +1,29 @@
-//! Moves bodies: request bytes from client to origin, answer heads and bytes from origin to client. Whoever reads stops
-//! as soon as the other side has something in its outbox, and goes on when that ran empty; nothing else bounds a body.
+//! Moves answers from origin to client: interim heads, the final head with its framing settled anew, and the body.
+//! Reading stops as soon as the client's outbox holds something and goes on when that ran empty.
 
 use crate::client::ClientState;
 use crate::io::{Io, Token, Trouble};
 use crate::origin::Place;
+use crate::outbox::{COPY_BYTES_MAX, frame_chunk};
 use crate::slab::Key;
 use crate::stats::{Counter, Histogram};
-use crate::wheel::NEVER;
 use crate::worker::Worker;
 use proto::exchange::{AtEof, Continue, Piece, Stage};
-use proto::fault::{ClientFault, OriginFault, WireFault};
-use proto::http1::encode::{AnswerEncoding, LAST_CHUNK, encode_answer, encode_interim, write_chunk_header};
-use proto::http1::framing::{AnswerBody, RequestBody, decide_answer};
+use proto::fault::{OriginFault, WireFault};
+use proto::http1::encode::{AnswerEncoding, encode_answer, encode_interim};
+use proto::http1::framing::{AnswerBody, decide_answer};
 use proto::http1::head::{Parsed, ResponseHead, Version};
 use proto::plan::Action;
 use std::rc::Rc;
 
 /// Reads of one connection in one pass; the others are looked at before it goes on.
 const READS_MAX: u32 = 8;
-/// A piece up to this size is copied behind its head or chunk header.
-const COPY_BYTES_MAX: usize = 8 * 1024;
 /// Interim answers passed on before an origin is taken for broken.
 const INTERIM_MAX: u8 = 32;
 /// The least that is read at once for a client that takes little.
 const ROOM_MIN: u32 = 16 * 1024;
 
 impl<I: Io> Worker<I> {
-    /// Passes request body bytes on for as long as there are some and the origin takes them.
-    pub(crate) fn upload_go(&mut self, exchange: Key) {
-        for _ in 0..READS_MAX {
-            let Some(ongoing) = self.exchanges.get(exchange) else { return };
-            let running = matches!(ongoing.core.stage, Stage::Sent | Stage::Relaying) && !ongoing.write_broke;
-            let paused = self.origins.get(ongoing.origin).is_none_or(|o| !o.outbox.is_empty());
-            let key = ongoing.client;
-            let Some(client) = self.clients.get_mut(key) else { return };
-            if ongoing.core.upload_done() || !running || paused || !client.readable {
-                return;
-            }
-            let mut scratch = std::mem::take(&mut self.scratch);
-            let result = self.io.read(&client.socket, &mut scratch);
-            match result {
-                Ok(count) if count > 0 => {
-                    client.readable = count == scratch.len() || client.read_closed;
-                    self.row.add(Counter::ClientBytesIn, count as u64);
-                    self.take_body(exchange, key, &mut scratch[..count]);
-                }
-                Err(Trouble::WouldBlock) => client.readable = false,
-                // A body that ends short, or a reset: there is no request any more, so there will be no answer.
-                Ok(_) | Err(_) => self.abandon(exchange, ClientFault::Gone, Counter::ClientCloseByClient),
-            }
-            self.scratch = scratch;
-        }
-        if let Some(ongoing) = self.exchanges.get(exchange) {
-            self.again.push(Token::Client(ongoing.client));
-        }
-    }
-
-    /// Body bytes arrived while the request is being sent.
-    fn take_body(&mut self, exchange: Key, key: Key, bytes: &mut [u8]) {
-        let Some(ongoing) = self.exchanges.get_mut(exchange) else { return };
-        let plan = Rc::clone(&ongoing.plan);
-        let bound = plan.plan.limits.request_body_bytes;
-        let taken = ongoing.core.take_upload(bytes, &plan.head_limits, bound, &mut ongoing.trailers);
-        let piece = match taken {
-            Ok(piece) => piece,
-            Err(fault) => {
-                if ongoing.core.stage == Stage::Relaying {
-                    self.abandon(exchange, ClientFault::Gone, Counter::ClientCloseRefused);
-                } else {
-                    self.forget_exchange(exchange);
-                    self.refuse_upload(key, fault);
-                }
-                return;
-            }
-        };
-        if piece.consumed < bytes.len() {
-            if let Some(client) = self.clients.get_mut(key) {
-                self.blocks.append(&mut client.input, &bytes[piece.consumed..]);
-            }
-        }
-        // A client that sends its body was told to go on, or did not care to wait.
-        if ongoing.core.expect == Continue::Awaited && !piece.data.is_empty() {
-            ongoing.core.expect = Continue::Told;
-        }
-        let data = &bytes[piece.data];
-        self.keep(exchange, data);
-        self.send_body(exchange, data, piece.done);
-        self.arm_for_upload(exchange);
-    }
-
-    /// Writes a piece of the request body, framed for the origin.
-    fn send_body(&mut self, exchange: Key, data: &[u8], done: bool) {
-        let Some(ongoing) = self.exchanges.get(exchange) else { return };
-        if ongoing.core.body != RequestBody::Chunked {
-            if !data.is_empty() {
-                self.send_to_origin(exchange, &[data]);
-            }
-            return;
-        }
-        let mut out = std::mem::take(&mut self.out);
-        let mut tail = std::mem::take(&mut self.tail);
-        out.clear();
-        tail.clear();
-        if !data.is_empty() {
-            write_chunk_header(&mut out, data.len());
-            tail.extend_from_slice(b"\r\n");
-        }
-        if done {
-            tail.extend_from_slice(LAST_CHUNK);
-            tail.extend_from_slice(&ongoing.trailers);
-            tail.extend_from_slice(b"\r\n");
-        }
-        if !data.is_empty() || done {
-            self.send_to_origin(exchange, &[&out, data, &tail]);
-        }
-        self.out = out;
-        self.tail = tail;
-    }
-
-    /// Sets the client's timer to what the exchange expects of it next.
-    pub(crate) fn arm_for_upload(&mut self, exchange: Key) {
-        let Some(ongoing) = self.exchanges.get(exchange) else { return };
-        let Some(client) = self.clients.get(ongoing.client) else { return };
-        let timeouts = &ongoing.plan.plan.timeouts;
-        let wait = if !client.outbox.is_empty() {
-            timeouts.client_write_ms
-        } else if ongoing.core.upload_done() {
-            self.wheel.arm(client.timer, NEVER);
-            return;
-        } else if ongoing.core.expect == Continue::Awaited {
-            timeouts.continue_ms
-        } else {
-            timeouts.client_body_ms
-        };
-        self.wheel.arm(client.timer, self.now_us / 1000 + u64::from(wait));
-    }
-
-    /// The client's timer ran out during an exchange. `blocked`: an answer waits for the client to take it.
-    pub(crate) fn exchange_due(&mut self, exchange: Key, blocked: bool) {
-        let Some(ongoing) = self.exchanges.get_mut(exchange) else { return };
-        let key = ongoing.client;
-        if blocked {
-            self.abandon(exchange, ClientFault::WriteTimeout, Counter::ClientCloseTimeout);
-            return;
-        }
-        if ongoing.core.upload_done() {
-            return;
-        }
-        if ongoing.core.expect == Continue::Awaited {
-            // The origin keeps silent about 100 (Continue); waiting for each other for ever helps nobody.
-            ongoing.core.expect = Continue::Told;
-            self.row.one(Counter::Answers1xx);
-            self.send_to_client(key, &[b"HTTP/1.1 100 Continue\r\n\r\n"]);
-            self.arm_for_upload(exchange);
-            return;
-        }
-        let waits_for_origin = !matches!(ongoing.core.stage, Stage::Sent | Stage::Relaying)
-            || self.origins.get(ongoing.origin).is_some_and(|o| !o.outbox.is_empty());
-        if waits_for_origin {
-            self.arm_for_upload(exchange);
-        } else if ongoing.core.stage == Stage::Relaying {
-            self.abandon(exchange, ClientFault::BodyTimeout, Counter::ClientCloseTimeout);
-        } else {
-            self.forget_exchange(exchange);
-            self.refuse_client(key, ClientFault::BodyTimeout, Counter::ClientCloseTimeout);
-        }
-    }
-
     /// Takes answer bytes for as long as there are some and the client takes them.
     pub(crate) fn download_go(&mut self, exchange: Key) {
         for _ in 0..READS_MAX {
@@ -333,7 +190,7 @@ impl<I: Io> Worker<I> {
             Action::Forward { answer_fields, .. } => answer_fields.as_slice(),
             Action::Answer { .. } | Action::Redirect { .. } => &[],
         };
-        let date = self.log.date(&mut self.io);
+        let date = self.log.date();
         let mut out = std::mem::take(&mut self.out);
         out.clear();
         encode_answer(
@@ -385,15 +242,7 @@ impl<I: Io> Worker<I> {
         };
         self.tail.clear();
         if ongoing.answer_chunked {
-            if !data.is_empty() {
-                write_chunk_header(&mut out, data.len());
-                self.tail.extend_from_slice(b"\r\n");
-            }
-            if done {
-                self.tail.extend_from_slice(LAST_CHUNK);
-                self.tail.extend_from_slice(&ongoing.answer_trailers);
-                self.tail.extend_from_slice(b"\r\n");
-            }
+            frame_chunk(&mut out, &mut self.tail, data, done, &ongoing.answer_trailers);
         }
         let tail = std::mem::take(&mut self.tail);
         if data.len() <= COPY_BYTES_MAX {

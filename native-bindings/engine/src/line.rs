@@ -1,0 +1,116 @@
+//! The line before a target whose connections are all in use: first come first served over all workers, bounded in
+//! length and time. Whoever frees a connection or a place calls the first in line, on whichever worker it waits.
+
+use crate::forward::Found;
+use crate::host::Message;
+use crate::io::{Io, Token};
+use crate::slab::Key;
+use crate::stats::Counter;
+use crate::target::{TargetShared, Waiter};
+use crate::worker::Worker;
+use proto::exchange::Stage;
+use proto::fault::OriginFault;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+impl<I: Io> Worker<I> {
+    /// Waits for a connection of the target, first come first served.
+    pub(crate) fn wait_in_line(&mut self, exchange: Key, target: &Arc<TargetShared>) -> Found {
+        let waiter = Waiter { worker: self.index, exchange };
+        let Some(ongoing) = self.exchanges.get_mut(exchange) else { return Found::Ended };
+        let called_before = ongoing.timer.is_some();
+        let pool = &ongoing.plan.plan.pool;
+        let (length_max, wait_ms) = (pool.queue_length, pool.queue_wait_ms);
+        if !target.wait(waiter, length_max, called_before) {
+            return self.attempt_failed(exchange, OriginFault::PoolFull);
+        }
+        ongoing.core.stage = Stage::Queued;
+        if !called_before {
+            let timer = self.wheel.add(Token::Exchange(exchange).pack());
+            self.wheel.arm(timer, self.now_us / 1000 + u64::from(wait_ms));
+            ongoing.timer = Some(timer);
+            self.row.one(Counter::Queued);
+            self.row.one(Counter::QueueLength);
+        }
+        // A place may have become free between asking for it and joining the line, and nobody would call for it again.
+        let target_max = self.exchanges.get(exchange).map_or(0, |o| o.origin_plan().target_connections);
+        let free = target_max == 0 || target.open.load(Relaxed) < target_max || target.idle_total() > 0;
+        if free && !self.host.pool.is_full() {
+            self.call_waiters(target);
+        }
+        Found::Later
+    }
+
+    /// The exchange was called out of the line; one that has gone passes the call on.
+    pub(crate) fn called(&mut self, exchange: Key, target: Arc<TargetShared>) {
+        let waiting = self.exchanges.get_mut(exchange).filter(|o| o.core.stage == Stage::Queued);
+        let Some(ongoing) = waiting else {
+            self.call_waiters(&target);
+            return;
+        };
+        ongoing.core.stage = Stage::Choosing;
+        let found = match self.reuse(exchange, &target) {
+            Ok(()) => Found::Connection,
+            Err(why) if self.find_place(exchange, &target, false) => self.open_connection(exchange, target, why),
+            Err(_) => self.wait_in_line(exchange, &target),
+        };
+        match found {
+            Found::Connection => {
+                self.end_waiting(exchange);
+                self.send_held(exchange);
+            }
+            Found::Later => {
+                if self.exchanges.get(exchange).is_some_and(|o| o.core.stage != Stage::Queued) {
+                    self.end_waiting(exchange);
+                }
+            }
+            Found::Ended => {}
+        }
+    }
+
+    pub(crate) fn end_waiting(&mut self, exchange: Key) {
+        let timer = self.exchanges.get_mut(exchange).and_then(|o| o.timer.take());
+        if let Some(timer) = timer {
+            self.wheel.remove(timer);
+            self.row.less(Counter::QueueLength);
+        }
+    }
+
+    pub(crate) fn queue_wait_over(&mut self, exchange: Key) {
+        let Some(ongoing) = self.exchanges.get(exchange) else { return };
+        if ongoing.core.stage == Stage::Queued {
+            self.leave_line(exchange);
+            self.attempt_failed(exchange, OriginFault::PoolFull);
+        }
+    }
+
+    /// Leaves the line without having been served; passes a call on that was already made.
+    pub(crate) fn leave_line(&mut self, exchange: Key) {
+        let Some(ongoing) = self.exchanges.get(exchange) else { return };
+        let target =
+            Arc::clone(&ongoing.plan.origins[ongoing.origin_index as usize].targets[ongoing.target as usize].shared);
+        let was_queued = ongoing.core.stage == Stage::Queued;
+        self.end_waiting(exchange);
+        if was_queued && !target.leave(Waiter { worker: self.index, exchange }) {
+            self.call_waiters(&target);
+        }
+    }
+
+    /// A connection or a place became free: whoever waits longest is called, on whichever worker it is.
+    pub(crate) fn call_waiters(&mut self, target: &Arc<TargetShared>) {
+        let elsewhere = if target.waiting.load(Relaxed) == 0 { self.host.pool.any_waiting() } else { None };
+        let target = elsewhere.as_ref().unwrap_or(target);
+        if target.waiting.load(Relaxed) == 0 {
+            return;
+        }
+        if let Some(waiter) = target.call_next() {
+            let message = Message::Called { exchange: waiter.exchange, target: Arc::clone(target) };
+            if self.host.inboxes[waiter.worker as usize].push(message).is_err() {
+                // Its worker is drowning; the waiter keeps its place and its wait limit.
+                target.wait(waiter, u32::MAX, true);
+                return;
+            }
+            self.io.ring(waiter.worker);
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! Sends a request on the connection its exchange has: head written anew, body framed anew, and what may have to be sent
+//! again kept within its bound.
+
+use crate::exchange::Ongoing;
+use crate::io::Io;
+use crate::outbox::{COPY_BYTES_MAX, frame_chunk};
+use crate::slab::Key;
+use crate::stats::Counter;
+use crate::worker::Worker;
+use proto::exchange::{Continue, Stage};
+use proto::http1::encode::{Forwarding, RequestEncoding, encode_request};
+use proto::http1::framing::RequestBody;
+use proto::http1::head::{Parsed, RequestHead, TargetForm};
+use proto::plan::{Action, HostPolicy, Rewrite};
+
+impl<I: Io> Worker<I> {
+    /// Keeps body bytes until there is a connection to send them on.
+    pub(crate) fn hold(&mut self, exchange: Key, data: &[u8]) {
+        if let Some(ongoing) = self.exchanges.get_mut(exchange) {
+            self.blocks.append(&mut ongoing.kept, data);
+        }
+    }
+
+    /// Sends a request whose head and first body bytes were kept.
+    pub(crate) fn send_held(&mut self, exchange: Key) {
+        let Some(ongoing) = self.exchanges.get_mut(exchange) else { return };
+        let bytes = std::mem::take(&mut ongoing.head);
+        let kept = std::mem::take(&mut ongoing.kept);
+        let mut head = self.head.take().unwrap_or_default();
+        let parsed = head.parse(&bytes, &ongoing.plan.head_limits);
+        debug_assert!(matches!(parsed, Ok(Parsed::Complete)));
+        self.send_request(exchange, &head, &bytes, &kept);
+        self.head = Some(head);
+        let Some(ongoing) = self.exchanges.get_mut(exchange) else { return };
+        ongoing.head = bytes;
+        if ongoing.may_keep_body() {
+            ongoing.kept = kept;
+        } else {
+            ongoing.kept_whole &= kept.is_empty();
+            self.blocks.give(kept);
+        }
+        // What the client sent meanwhile waits in its socket.
+        self.upload_go(exchange);
+    }
+
+    /// Writes the request's head, and what is here of its body, to the connection the exchange has.
+    pub(crate) fn send_request(&mut self, exchange: Key, head: &RequestHead, bytes: &[u8], data: &[u8]) {
+        let Some(ongoing) = self.exchanges.get_mut(exchange) else { return };
+        ongoing.core.stage = Stage::Sent;
+        ongoing.core.attempts = ongoing.core.attempts.saturating_add(1);
+        ongoing.times.sent_us = self.now_us;
+        self.row.one(Counter::OriginRequests);
+        self.row.one(if ongoing.core.reused { Counter::OriginReused } else { Counter::OriginNew });
+        let mut out = std::mem::take(&mut self.out);
+        out.clear();
+        let client = self.clients.get(ongoing.client);
+        let forwarding = Forwarding {
+            trusted_peer: client.is_some_and(|c| c.trusted),
+            x_forwarded: ongoing.plan.plan.forwarding.x_forwarded,
+            forwarded: ongoing.plan.plan.forwarding.forwarded,
+            client_ip: client.map_or(&[], |c| c.ip.as_bytes()),
+            client_is_v6: client.is_some_and(|c| c.ip.is_v6),
+            proto: b"http",
+        };
+        encode_for_origin(&mut out, &mut self.path, ongoing, head, bytes, forwarding);
+        self.tail.clear();
+        if ongoing.core.body == RequestBody::Chunked {
+            let done = ongoing.core.upload_done();
+            frame_chunk(&mut out, &mut self.tail, data, done, &ongoing.trailers);
+        }
+        let tail = std::mem::take(&mut self.tail);
+        if data.len() <= COPY_BYTES_MAX {
+            out.extend_from_slice(data);
+            out.extend_from_slice(&tail);
+            self.send_to_origin(exchange, &[&out]);
+        } else {
+            self.send_to_origin(exchange, &[&out, data, &tail]);
+        }
+        self.tail = tail;
+        self.out = out;
+    }
+
+    /// Remembers body bytes for a repeat, as long as the method may be repeated and the bound holds.
+    pub(crate) fn keep(&mut self, exchange: Key, data: &[u8]) {
+        let Some(ongoing) = self.exchanges.get_mut(exchange) else { return };
+        if data.is_empty() || !ongoing.kept_whole {
+            return;
+        }
+        if ongoing.may_keep_body() {
+            self.blocks.append(&mut ongoing.kept, data);
+        } else {
+            ongoing.kept_whole = false;
+            self.blocks.release(&mut ongoing.kept);
+        }
+    }
+}
+
+/// The request as the origin is to see it: route's rewrite, Host by policy, forwarding fields, framing anew.
+fn encode_for_origin(
+    out: &mut Vec<u8>,
+    path_room: &mut Vec<u8>,
+    ongoing: &Ongoing,
+    head: &RequestHead,
+    bytes: &[u8],
+    forwarding: Forwarding<'_>,
+) {
+    let plan = &ongoing.plan.plan;
+    let (rewrite, edits) = match ongoing.action() {
+        Action::Forward { rewrite, request_fields, .. } => (rewrite.as_ref(), request_fields.as_slice()),
+        Action::Answer { .. } | Action::Redirect { .. } => (None, [].as_slice()),
+    };
+    let target = &ongoing.plan.origins[ongoing.origin_index as usize].targets[ongoing.target as usize];
+    let asked = head.host.of(bytes);
+    let host = match &ongoing.origin_plan().host {
+        HostPolicy::Client if !asked.is_empty() => asked,
+        _ => &target.host,
+    };
+    let path = match (head.target_form, rewrite) {
+        (TargetForm::Origin, None) => head.target.of(bytes),
+        (TargetForm::Asterisk, _) => b"*",
+        _ => {
+            write_path(path_room, head, bytes, rewrite);
+            path_room
+        }
+    };
+    encode_request(
+        out,
+        bytes,
+        head,
+        &RequestEncoding {
+            path,
+            host,
+            body: ongoing.core.body,
+            upgrade: ongoing.core.upgrade,
+            expect_continue: ongoing.core.expect != Continue::NotAsked,
+            nominated: ongoing.nominated,
+            via: plan.forwarding.via.then_some(plan.name.as_bytes()),
+            received_version: head.version,
+            forwarding,
+            edits,
+            te_trailers: ongoing.te_trailers,
+        },
+    );
+}
+
+/// Path and query in origin-form, after the route's rewrite.
+fn write_path(out: &mut Vec<u8>, head: &RequestHead, bytes: &[u8], rewrite: Option<&Rewrite>) {
+    out.clear();
+    let path = head.path.of(bytes);
+    match rewrite {
+        Some(Rewrite::Path { to }) => out.extend_from_slice(to.as_bytes()),
+        Some(Rewrite::Prefix { from, to }) => {
+            let rest = path.strip_prefix(from.as_bytes()).unwrap_or(path);
+            out.extend_from_slice(to.as_bytes());
+            if !out.ends_with(b"/") && !rest.starts_with(b"/") && !rest.is_empty() {
+                out.push(b'/');
+            }
+            let doubled = out.ends_with(b"/") && rest.starts_with(b"/");
+            out.extend_from_slice(&rest[usize::from(doubled)..]);
+        }
+        None => out.extend_from_slice(path),
+    }
+    if !out.starts_with(b"/") {
+        out.insert(0, b'/');
+    }
+    if head.has_query {
+        out.push(b'?');
+        out.extend_from_slice(head.query.of(bytes));
+    }
+}
