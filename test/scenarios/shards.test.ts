@@ -54,9 +54,7 @@ scenario(
 );
 
 /** Client connections spread over both workers: which worker each ended on, found by its requests counter. */
-async function pairOnTwoWorkers(
-  scene: Scene,
-): Promise<{
+async function pairOnTwoWorkers(scene: Scene): Promise<{
   readonly first: Awaited<ReturnType<Scene["client"]>>;
   readonly second: Awaited<ReturnType<Scene["client"]>>;
 }> {

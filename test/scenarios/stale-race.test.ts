@@ -10,13 +10,14 @@ import { pause } from "../support/wire.js";
 
 const ROUNDS = Number(process.env["RACE_ROUNDS"] ?? "1500");
 
-/** Answers one request in full and closes the connection a moment later, while it rests in the pool. */
+/** Answers one request in full and closes the connection a moment later, unless the next one is already there to be seen. */
 function closesAfter(ms: () => number, how: "close" | "reset"): Script {
   return serve(async (asked, connection) => {
     await connection.send(reply(200, JSON.stringify({ target: asked.target, connection: connection.id })));
     const wait = ms();
     setTimeout(() => {
       const { socket } = connection.wire;
+      if (connection.wire.unread.length > 0) return;
       if (how === "close") socket.destroy();
       else socket.resetAndDestroy();
     }, wait);

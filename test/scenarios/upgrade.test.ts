@@ -245,8 +245,8 @@ scenario(
       inner.wire.socket.on("data", (bytes: Buffer) => connection.wire.socket.write(bytes));
       connection.wire.socket.on("data", (bytes: Buffer) => inner.wire.socket.write(bytes));
       inner.wire.socket.write(connection.wire.received);
-      inner.wire.socket.once("close", () => connection.wire.socket.destroy());
-      connection.wire.socket.once("close", () => inner.wire.socket.destroy());
+      inner.wire.socket.once("end", () => connection.wire.socket.end());
+      connection.wire.socket.once("end", () => inner.wire.socket.end());
       await connection.ended(60_000);
     };
     await Promise.all(Array.from({ length: 8 }, () => converse(scene.port)));
