@@ -42,6 +42,10 @@ function install() {
   const targetDirectory = resolve(ROOT, process.env.CARGO_TARGET_DIR ?? join("native-bindings", "target"));
   const built = join(targetDirectory, "release", "libmillrace_addon.so");
   const installed = join(ROOT, "native-bindings", `millrace.linux-${process.arch}-${libc()}.node`);
+  if (modifiedMs(built) === 0) {
+    process.stderr.write(`millrace: cargo built no ${built}; is CARGO_TARGET_DIR or build.target-dir set elsewhere?\n`);
+    process.exit(1);
+  }
   if (modifiedMs(installed) > modifiedMs(built)) return;
   const temporary = `${installed}.${process.pid}.tmp`;
   try {

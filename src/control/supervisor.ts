@@ -223,20 +223,19 @@ function listen(native: NativeCore, host: number): readonly ListenerPlace[] {
   }
 }
 
-/** One clear sentence for the failures operators meet. */
+/** One clear sentence for the failures operators meet; the core's message begins with the code of the system. */
 function describeListenFailure(thrown: unknown): string {
-  const says = messageOf(thrown);
-  const code =
-    thrown instanceof Error && "code" in thrown ? String(thrown.code) : (/\bE[A-Z]{3,}\b/.exec(says)?.[0] ?? "");
+  const [, code = "", says = ""] = /^(?:(E[A-Z0-9]+): )?(.*)$/s.exec(messageOf(thrown)) ?? [];
+  const sentence = says.replace(/ \(os error \d+\)/, "").replace(/^[a-z]/, (letter) => letter.toUpperCase());
   switch (code) {
     case "EADDRINUSE":
-      return `Cannot listen: ${says} (another program uses this port; stop it or choose another with --listen).`;
+      return `${sentence} (another program uses this port; stop it or choose another)`;
     case "EACCES":
     case "EPERM":
-      return `Cannot listen: ${says} (ports below 1024 need the right to bind them).`;
+      return `${sentence} (ports below 1024 need the right to bind them)`;
     case "EADDRNOTAVAIL":
-      return `Cannot listen: ${says} (this host does not have that address).`;
+      return `${sentence} (this host does not have that address)`;
     default:
-      return `Cannot listen: ${says}`;
+      return sentence;
   }
 }

@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer, type Server } from "node:http";
 import { type AddressInfo, createServer as createTcpServer } from "node:net";
-import { after, before, describe, it } from "node:test";
+import { after, before, describe, it, type TestContext } from "node:test";
 import { createMillrace, type Millrace, MillraceError, type SettingsInput } from "../../src/index.js";
 
 let origin: Server;
@@ -22,15 +22,17 @@ after(() => {
   origin.closeAllConnections();
 });
 
-/** A proxy in front of the origin, on a free port. */
-function proxyWith(more: SettingsInput = {}): Millrace {
-  return createMillrace({
+/** A proxy in front of the origin, on a free port; stopped at the end of the test, however that ends. */
+function proxyWith(test: TestContext, more: SettingsInput = {}): Millrace {
+  const proxy = createMillrace({
     workers: 2,
     listeners: ["127.0.0.1:0"],
     log: { level: "silent" },
     origins: { app: { targets: originUrl } },
     ...more,
   });
+  test.after(() => proxy.stop({ deadlineMs: 0 }));
+  return proxy;
 }
 
 /** Asks through a proxy on a connection of its own. */
@@ -40,8 +42,8 @@ async function ask(port: number, path: string): Promise<string> {
 }
 
 describe("createMillrace", () => {
-  it("makes a proxy that forwards, counts, stops and starts again", async () => {
-    const proxy = proxyWith();
+  it("makes a proxy that forwards, counts, stops and starts again", async (t) => {
+    const proxy = proxyWith(t);
     assert.equal(proxy.state, "stopped");
     for (let round = 0; round < 2; round++) {
       const { listeners, workers } = await proxy.start();
@@ -61,8 +63,8 @@ describe("createMillrace", () => {
     }
   });
 
-  it("makes several that do not know each other", async () => {
-    const [one, two] = [proxyWith({ workers: 1, name: "one" }), proxyWith({ workers: 1, name: "two" })];
+  it("makes several that do not know each other", async (t) => {
+    const [one, two] = [proxyWith(t, { workers: 1, name: "one" }), proxyWith(t, { workers: 1, name: "two" })];
     const [a, b] = await Promise.all([one.start(), two.start()]);
     assert.match(await ask(a.listeners[0]?.port ?? 0, "/1"), /^200/);
     assert.match(await ask(b.listeners[0]?.port ?? 0, "/2"), /^200/);
@@ -72,8 +74,8 @@ describe("createMillrace", () => {
     await two.stop({ deadlineMs: 1000 });
   });
 
-  it("answers and redirects by itself where routes say so", async () => {
-    const proxy = proxyWith({
+  it("answers and redirects by itself where routes say so", async (t) => {
+    const proxy = proxyWith(t, {
       workers: 1,
       routes: [
         { match: { path: "/down" }, answer: { status: 503, body: "later\n" } },
@@ -94,8 +96,8 @@ describe("createMillrace", () => {
     await proxy.stop({ deadlineMs: 1000 });
   });
 
-  it("replaces a worker that panics within a second, while the other serves on", async () => {
-    const proxy = proxyWith();
+  it("replaces a worker that panics within a second, while the other serves on", async (t) => {
+    const proxy = proxyWith(t);
     const port = (await proxy.start()).listeners[0]?.port ?? 0;
     const sinceMs = performance.now();
     const replaced = once(proxy, "workerReplaced");
@@ -121,11 +123,12 @@ describe("errors", () => {
     );
   });
 
-  it("name an address in use, and leave nothing behind", async () => {
+  it("name an address in use, and leave nothing behind", async (t) => {
     const taken = createTcpServer();
+    t.after(() => taken.close());
     await new Promise<void>((resolve) => taken.listen(0, "127.0.0.1", resolve));
     const address = `127.0.0.1:${(taken.address() as AddressInfo).port}`;
-    const proxy = proxyWith({ listeners: [address] });
+    const proxy = proxyWith(t, { listeners: [address] });
     await assert.rejects(proxy.start(), { code: "MILLRACE_LISTEN", message: new RegExp(address) });
     assert.equal(proxy.state, "stopped");
     await new Promise((resolve) => taken.close(resolve));
@@ -133,13 +136,13 @@ describe("errors", () => {
     await proxy.stop({ deadlineMs: 0 });
   });
 
-  it("name a target that does not resolve", async () => {
-    const proxy = proxyWith({ origins: { app: { targets: "http://no-such-name.invalid" } } });
+  it("name a target that does not resolve", async (t) => {
+    const proxy = proxyWith(t, { origins: { app: { targets: "http://no-such-name.invalid" } } });
     await assert.rejects(proxy.start(), { code: "MILLRACE_RESOLVE" });
   });
 
-  it("name a method called at the wrong time", async () => {
-    const proxy = proxyWith({ workers: 1 });
+  it("name a method called at the wrong time", async (t) => {
+    const proxy = proxyWith(t, { workers: 1 });
     assert.throws(() => proxy.stats(), { code: "MILLRACE_STATE" });
     const starting = proxy.start();
     await assert.rejects(proxy.start(), { code: "MILLRACE_STATE" });
