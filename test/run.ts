@@ -29,10 +29,21 @@ interface Group {
   readonly run: () => Promise<Count>;
 }
 
-/** Programs beside the test files: each counts as one test, and passes by its exit code. */
-const PROGRAMS: readonly { readonly name: string; readonly crate: string; readonly options: readonly string[] }[] = [
-  { name: "fuzz", crate: "fuzz", options: ["--seconds", "20"] },
-  { name: "sim", crate: "sim", options: ["--seeds", "1000"] },
+/** A program beside the test files: it counts as one test and passes by its exit code. */
+interface Program {
+  readonly name: string;
+  /** A file without which there is no such program. */
+  readonly needs: string;
+  readonly command: readonly [string, ...string[]];
+}
+
+const PROGRAMS: readonly Program[] = [
+  { name: "fuzz", needs: "scripts/fuzz.mjs", command: [process.execPath, "scripts/fuzz.mjs", "--seconds", "20"] },
+  {
+    name: "sim",
+    needs: "native-bindings/sim/src/main.rs",
+    command: ["cargo", "run", "--release", "--manifest-path", WORKSPACE, "-p", "millrace-sim", "--", "--seeds", "1000"],
+  },
 ];
 
 function groups(): readonly Group[] {
@@ -53,24 +64,15 @@ function fileGroups(): readonly Group[] {
 }
 
 function programGroups(): readonly Group[] {
-  const there = PROGRAMS.filter((one) => existsSync(join(ROOT, "native-bindings", one.crate, "src", "main.rs")));
-  return there.map((one) => ({
-    name: one.name,
-    run: async () => {
-      const how = [
-        "run",
-        "--release",
-        "--manifest-path",
-        WORKSPACE,
-        "-p",
-        `millrace-${one.crate}`,
-        "--",
-        ...one.options,
-      ];
-      const { code } = await show("cargo", how);
-      return code === 0 ? { passed: 1, failed: 0 } : { passed: 0, failed: 1 };
-    },
-  }));
+  return PROGRAMS.filter((one) => existsSync(join(ROOT, one.needs))).map(
+    ({ name, command: [program, ...options] }) => ({
+      name,
+      run: async () => {
+        const { code } = await show(program, options);
+        return code === 0 ? { passed: 1, failed: 0 } : { passed: 0, failed: 1 };
+      },
+    }),
+  );
 }
 
 /** Adds up cargo's "test result" lines; a build that fails is one failure. */

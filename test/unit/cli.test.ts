@@ -162,7 +162,10 @@ describe("millrace", () => {
     const listen = `127.0.0.1:${port}`;
     const { code, err } = await millrace(["--listen", listen, "--to", "http://127.0.0.1:1", "--workers", "1"]);
     assert.equal(code, 1);
-    assert.match(err, /^millrace: Listener "main" cannot listen on 127\.0\.0\.1:\d+: Address already in use \(another program/);
+    assert.match(
+      err,
+      /^millrace: Listener "main" cannot listen on 127\.0\.0\.1:\d+: Address already in use \(another program/,
+    );
     assert.doesNotMatch(err, /\n\s+at /);
   });
 
