@@ -4,24 +4,25 @@
  */
 import { strict as assert } from "node:assert";
 import { echoed, reply, serve } from "../support/behaviours.js";
-import type { Script } from "../support/origin.js";
+import type { OriginConnection, Script } from "../support/origin.js";
 import { scenario } from "../support/scene.js";
 import { pause } from "../support/wire.js";
 
-const ROUNDS = Number(process.env["RACE_ROUNDS"] ?? "1500");
+const ROUNDS = Number(process.env["RACE_ROUNDS"] ?? "4000");
 
 /** Answers one request in full and closes the connection a moment later, unless the next one is already there to be seen. */
 function closesAfter(ms: () => number, how: "close" | "reset"): Script {
   return serve(async (asked, connection) => {
     await connection.send(reply(200, JSON.stringify({ target: asked.target, connection: connection.id })));
-    const wait = ms();
-    setTimeout(() => {
-      const { socket } = connection.wire;
-      if (connection.wire.unread.length > 0) return;
-      if (how === "close") socket.destroy();
-      else socket.resetAndDestroy();
-    }, wait);
+    // Behind the poll phase: what has already arrived has been read, so that only the true race is left.
+    setTimeout(() => setImmediate(() => end(connection, how)), ms());
   });
+}
+
+function end(connection: OriginConnection, how: "close" | "reset"): void {
+  if (connection.wire.unread.length > 0) return;
+  if (how === "close") connection.wire.socket.destroy();
+  else connection.wire.socket.resetAndDestroy();
 }
 
 for (const how of ["close", "reset"] as const) {

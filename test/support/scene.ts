@@ -66,6 +66,7 @@ export class Scene {
   readonly #clients: RawClient[] = [];
   readonly #before: { readonly sockets: number; readonly running: number };
   #over = false;
+  #stopped = false;
 
   private constructor(proxy: RunningProxy, origins: Origins, folder: string, socketsBefore: number) {
     this.proxy = proxy;
@@ -142,6 +143,12 @@ export class Scene {
     }
   }
 
+  /** Stops the proxy as part of the play; its books cannot be asked any more. */
+  stop(deadlineMs: number): Promise<void> {
+    this.#stopped = true;
+    return this.proxy.stop(deadlineMs);
+  }
+
   /** Closes everything and sweeps: what is out of balance fails. */
   async end(): Promise<void> {
     if (this.#over) return;
@@ -153,8 +160,10 @@ export class Scene {
         for (const trouble of origin.troubles) complaints.push(`origin ${name}: ${trouble.message}`);
         await origin.stop();
       }
-      complaints.push(...(await sweepBooks(this.proxy)));
-      complaints.push(...(await this.#sweepDescriptors()));
+      if (!this.#stopped) {
+        complaints.push(...(await sweepBooks(this.proxy)));
+        complaints.push(...(await this.#sweepDescriptors()));
+      }
     } finally {
       await this.proxy.stop();
       rmSync(this.folder, { recursive: true, force: true });
