@@ -164,6 +164,7 @@ pub fn start_acceptor(env: Env, host: u32) -> Result<()> {
     let acceptor = Acceptor::new(host, sys, rows, running.row(workers)?, listeners)
         .map_err(|trouble| fault(format!("the acceptor cannot watch its sockets: {trouble:?}")))?;
     let fd = acceptor.epoll().as_raw_fd();
+    loop_bridge::never_preempt();
     loop_bridge::start(env.raw(), fd, Box::new(AcceptorDriver(acceptor))).map_err(fault)
 }
 

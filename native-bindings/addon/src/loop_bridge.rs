@@ -27,6 +27,26 @@ pub trait Driver {
 const UV_POLL: c_int = 8;
 const UV_READABLE: c_int = 1;
 
+/// Linux: a thread that computes in batches, and so never takes the processor from another by waking up.
+const SCHED_BATCH: c_int = 3;
+
+#[repr(C)]
+struct SchedParam {
+    priority: c_int,
+}
+
+unsafe extern "C" {
+    fn sched_setscheduler(pid: c_int, policy: c_int, param: *const SchedParam) -> c_int;
+}
+
+/// Lets this thread wait for its turn on a busy processor instead of interrupting whoever runs there. For the acceptor:
+/// where it shares a processor with a worker, it then takes connections by the handful and not one by one.
+pub fn never_preempt() {
+    let ordinary = SchedParam { priority: 0 };
+    // SAFETY: the parameter is read during the call only; 0 names the calling thread. A refusal changes nothing.
+    unsafe { sched_setscheduler(0, SCHED_BATCH, &ordinary) };
+}
+
 // The node binary exports libuv; nothing is linked.
 unsafe extern "C" {
     fn uv_handle_size(kind: c_int) -> usize;

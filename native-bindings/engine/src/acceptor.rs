@@ -57,10 +57,10 @@ impl Acceptor {
     /// Takes what waits, in bounded numbers. While the proxy stops: whoever has connected is still taken, then the
     /// listening sockets close.
     pub fn turn(&mut self) {
-        self.clear_bell();
         self.take_waiting();
         if self.host.is_draining() {
             self.listeners.clear();
+            self.clear_bell();
         }
         for worker in 0..self.rung.len() {
             if std::mem::take(&mut self.rung[worker]) {
@@ -69,7 +69,8 @@ impl Acceptor {
         }
     }
 
-    /// An edge-triggered event stays ready until it was fetched.
+    /// An edge-triggered event stays ready until it was fetched. (Listening sockets need no fetching: they are ready for
+    /// as long as somebody waits.)
     fn clear_bell(&mut self) {
         let mut events = Vec::with_capacity(self.listeners.len() + 1);
         let at_once = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
@@ -78,21 +79,19 @@ impl Acceptor {
 
     fn take_waiting(&mut self) {
         for number in 0..self.listeners.len() {
-            for _ in 0..TAKE_MAX {
+            let mut taken = 0;
+            while taken < TAKE_MAX && sys::somebody_waits(&self.listeners[number]) {
+                taken += 1;
                 match sys::accept(&self.listeners[number]) {
                     Ok(accepted) => {
                         self.own_row.one(Counter::AcceptorTaken);
-                        self.hand_over(Message::Client {
-                            socket: accepted.socket,
-                            peer: accepted.peer,
-                            listener: number as u16,
-                        });
+                        let (socket, peer) = (accepted.socket, accepted.peer);
+                        self.hand_over(Message::Client { socket, peer, listener: number as u16 });
                     }
                     Err(Trouble::WouldBlock) => break,
                     Err(_) => {
                         self.own_row.one(Counter::AcceptorErrors);
                         self.refuse_one(number);
-                        break;
                     }
                 }
             }

@@ -76,7 +76,7 @@ impl<I: Io> Worker<I> {
         );
         self.row.one(Counter::AnswersOwn);
         self.count_answer(own.status);
-        self.send_to_client(key, &[&out]);
+        self.send_to_client(key, &[&out], own.close);
         self.out = out;
     }
 
@@ -156,11 +156,11 @@ impl<I: Io> Worker<I> {
         });
     }
 
-    /// Gives bytes to the client's socket, or to its outbox. A dead socket is noticed by its own event.
-    pub(crate) fn send_to_client(&mut self, key: Key, parts: &[&[u8]]) {
+    /// Gives bytes to the client's socket, or to its outbox. `last`: nothing follows them but our FIN. A dead socket is noticed by its own event.
+    pub(crate) fn send_to_client(&mut self, key: Key, parts: &[&[u8]], last: bool) {
         let Some(client) = self.clients.get_mut(key) else { return };
         let was_empty = client.outbox.is_empty();
-        match client.outbox.send(&mut self.io, &client.socket, &mut self.blocks, parts) {
+        match client.outbox.send(&mut self.io, &client.socket, &mut self.blocks, parts, last) {
             Ok(written) => {
                 self.row.add(Counter::ClientBytesOut, written as u64);
                 if was_empty && !client.outbox.is_empty() {

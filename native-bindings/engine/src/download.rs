@@ -13,6 +13,7 @@ use proto::fault::{OriginFault, WireFault};
 use proto::http1::encode::{AnswerEncoding, encode_answer, encode_interim};
 use proto::http1::framing::{AnswerBody, decide_answer};
 use proto::http1::head::{Parsed, ResponseHead, Version};
+use proto::limits::SCRATCH_BYTES;
 use proto::plan::Action;
 use std::rc::Rc;
 
@@ -21,7 +22,7 @@ const READS_MAX: u32 = 8;
 /// Interim answers passed on before an origin is taken for broken.
 const INTERIM_MAX: u8 = 32;
 /// The least that is read at once for a client that takes little.
-const ROOM_MIN: u32 = 16 * 1024;
+const ROOM_MIN: u32 = 64 * 1024;
 
 impl<I: Io> Worker<I> {
     /// Takes answer bytes for as long as there are some and the client takes them.
@@ -162,7 +163,7 @@ impl<I: Io> Worker<I> {
         out.clear();
         encode_interim(&mut out, bytes, head, true);
         self.row.one(Counter::Answers1xx);
-        self.send_to_client(key, &[&out]);
+        self.send_to_client(key, &[&out], false);
         self.out = out;
         self.arm_for_upload(exchange);
         true
@@ -244,15 +245,18 @@ impl<I: Io> Worker<I> {
         if ongoing.answer_chunked {
             frame_chunk(&mut out, &mut self.tail, data, done, &ongoing.answer_trailers);
         }
+        let last = done && (self.draining || !ongoing.core.keep_alive);
         let tail = std::mem::take(&mut self.tail);
         if data.len() <= COPY_BYTES_MAX {
             out.extend_from_slice(data);
             out.extend_from_slice(&tail);
             if !out.is_empty() {
-                self.send_to_client(key, &[&out]);
+                self.send_to_client(key, &[&out], last);
             }
+        } else if out.is_empty() && tail.is_empty() {
+            self.send_to_client(key, &[data], last);
         } else {
-            self.send_to_client(key, &[&out, data, &tail]);
+            self.send_to_client(key, &[&out, data, &tail], last);
         }
         self.tail = tail;
         self.out = out;
@@ -263,12 +267,13 @@ impl<I: Io> Worker<I> {
         }
     }
 
-    /// More of the answer is to come. A client that could not take all is read for in smaller pieces from now on.
+    /// More of the answer is to come. For a client that leaves most of a piece in our hands, smaller ones are read.
     fn await_more(&mut self, exchange: Key, client: Key, origin: Key, passed: usize) {
         let Some(ongoing) = self.exchanges.get_mut(exchange) else { return };
-        if self.clients.get(client).is_some_and(|c| !c.outbox.is_empty()) {
-            ongoing.room = (passed as u32 / 2).max(ROOM_MIN);
-        } else if (ongoing.room as usize) < self.scratch.len() {
+        let left = self.clients.get(client).map_or(0, |c| c.outbox.len());
+        if left > passed / 2 {
+            ongoing.room = (ongoing.room / 2).max(ROOM_MIN);
+        } else if left == 0 && (ongoing.room as usize) < SCRATCH_BYTES {
             ongoing.room *= 2;
         }
         if let Some(origin) = self.origins.get(origin) {
@@ -300,7 +305,8 @@ impl<I: Io> Worker<I> {
         }
         let key = ongoing.client;
         if ongoing.answer_chunked {
-            self.send_to_client(key, &[b"0\r\n\r\n"]);
+            let last = !ongoing.core.keep_alive;
+            self.send_to_client(key, &[b"0\r\n\r\n"], last);
         }
         ongoing_done(self.exchanges.get_mut(exchange));
         self.finish(exchange);

@@ -96,6 +96,11 @@ pub trait Io {
     fn write(&mut self, socket: &Self::Socket, bytes: &[u8]) -> Result<usize, Trouble>;
     /// One system call for all parts, in order.
     fn write_parts(&mut self, socket: &Self::Socket, parts: &[&[u8]]) -> Result<usize, Trouble>;
+    /// As `write_parts`, for bytes behind which the connection is closed or shut at once: the kernel may let them wait
+    /// for the FIN, and so send one packet instead of two.
+    fn write_last(&mut self, socket: &Self::Socket, parts: &[&[u8]]) -> Result<usize, Trouble> {
+        self.write_parts(socket, parts)
+    }
     fn peek(&mut self, socket: &Self::Socket) -> Peek;
     /// Begins a connection; its end is an event, its result `connect_result`.
     fn connect(&mut self, to: SocketAddr) -> Result<Self::Socket, Trouble>;

@@ -6,6 +6,7 @@ pub mod acceptor;
 pub mod answer;
 mod begin;
 pub mod blocks;
+pub mod census;
 pub mod client;
 pub mod compiled;
 mod download;

@@ -164,7 +164,7 @@ impl<I: Io> Worker<I> {
         let Place::Held(socket) = &origin.place else { return };
         let now_ms = self.now_us / 1000;
         origin.active_ms = now_ms;
-        match origin.outbox.send(&mut self.io, socket, &mut self.blocks, parts) {
+        match origin.outbox.send(&mut self.io, socket, &mut self.blocks, parts, false) {
             Ok(written) => {
                 ongoing.core.sent_any |= written > 0;
                 ongoing.bytes_sent += written as u64;

@@ -34,25 +34,35 @@ impl Outbox {
         self.bytes.is_empty()
     }
 
-    /// Writes all parts in order, keeping what does not fit. Returns the bytes the kernel took.
+    /// Bytes that wait.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.bytes.len() - self.at
+    }
+
+    /// Writes all parts in order, keeping what does not fit. Returns the bytes the kernel took. `last`: the connection
+    /// is closed or shut right behind them, unless something had to be kept.
     pub fn send<I: Io>(
         &mut self,
         io: &mut I,
         socket: &I::Socket,
         blocks: &mut Blocks,
         parts: &[&[u8]],
+        last: bool,
     ) -> Result<usize, Trouble> {
-        let written = if self.is_empty() {
-            let result = if let [one] = parts { io.write(socket, one) } else { io.write_parts(socket, parts) };
-            match result {
-                Ok(written) => written,
+        let mut skip = 0;
+        if self.is_empty() {
+            let result = match parts {
+                _ if last => io.write_last(socket, parts),
+                [one] => io.write(socket, one),
+                _ => io.write_parts(socket, parts),
+            };
+            skip = match result {
                 Err(Trouble::WouldBlock) => 0,
-                Err(trouble) => return Err(trouble),
-            }
-        } else {
-            0
-        };
-        let mut skip = written;
+                other => other?,
+            };
+        }
+        let written = skip;
         for part in parts {
             let taken = skip.min(part.len());
             skip -= taken;

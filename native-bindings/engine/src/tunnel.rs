@@ -58,7 +58,7 @@ impl<I: Io> Worker<I> {
             origin.state = OriginState::Tunnel;
             self.wheel.arm(origin.timer, NEVER);
         }
-        self.send_to_client(client_key, &[&out, rest]);
+        self.send_to_client(client_key, &[&out, rest], false);
         self.out = out;
         if !early.is_empty() {
             self.send_to_origin(exchange, &[&early]);
@@ -107,7 +107,7 @@ impl<I: Io> Worker<I> {
                 client.readable = count == scratch.len() || client.read_closed;
                 ongoing.core.upload_bytes += count as u64;
                 self.row.add(Counter::ClientBytesIn, count as u64);
-                match origin.outbox.send(&mut self.io, to, &mut self.blocks, &[&scratch[..count]]) {
+                match origin.outbox.send(&mut self.io, to, &mut self.blocks, &[&scratch[..count]], false) {
                     Ok(written) => {
                         self.row.add(Counter::OriginBytesOut, written as u64);
                         Step::Moved
@@ -148,7 +148,7 @@ impl<I: Io> Worker<I> {
                 origin.readable = count == scratch.len() || origin.read_closed;
                 ongoing.core.download_bytes += count as u64;
                 self.row.add(Counter::OriginBytesIn, count as u64);
-                match client.outbox.send(&mut self.io, &client.socket, &mut self.blocks, &[&scratch[..count]]) {
+                match client.outbox.send(&mut self.io, &client.socket, &mut self.blocks, &[&scratch[..count]], false) {
                     Ok(written) => {
                         self.row.add(Counter::ClientBytesOut, written as u64);
                         Step::Moved

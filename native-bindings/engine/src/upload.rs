@@ -130,7 +130,7 @@ impl<I: Io> Worker<I> {
             // The origin keeps silent about 100 (Continue); waiting for each other for ever helps nobody.
             ongoing.core.expect = Continue::Told;
             self.row.one(Counter::Answers1xx);
-            self.send_to_client(key, &[b"HTTP/1.1 100 Continue\r\n\r\n"]);
+            self.send_to_client(key, &[b"HTTP/1.1 100 Continue\r\n\r\n"], false);
             self.arm_for_upload(exchange);
             return;
         }

@@ -1,0 +1,56 @@
+//! What a worker holds at this moment, for those who check its books against it. Looks only, and changes nothing.
+
+use crate::client::ClientState;
+use crate::io::Io;
+use crate::origin::OriginState;
+use crate::worker::Worker;
+use proto::exchange::Stage;
+
+/// Counts of one worker, and the largest buffers any of its connections holds.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Census {
+    pub clients: usize,
+    pub clients_idle: usize,
+    pub exchanges: usize,
+    pub tunnels: usize,
+    pub waiting: usize,
+    pub connecting: usize,
+    /// Established origin connections that carry something.
+    pub active: usize,
+    /// Over all workers: idle connections, and connections counted against the limits.
+    pub pool_idle: usize,
+    pub pool_open: usize,
+    pub client_input_max: usize,
+    pub client_outbox_max: usize,
+    pub origin_input_max: usize,
+    pub origin_outbox_max: usize,
+    pub kept_max: usize,
+}
+
+impl<I: Io> Worker<I> {
+    #[must_use]
+    pub fn census(&self) -> Census {
+        let mut census = Census { clients: self.clients.len(), exchanges: self.exchanges.len(), ..Census::default() };
+        for client in self.clients.keys().into_iter().filter_map(|key| self.clients.get(key)) {
+            census.clients_idle += usize::from(client.state == ClientState::Idle);
+            census.client_input_max = census.client_input_max.max(client.input.len());
+            census.client_outbox_max = census.client_outbox_max.max(client.outbox.len());
+        }
+        for exchange in self.exchanges.keys().into_iter().filter_map(|key| self.exchanges.get(key)) {
+            census.tunnels += usize::from(exchange.core.stage == Stage::Tunnelling);
+            census.waiting += usize::from(exchange.timer.is_some());
+            census.kept_max = census.kept_max.max(exchange.kept.len());
+        }
+        for origin in self.origins.keys().into_iter().filter_map(|key| self.origins.get(key)) {
+            census.connecting += usize::from(origin.state == OriginState::Connecting);
+            census.active += usize::from(matches!(origin.state, OriginState::Active | OriginState::Tunnel));
+            census.origin_input_max = census.origin_input_max.max(origin.input.len());
+            census.origin_outbox_max = census.origin_outbox_max.max(origin.outbox.len());
+        }
+        for target in self.plan.origins.iter().flat_map(|origin| &origin.targets) {
+            census.pool_idle += target.shared.idle_total() as usize;
+            census.pool_open += target.shared.open.load(std::sync::atomic::Ordering::Relaxed) as usize;
+        }
+        census
+    }
+}
