@@ -48,7 +48,12 @@ type State =
       readonly admin: Admin | null;
       readonly sinceMs: number;
     }
-  | { readonly kind: "stopping"; readonly done: Promise<void> };
+  | {
+      readonly kind: "stopping";
+      readonly supervisor: Supervisor;
+      readonly sinceMs: number;
+      readonly done: Promise<void>;
+    };
 
 /** A reverse proxy in this process. Made by `createMillrace`; may be started again after it was stopped. */
 export class Millrace extends EventEmitter<MillraceEvents> {
@@ -105,19 +110,19 @@ export class Millrace extends EventEmitter<MillraceEvents> {
         return state.done;
       case "running": {
         const done = this.#stop(state.supervisor, state.admin, options.deadlineMs ?? this.settings.shutdown.deadlineMs);
-        this.#state = { kind: "stopping", done };
+        this.#state = { kind: "stopping", supervisor: state.supervisor, sinceMs: state.sinceMs, done };
         return done;
       }
     }
   }
 
   /**
-   * The books of the running proxy: per worker, for the acceptor, and summed.
+   * The books of the proxy since its start: per worker, for the acceptor, and summed. Still kept while it is stopping.
    *
-   * @throws MillraceError `MILLRACE_STATE` when it is not running.
+   * @throws MillraceError `MILLRACE_STATE` when it is starting or stopped.
    */
   stats(): Stats {
-    if (this.#state.kind !== "running") throw wrongState("stats", this.#state.kind);
+    if (this.#state.kind === "starting" || this.#state.kind === "stopped") throw wrongState("stats", this.#state.kind);
     const { supervisor, sinceMs } = this.#state;
     return {
       uptimeMs: Math.round(performance.now() - sinceMs),

@@ -90,7 +90,7 @@ export function nativePath(): string {
   if (found === undefined) {
     throw new MillraceError(
       "MILLRACE_NATIVE",
-      `The native core is not built: there is no ${candidates[0]}; run "npm run build" in Millrace's folder first.`,
+      `The native core is not built: there is no ${candidates[0]}; run "npm run build:native" in Millrace's folder first.`,
     );
   }
   return found;

@@ -5,7 +5,7 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { VERSION } from "../version.js";
 import { check } from "./check.js";
-import { EXIT, type ExitCode, sayFailure } from "./output.js";
+import { EXIT, type ExitCode, endWithReader, sayFailure } from "./output.js";
 import { printConfig } from "./print-config.js";
 import { run } from "./run.js";
 import { printSchema } from "./schema.js";
@@ -74,6 +74,7 @@ function parseCount(value: string): number | "auto" {
 }
 
 async function main(): Promise<void> {
+  endWithReader();
   let code: ExitCode = EXIT.ok;
   const program = declare((ended) => {
     code = ended;

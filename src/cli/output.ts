@@ -7,6 +7,14 @@ import { type Complaint, describeComplaint, MillraceError, messageOf } from "../
 export const EXIT = { ok: 0, failure: 1, usage: 2, settings: 78 } as const;
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
 
+/** A reader that has seen enough (`millrace stats | head`) is no failure. */
+export function endWithReader(): void {
+  process.stdout.on("error", (failure: NodeJS.ErrnoException) => {
+    if (failure.code === "EPIPE") process.exit(EXIT.ok);
+    throw failure;
+  });
+}
+
 /** Data: what a caller may want to pipe on. */
 export function print(text: string): void {
   process.stdout.write(`${text}\n`);

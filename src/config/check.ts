@@ -8,7 +8,7 @@ import { parseListenAddress } from "./addresses.js";
 import { complaintsOf, describePath } from "./complaints.js";
 import { compilePath, coversPath } from "./paths.js";
 import { keysAt } from "./schema.js";
-import { type DeepReadonly, type Settings, settingsSchema } from "./settings.js";
+import { type DeepReadonly, listenerName, type Settings, settingsSchema } from "./settings.js";
 import { originSchema } from "./settings-origins.js";
 import { routeSchema } from "./settings-routes.js";
 import { suggestion } from "./suggest.js";
@@ -60,8 +60,8 @@ function judgeListeners(document: Readonly<Record<string, unknown>>): Complaint[
   const seen = new Map<string, number>();
   const complaints: Complaint[] = [];
   for (const [index, listener] of listeners.entries()) {
-    const name: unknown = isRecord(listener) ? listener["name"] : undefined;
-    if (typeof name !== "string") continue;
+    const own: unknown = isRecord(listener) ? listener["name"] : undefined;
+    const name = listenerName(typeof own === "string" ? own : undefined, index);
     const first = seen.get(name);
     if (first !== undefined) {
       complaints.push({

@@ -19,7 +19,7 @@ import {
   type PlanRoute,
   type PlanTarget,
 } from "./plan-types.js";
-import type { Settings } from "./settings.js";
+import { BACKLOG_DEFAULT, listenerName, type Settings } from "./settings.js";
 
 /** What the outside world adds to the settings. */
 export interface Surroundings {
@@ -28,9 +28,6 @@ export interface Surroundings {
   /** Addresses of each host name used in a target, keyed as written; IP addresses need no entry. */
   readonly addresses: ReadonlyMap<string, readonly string[]>;
 }
-
-/** Connections the kernel keeps waiting for a listener written as a plain address. */
-const BACKLOG_DEFAULT = 4096;
 
 const packr = new Packr({ useRecords: false, variableMapSize: true });
 
@@ -88,8 +85,7 @@ export function namesToResolve(settings: Settings): readonly string[] {
 
 function compileListener(listener: Settings["listeners"][number], index: number): PlanListener {
   const written = typeof listener === "string" ? { address: listener, backlog: BACKLOG_DEFAULT } : listener;
-  const name =
-    "name" in written && written.name !== undefined ? written.name : index === 0 ? "main" : `listener-${index + 1}`;
+  const name = listenerName("name" in written ? written.name : undefined, index);
   return { name, ...must(parseListenAddress(written.address)), backlog: written.backlog };
 }
 

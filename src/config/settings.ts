@@ -15,6 +15,9 @@ export const WORKERS_MAX = 256;
 /** Longest head the core can hold, in bytes; the same bound as its `HEAD_BYTES_CEILING`. */
 export const HEAD_BYTES_CEILING = 60 * 1024;
 
+/** Connections the kernel keeps waiting for a listener that says nothing else. */
+export const BACKLOG_DEFAULT = 4096;
+
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
 /** Largest value of a 32-bit field of the plan. */
@@ -40,7 +43,7 @@ const listenerSchema = z.strictObject({
   backlog: count({
     min: 1,
     max: 65_535,
-    default: 4096,
+    default: BACKLOG_DEFAULT,
     says: "Connections the kernel keeps waiting to be accepted.",
   }),
 });
@@ -290,6 +293,11 @@ export type DeepReadonly<T> = T extends readonly (infer Item)[]
   : T extends object
     ? { readonly [Key in keyof T]: DeepReadonly<T[Key]> }
     : T;
+
+/** What a listener is called in logs and messages: its own name, else by its place. */
+export function listenerName(name: string | undefined, index: number): string {
+  return name ?? (index === 0 ? "main" : `listener-${index + 1}`);
+}
 
 /**
  * Gives a settings file its types: `export default defineConfig({ … })`. Returns what it is given; the checks are done

@@ -101,39 +101,45 @@ export class Seat {
   /** Puts a thread here. Resolves with null when it is ready, or with the reason why it never was. */
   #seatThread(): Promise<string | null> {
     this.#reason = "";
-    // execArgv is not inherited: flags of the user's own process (--input-type, loaders) have no meaning in ours.
-    const worker = new Worker(this.#plan.entry, {
-      workerData: this.#plan.orders(),
-      name: this.#plan.title,
-      execArgv: [],
-    });
+    let worker: Worker;
+    try {
+      // execArgv is not inherited: flags of the user's own process (--input-type, loaders) have no meaning in ours.
+      const options = { workerData: this.#plan.orders(), name: this.#plan.title, execArgv: [] };
+      worker = new Worker(this.#plan.entry, options);
+    } catch (thrown) {
+      // The system has no thread left to give; it may have one later.
+      this.#handleExit(messageOf(thrown));
+      return Promise.resolve(messageOf(thrown));
+    }
     this.#occupant = { state: "starting", worker };
-    return new Promise((resolve) => {
-      const overdue = setTimeout(() => {
-        this.#reason = `it was not ready within ${READY_MS_MAX / 1000} s`;
-        void worker.terminate();
-      }, READY_MS_MAX);
-      worker.on("message", (message: FromWorker) => {
-        if (message.kind === "ready") {
-          clearTimeout(overdue);
-          this.#everReady = true;
-          this.#occupant = { state: "ready", worker, sinceMs: performance.now() };
-          resolve(null);
-        } else if (message.kind === "failed") {
-          this.#reason = message.says;
-        }
-        this.#plan.handleMessage(message, (answer) => worker.postMessage(answer));
-      });
-      worker.on("error", (thrown) => {
-        this.#reason = messageOf(thrown);
-      });
-      worker.on("exit", (code) => {
+    return new Promise((resolve) => this.#watch(worker, resolve));
+  }
+
+  #watch(worker: Worker, resolve: (failure: string | null) => void): void {
+    const overdue = setTimeout(() => {
+      this.#reason = `it was not ready within ${READY_MS_MAX / 1000} s`;
+      void worker.terminate();
+    }, READY_MS_MAX);
+    worker.on("message", (message: FromWorker) => {
+      if (message.kind === "ready") {
         clearTimeout(overdue);
-        const reason = this.#reason === "" ? `it ended with code ${code}` : this.#reason;
-        const wasReady = this.#occupant.state === "ready";
-        this.#handleExit(reason);
-        if (!wasReady) resolve(reason);
-      });
+        this.#everReady = true;
+        this.#occupant = { state: "ready", worker, sinceMs: performance.now() };
+        resolve(null);
+      } else if (message.kind === "failed") {
+        this.#reason = message.says;
+      }
+      this.#plan.handleMessage(message, (answer) => worker.postMessage(answer));
+    });
+    worker.on("error", (thrown) => {
+      this.#reason = messageOf(thrown);
+    });
+    worker.on("exit", (code) => {
+      clearTimeout(overdue);
+      const reason = this.#reason === "" ? `it ended with code ${code}` : this.#reason;
+      const wasReady = this.#occupant.state === "ready";
+      this.#handleExit(reason);
+      if (!wasReady) resolve(reason);
     });
   }
 

@@ -11,7 +11,7 @@ export type LogLevel = "trace" | "debug" | "info" | "warn" | "error" | "fatal" |
 
 /** A log that shows lines of this level and above. */
 export function createLog(level: LogLevel): Log {
-  return pino({ name: "millrace", level, base: null }, destination({ fd: 2, sync: true }));
+  return pino({ level, base: null }, destination({ fd: 2, sync: true }));
 }
 
 /** Passes NDJSON notes of the native core on: `level` and `event` of each become level and message of a line. */

@@ -109,6 +109,13 @@ describe("settings", () => {
     ]);
   });
 
+  it("want each listener to have a name of its own", () => {
+    const listeners = [":1", { name: "main", address: ":2" }];
+    assert.deepEqual(complaintsAbout({ origins: API, listeners }), [
+      'listeners[1].name: "main" is the name of listeners[0] already',
+    ]);
+  });
+
   it("keep the admin API on this machine unless its Hosts are named", () => {
     const about = (admin: object) => complaintsAbout({ origins: API, admin });
     assert.match(about({ address: ":9901" })[0] ?? "", /^admin\.address: is not a loopback address/);
