@@ -9,9 +9,17 @@ export type Log = Logger;
 /** How severe a line is; "silent" shows none. */
 export type LogLevel = "trace" | "debug" | "info" | "warn" | "error" | "fatal" | "silent";
 
-/** A log that shows lines of this level and above. */
+/** Lines kept while standard error is slow, in bytes; beyond it lines are dropped. */
+const QUEUE_BYTES_MAX = 4 * 1024 * 1024;
+
+/**
+ * A log that shows lines of this level and above. A slow or broken sink costs lines; it never holds up the main thread,
+ * which has workers to replace.
+ */
 export function createLog(level: LogLevel): Log {
-  return pino({ level, base: null }, destination({ fd: 2, sync: true }));
+  const sink = destination({ fd: 2, sync: false, maxLength: QUEUE_BYTES_MAX });
+  sink.on("error", () => {});
+  return pino({ level, base: null }, sink);
 }
 
 /** Passes NDJSON notes of the native core on: `level` and `event` of each become level and message of a line. */
