@@ -16,6 +16,7 @@ const TAKE_MAX: u32 = 64;
 /// A worker that leaves its inbox unread for this long is stuck in something and gets no new sockets.
 const STUCK_MS: u64 = 500;
 
+/// The listening sockets and the inboxes they fill; one a proxy, in a thread of its own.
 pub struct Acceptor {
     host: Arc<Host<OwnedFd>>,
     shared: Arc<SysShared>,

@@ -8,6 +8,7 @@ const SMALL_BYTES_MAX: usize = 4 * BLOCK_BYTES;
 const SMALL_KEPT_MAX: usize = 1024;
 const LARGE_KEPT_MAX: usize = 16;
 
+/// Free buffers, small and large apart.
 #[derive(Default)]
 pub struct Blocks {
     small: Vec<Vec<u8>>,

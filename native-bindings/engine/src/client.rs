@@ -21,6 +21,7 @@ use proto::fault::ClientFault;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
+/// Where a client's connection is; the map is above.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ClientState {
     Idle,
@@ -32,6 +33,7 @@ pub enum ClientState {
     Tunnel,
 }
 
+/// A client's connection as its worker holds it.
 pub struct Client<S> {
     pub socket: S,
     pub state: ClientState,

@@ -10,6 +10,7 @@ use proto::route::RouteTable;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+/// One worker's plan.
 pub struct Compiled {
     pub plan: Arc<Plan>,
     pub routes: RouteTable,
@@ -18,11 +19,13 @@ pub struct Compiled {
     pub origins: Vec<CompiledOrigin>,
 }
 
+/// As `plan::Origin`, ready for choosing.
 pub struct CompiledOrigin {
     pub targets: Vec<CompiledTarget>,
     pub weights: Vec<u32>,
 }
 
+/// As `plan::Target`, bound to what all workers share about it.
 pub struct CompiledTarget {
     pub address: SocketAddr,
     pub shared: Arc<TargetShared>,

@@ -27,6 +27,7 @@ pub enum Message<S> {
     },
 }
 
+/// One proxy, as all its threads see it.
 pub struct Host<S> {
     pub plan: Arc<Plan>,
     pub pool: Pool<S>,

@@ -43,6 +43,7 @@ const EMPTY: Ends = Ends { newest: Key::NONE, oldest: Key::NONE };
 /// How far the search for one of the worker's own goes in a shard that several workers use.
 const OWN_SEARCH_MAX: usize = 8;
 
+/// The lists of one shard.
 pub struct IdleLists<S> {
     nodes: Slab<Node<S>>,
     /// By target number.

@@ -77,6 +77,7 @@ pub struct Ready {
     pub dead: bool,
 }
 
+/// What a worker asks of the kernel. No call waits.
 pub trait Io {
     /// A connected or connecting stream socket; dropping it closes it.
     type Socket: Send;

@@ -22,6 +22,7 @@ pub fn frame_chunk(out: &mut Vec<u8>, tail: &mut Vec<u8>, data: &[u8], done: boo
     }
 }
 
+/// What one socket has still to take.
 #[derive(Default)]
 pub struct Outbox {
     bytes: Vec<u8>,

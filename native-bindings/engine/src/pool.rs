@@ -36,6 +36,7 @@ struct Inside<S> {
 #[derive(Default)]
 struct Flag(AtomicBool);
 
+/// The pool of one proxy, reached by all its workers.
 pub struct Pool<S> {
     shards: Box<[Shard<S>]>,
     flags: Box<[Flag]>,

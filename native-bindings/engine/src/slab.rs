@@ -26,6 +26,7 @@ struct Slot<T> {
     entry: Option<T>,
 }
 
+/// Slots of one worker for one kind of thing.
 pub struct Slab<T> {
     slots: Vec<Slot<T>>,
     free: Vec<u32>,

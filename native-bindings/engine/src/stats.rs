@@ -16,6 +16,7 @@ macro_rules! counters {
     };
 }
 
+/// Whether a word only rises.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
     Counter,

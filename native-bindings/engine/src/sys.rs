@@ -68,6 +68,7 @@ impl SysShared {
     }
 }
 
+/// One worker's way to the kernel.
 pub struct SysIo {
     shared: Arc<SysShared>,
     worker: u32,

@@ -5,6 +5,7 @@ use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
+/// One target, over all workers.
 pub struct TargetShared {
     /// Number of the target in the pool's lists.
     pub number: u32,

@@ -26,6 +26,7 @@ struct Node {
     owner: u64,
 }
 
+/// All timers of one worker.
 pub struct Wheel {
     nodes: Vec<Node>,
     free: Vec<u32>,

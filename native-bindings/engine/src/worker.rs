@@ -27,6 +27,7 @@ const PASSES_MAX: u32 = 8;
 /// Inbox messages taken in one turn.
 const INBOX_TAKE_MAX: u32 = 256;
 
+/// Everything one edge worker owns.
 pub struct Worker<I: Io> {
     pub(crate) io: I,
     pub(crate) index: u32,

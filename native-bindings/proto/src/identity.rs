@@ -12,6 +12,7 @@ pub struct Identity {
     pub target: SocketAddr,
 }
 
+/// The key of a target's connections.
 #[must_use]
 pub fn identity_of(origin: &Origin, target: &Target) -> Identity {
     Identity { origin: origin.name.clone(), target: target.socket_address() }

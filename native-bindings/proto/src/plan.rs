@@ -10,6 +10,7 @@ pub const PLAN_VERSION: u32 = 1;
 /// Most edge workers one process may have; bit sets over workers rest on it.
 pub const WORKERS_MAX: u32 = 256;
 
+/// The whole document.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Plan {
@@ -28,6 +29,7 @@ pub struct Plan {
     pub access_log: bool,
 }
 
+/// Where clients connect.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Listener {
@@ -39,6 +41,7 @@ pub struct Listener {
     pub backlog: u32,
 }
 
+/// What one client may ask of us.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Limits {
@@ -60,6 +63,7 @@ pub struct Limits {
     pub client_requests: u64,
 }
 
+/// How long clients and tunnels may keep us waiting.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Timeouts {
@@ -79,6 +83,7 @@ pub struct Timeouts {
     pub continue_ms: u32,
 }
 
+/// Bounds of the origin pool that hold over all origins.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Pool {
@@ -92,6 +97,7 @@ pub struct Pool {
     pub queue_wait_ms: u32,
 }
 
+/// What origins are told about the client.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Forwarding {
@@ -105,6 +111,7 @@ pub struct Forwarding {
     pub trusted: Vec<Cidr>,
 }
 
+/// A range of addresses of one family.
 #[derive(Debug, Clone, Copy, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Cidr {
@@ -113,6 +120,7 @@ pub struct Cidr {
     pub prefix_bits: u8,
 }
 
+/// A service behind us, with its own times and limits.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Origin {
@@ -134,6 +142,7 @@ pub struct Origin {
     pub target_idle: u32,
 }
 
+/// One address of an origin, resolved.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Target {
@@ -152,6 +161,7 @@ impl Target {
     }
 }
 
+/// Where the Host that an origin sees comes from.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
 pub enum HostPolicy {
@@ -164,6 +174,7 @@ pub enum HostPolicy {
     },
 }
 
+/// What a request must be, and what happens to it then. All conditions must hold.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Route {
@@ -177,6 +188,7 @@ pub struct Route {
     pub action: Action,
 }
 
+/// Conditions on the path in its normal form, without the query.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
 pub enum PathMatch {
@@ -194,6 +206,7 @@ pub enum PathMatch {
     },
 }
 
+/// A condition on a header field.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct HeaderMatch {
@@ -203,6 +216,7 @@ pub struct HeaderMatch {
     pub value: Option<String>,
 }
 
+/// What a route does with a request.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
 pub enum Action {
@@ -226,6 +240,7 @@ pub enum Action {
     },
 }
 
+/// How the path is changed before it is forwarded.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
 pub enum Rewrite {
@@ -235,6 +250,7 @@ pub enum Rewrite {
     Path { to: String },
 }
 
+/// A field of an answer that a route gives by itself.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct FieldLine {
@@ -242,6 +258,7 @@ pub struct FieldLine {
     pub value: String,
 }
 
+/// A change to header fields; edits are done in their order.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
 pub enum FieldEdit {

@@ -38,6 +38,7 @@ pub enum AnswerBody {
     UntilClose,
 }
 
+/// Everything that framing and connection fields say about a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct RequestFraming {
     pub body: RequestBody,
@@ -54,6 +55,7 @@ pub struct RequestFraming {
     pub options: ConnectionOptions,
 }
 
+/// Everything that framing and connection fields say about an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct AnswerFraming {
     pub body: AnswerBody,
