@@ -20,6 +20,9 @@ use proto::plan::Action;
 use proto::route::{Asked, normalise_path};
 use std::rc::Rc;
 
+/// Methods that are passed on, for an answer that has to name them.
+const METHODS: &str = "GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS";
+
 impl<I: Io> Worker<I> {
     /// Begins the exchange whose head and perhaps body lie in `bytes`. Returns how many bytes belong to it.
     pub(crate) fn begin(&mut self, key: Key, head: &RequestHead, bytes: &mut [u8]) -> usize {
@@ -89,6 +92,8 @@ impl<I: Io> Worker<I> {
             te_trailers: framing.te_trailers,
             answer_chunked: false,
             answer_until_close: false,
+            why_new: Counter::NewNoIdle,
+            keeps_ms: None,
             answer_keeps: false,
             answer_trailers: Vec::new(),
             write_broke: false,
@@ -169,8 +174,9 @@ impl<I: Io> Worker<I> {
                 self.answer_now(key, core, head, bytes, name, &own);
             }
             Some(Action::Forward { .. }) => {
-                let own =
-                    Own { status: 405, fields: &[("Allow", "GET, HEAD, POST, PUT, DELETE, PATCH")], ..Own::EMPTY };
+                // As the last hop we can say which methods pass; a trace of our own would show what we add.
+                let status = if head.method == Method::Options { 204 } else { 405 };
+                let own = Own { status, fields: &[("Allow", METHODS)], ..Own::EMPTY };
                 self.answer_now(key, core, head, bytes, name, &own);
             }
             Some(Action::Answer { status, fields, body }) => {

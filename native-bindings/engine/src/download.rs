@@ -183,6 +183,7 @@ impl<I: Io> Worker<I> {
         let limits = &plan.plan.limits;
         let told = ongoing.core.handle_answer_head(head.status, &framing, !self.draining, limits.drain_bytes);
         ongoing.answer_keeps = framing.keep_alive;
+        ongoing.keeps_ms = framing.keep_alive_timeout_s.map(closes_before_ms);
         ongoing.answer_chunked = told.body == AnswerBody::Chunked;
         ongoing.answer_until_close = told.body == AnswerBody::UntilClose;
         let taken = ongoing.core.take_download(rest, &plan.head_limits, &mut ongoing.answer_trailers);
@@ -347,6 +348,13 @@ impl<I: Io> Worker<I> {
         }
         self.recycle(ongoing);
     }
+}
+
+/// An origin that says how long it keeps an idle connection is left before that time is over, so that the close is ours
+/// and meets no request: a second before, or half the time of one that keeps for less than two.
+fn closes_before_ms(keeps_s: u32) -> u32 {
+    let keeps_ms = keeps_s.saturating_mul(1000);
+    keeps_ms - (keeps_ms / 2).min(1000)
 }
 
 fn ongoing_done(ongoing: Option<&mut crate::exchange::Ongoing>) {

@@ -3,6 +3,7 @@
 
 use crate::compiled::Compiled;
 use crate::slab::Key;
+use crate::stats::Counter;
 use crate::wheel::TimerId;
 use proto::exchange::Exchange;
 use proto::fault::{ClientFault, OriginFault, WireFault};
@@ -46,6 +47,10 @@ pub struct Ongoing {
     /// How the answer's body is framed to the client.
     pub answer_chunked: bool,
     pub answer_until_close: bool,
+    /// Why its connection was opened for it, if it was.
+    pub why_new: Counter,
+    /// How long the origin said it keeps an idle connection.
+    pub keeps_ms: Option<u32>,
     /// The origin's side of keeping its connection.
     pub answer_keeps: bool,
     pub answer_trailers: Vec<u8>,

@@ -97,7 +97,10 @@ impl<I: Io> Worker<I> {
             draining: self.draining,
         });
         match verdict {
-            Ok(()) => self.rest(key, origin_plan.idle_ms, origin_plan.target_idle),
+            Ok(()) => {
+                let idle_ms = ongoing.keeps_ms.map_or(origin_plan.idle_ms, |keeps| keeps.min(origin_plan.idle_ms));
+                self.rest(key, idle_ms, origin_plan.target_idle);
+            }
             Err(why) => self.close_origin(key, close_reason(why)),
         }
     }

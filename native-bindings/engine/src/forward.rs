@@ -176,7 +176,7 @@ impl<I: Io> Worker<I> {
         ongoing.times.connect_us = self.now_us;
         let address = ongoing.plan.origins[ongoing.origin_index as usize].targets[ongoing.target as usize].address;
         let (connect_ms, age_ms) = (ongoing.origin_plan().connect_ms, ongoing.origin_plan().age_ms);
-        self.row.one(why_new);
+        ongoing.why_new = why_new;
         let now_ms = self.now_ms();
         match self.io.connect(address) {
             Ok(socket) => {

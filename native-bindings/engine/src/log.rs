@@ -3,6 +3,7 @@
 
 use crate::client::IpText;
 use crate::exchange::Ongoing;
+use proto::fault::ClientFault;
 use proto::http1::encode::{write_decimal, write_http_date};
 use proto::http1::head::RequestHead;
 use proto::plan::Action;
@@ -112,7 +113,7 @@ impl Log {
         self.end_line();
     }
 
-    /// A request that this proxy answered by itself.
+    /// A request that this proxy answered by itself; one without a route has nobody else to answer it.
     pub(crate) fn answered_here(
         &mut self,
         client: Peer<'_>,
@@ -129,6 +130,10 @@ impl Log {
         self.text("path", head.target.of(bytes));
         self.number("status", u64::from(status));
         self.text("route", route.as_bytes());
+        if route.is_empty() {
+            self.text("fault", ClientFault::NoRoute.token().as_bytes());
+            self.text("whose", b"client");
+        }
         self.end_line();
     }
 

@@ -325,6 +325,10 @@ impl<I: Io> Worker<I> {
     /// Puts a connection to rest in the pool.
     pub(crate) fn rest(&mut self, key: Key, idle_ms: u32, idle_max: u32) {
         let Some(origin) = self.origins.get_mut(key) else { return };
+        if idle_ms == 0 {
+            self.close_origin(key, Counter::OriginCloseIdle);
+            return;
+        }
         let target = Arc::clone(&origin.lease.target);
         if target.idle_total() >= idle_max {
             match self.host.pool.take_oldest(self.index, Some(&target)) {

@@ -10,8 +10,9 @@ use crate::worker::Worker;
 use proto::exchange::{Continue, Stage};
 use proto::http1::encode::{Forwarding, RequestEncoding, encode_request};
 use proto::http1::framing::RequestBody;
-use proto::http1::head::{Parsed, RequestHead, TargetForm};
+use proto::http1::head::{Method, Parsed, RequestHead, TargetForm};
 use proto::plan::{Action, HostPolicy, Rewrite};
+use proto::route::normalise_path;
 
 impl<I: Io> Worker<I> {
     /// Keeps body bytes until there is a connection to send them on.
@@ -50,7 +51,12 @@ impl<I: Io> Worker<I> {
         ongoing.core.attempts = ongoing.core.attempts.saturating_add(1);
         ongoing.times.sent_us = self.now_us;
         self.row.one(Counter::OriginRequests);
-        self.row.one(if ongoing.core.reused { Counter::OriginReused } else { Counter::OriginNew });
+        if ongoing.core.reused {
+            self.row.one(Counter::OriginReused);
+        } else {
+            self.row.one(Counter::OriginNew);
+            self.row.one(ongoing.why_new);
+        }
         let mut out = std::mem::take(&mut self.out);
         out.clear();
         let client = self.clients.get(ongoing.client);
@@ -118,6 +124,10 @@ fn encode_for_origin(
     let path = match (head.target_form, rewrite) {
         (TargetForm::Origin, None) => head.target.of(bytes),
         (TargetForm::Asterisk, _) => b"*",
+        // RFC 9112 3.2.4: OPTIONS of a whole server, spelt as a URL, becomes the asterisk again at the last proxy.
+        (TargetForm::Absolute, None) if head.method == Method::Options && head.path.is_empty() && !head.has_query => {
+            b"*"
+        }
         _ => {
             write_path(path_room, head, bytes, rewrite);
             path_room
@@ -143,13 +153,19 @@ fn encode_for_origin(
     );
 }
 
-/// Path and query in origin-form, after the route's rewrite.
+/// Path and query in origin-form, after the route's rewrite. A prefix is replaced in the spelling that the route matched,
+/// or a rewritten request could leave the place it was rewritten to.
 fn write_path(out: &mut Vec<u8>, head: &RequestHead, bytes: &[u8], rewrite: Option<&Rewrite>) {
     out.clear();
     let path = head.path.of(bytes);
     match rewrite {
         Some(Rewrite::Path { to }) => out.extend_from_slice(to.as_bytes()),
         Some(Rewrite::Prefix { from, to }) => {
+            let mut normal = Vec::new();
+            if !head.path_plain {
+                normalise_path(path, &mut normal);
+            }
+            let path = if head.path_plain { path } else { &normal };
             let rest = path.strip_prefix(from.as_bytes()).unwrap_or(path);
             out.extend_from_slice(to.as_bytes());
             if !out.ends_with(b"/") && !rest.starts_with(b"/") && !rest.is_empty() {

@@ -169,7 +169,8 @@ impl Exchange {
             Upload::Chunked(reader) => take_chunked(reader, buf, limits, trailers)?,
         };
         self.upload_bytes += piece.data.len() as u64;
-        if body_bytes_max != 0 && self.upload_bytes > body_bytes_max {
+        let announced = if let Upload::Chunked(reader) = &self.upload { reader.announced() } else { 0 };
+        if body_bytes_max != 0 && self.upload_bytes.saturating_add(announced) > body_bytes_max {
             return Err(UploadFault::TooLarge(ClientFault::BodyTooLarge));
         }
         if piece.done {

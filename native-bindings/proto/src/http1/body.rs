@@ -64,6 +64,12 @@ impl ChunkReader {
         self.state == State::Done
     }
 
+    /// Data bytes the present chunk has announced and not yet brought.
+    #[must_use]
+    pub fn announced(&self) -> u64 {
+        if self.state == State::Data { self.left } else { 0 }
+    }
+
     /// All data has come; trailers are awaited.
     #[must_use]
     pub fn in_trailers(&self) -> bool {

@@ -34,16 +34,18 @@ impl TrailerLines {
         while at < bytes.len() {
             let rest = &bytes[at..];
             let end = memchr::memchr(b'\n', rest).map(|n| n + 1);
-            let piece = &rest[..end.unwrap_or(rest.len())];
+            let wanted = end.unwrap_or(rest.len());
+            // Nothing beyond the limit is looked at, so that the same bytes meet the same fault however they arrive.
             let longest = limits.head_bytes.min(HEAD_BYTES_CEILING) as usize;
-            if self.bytes as usize + piece.len() > longest {
-                return Err(WireFault::TrailerTooLarge);
-            }
+            let piece = &rest[..wanted.min(longest - self.bytes as usize)];
             self.bytes += piece.len() as u32;
             at += piece.len();
             let before = out.len();
             out.extend_from_slice(piece);
             refuse_bare_cr(&out[before.saturating_sub(1).max(self.finished)..])?;
+            if piece.len() < wanted {
+                return Err(WireFault::TrailerTooLarge);
+            }
             if end.is_some() && self.finish_line(limits, out)? {
                 return Ok((at, true));
             }
