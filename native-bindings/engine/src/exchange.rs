@@ -12,6 +12,7 @@ use proto::plan::Action;
 use proto::retry::WhyNoRetry;
 use std::rc::Rc;
 
+/// One exchange under way, in a slot of its worker.
 pub struct Ongoing {
     pub core: Exchange,
     pub client: Key,
@@ -74,6 +75,7 @@ pub struct Times {
     pub connect_us: u64,
 }
 
+/// What went wrong so far, for the outcome; the last of each kind counts.
 #[derive(Default, Clone, Copy)]
 pub struct Faults {
     pub origin: Option<OriginFault>,

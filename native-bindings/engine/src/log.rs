@@ -13,6 +13,7 @@ const LINES_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Notes of one worker in one second; the rest is in the counters.
 const NOTES_A_SECOND: u32 = 20;
 
+/// What one worker has said since its lines were last taken.
 pub struct Log {
     access: bool,
     lines: Vec<u8>,

@@ -22,6 +22,7 @@ use proto::fault::{OriginFault, WireFault};
 use proto::retry::{Attempt, Next, WhyNoRetry, decide_next};
 use std::sync::Arc;
 
+/// Where an origin's connection is; the map is above.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum OriginState {
     Connecting,
@@ -37,6 +38,7 @@ pub enum Place<S> {
     Pool(Key),
 }
 
+/// An origin's connection as the worker that watches it holds it.
 pub struct Origin<S> {
     pub place: Place<S>,
     pub state: OriginState,

@@ -20,6 +20,7 @@ use crate::http1::head::{Method, Version};
 use crate::limits::HeadLimits;
 use std::ops::Range;
 
+/// Where an exchange is; the map is above.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Stage {
     Choosing,
@@ -84,6 +85,7 @@ pub enum AtEof {
     Truncated,
 }
 
+/// One exchange, without its connections and buffers.
 #[derive(Clone, Debug)]
 pub struct Exchange {
     pub stage: Stage,
