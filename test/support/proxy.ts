@@ -53,19 +53,7 @@ export async function startApart(settings: SettingsInput): Promise<RunningProxy 
   });
   const gone = new Promise<void>((resolve) => child.once("exit", () => resolve()));
   const ask = (message: ToHost): Promise<FromHost> =>
-    within(
-      new Promise((resolve, reject) => {
-        child.once("message", (answer) => {
-          const told = answer as FromHost;
-          if (told.kind === "failed") reject(new WireError(told.says));
-          else resolve(told);
-        });
-        child.once("exit", (code, signal) => reject(new WireError(`the host process ended (${code ?? signal})`)));
-        child.send(message);
-      }),
-      START_MS,
-      `the host's answer to ${message.kind}`,
-    );
+    within(askHost(child, message), START_MS, `the host's answer to ${message.kind}`);
   const first = await ask({ kind: "start", settings });
   if (first.kind !== "started") throw new WireError("the host did not start");
   return {
@@ -86,6 +74,29 @@ export async function startApart(settings: SettingsInput): Promise<RunningProxy 
       await within(gone, 5_000, "the end of the host process");
     },
   };
+}
+
+/** One question and its answer over the channel. */
+function askHost(child: ChildProcess, message: ToHost): Promise<FromHost> {
+  return new Promise((resolve, reject) => {
+    const done = (): void => {
+      child.off("message", answered);
+      child.off("exit", ended);
+    };
+    const answered = (answer: unknown): void => {
+      done();
+      const told = answer as FromHost;
+      if (told.kind === "failed") reject(new WireError(told.says));
+      else resolve(told);
+    };
+    const ended = (code: number | null, signal: string | null): void => {
+      done();
+      reject(new WireError(`the host process ended (${code ?? signal})`));
+    };
+    child.once("message", answered);
+    child.once("exit", ended);
+    child.send(message);
+  });
 }
 
 /** Resident memory of a process, in bytes. */
