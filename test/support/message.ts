@@ -181,7 +181,7 @@ export async function readBody(wire: Wire, framing: Framing, length: number, ms 
     }
     case "close": {
       const body = await wire.takeAll(ms);
-      return { body, trailers: NO_FIELDS, complete: wire.ending === "end" };
+      return { body, trailers: NO_FIELDS, complete: (await wire.trueEnding()) === "end" };
     }
     case "chunked":
       return readChunks(wire, ms);

@@ -151,6 +151,19 @@ export class Wire {
     }
   }
 
+  /**
+   * How the connection really ended. libuv reports an end in place of a reset when the last bytes and the reset come
+   * together; a write tells them apart: behind a FIN it still succeeds, behind a reset it fails at once.
+   */
+  async trueEnding(): Promise<Ending> {
+    const { socket } = this;
+    if (this.#ending === "end" && !socket.destroyed && !socket.writableEnded) {
+      const failed = await new Promise<boolean>((resolve) => socket.write("\r\n", (error) => resolve(error != null)));
+      if (failed) this.#ending = "reset";
+    }
+    return this.#ending;
+  }
+
   /** Sends bytes; resolves when the kernel has them, also when the peer is gone (the ending tells). */
   send(bytes: Bytes): Promise<void> {
     return new Promise((resolve) => {
