@@ -108,7 +108,6 @@ impl<I: Io> Worker<I> {
     /// A failed exchange whose client has seen nothing yet gets the fault's own answer.
     pub(crate) fn answer_fault(&mut self, exchange: Key, fault: OriginFault) {
         let Some(ongoing) = self.exchanges.get_mut(exchange) else { return };
-        ongoing.own_answer = true;
         ongoing.core.status = fault.status();
         let keep = ongoing.core.keep_alive;
         let (key, method, version) = (ongoing.client, ongoing.core.method, ongoing.core.version);

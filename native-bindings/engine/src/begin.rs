@@ -4,7 +4,7 @@
 use crate::answer::Own;
 use crate::client::ClientState;
 use crate::compiled::Compiled;
-use crate::exchange::{Faults, Ongoing, Times};
+use crate::exchange::{Asking, Ongoing};
 use crate::forward::Found;
 use crate::io::Io;
 use crate::slab::Key;
@@ -15,7 +15,6 @@ use proto::fault::ClientFault;
 use proto::http1::fields::{FieldKind, value_of};
 use proto::http1::framing::{RequestBody, RequestFraming, decide_request};
 use proto::http1::head::{Method, RequestHead, TargetForm};
-use proto::limits::{BLOCK_BYTES, SCRATCH_BYTES};
 use proto::plan::Action;
 use proto::route::{Asked, normalise_path};
 use std::rc::Rc;
@@ -67,61 +66,32 @@ impl<I: Io> Worker<I> {
             return used;
         };
 
-        let mut ongoing = Ongoing {
-            core,
-            client: key,
-            origin: Key::NONE,
-            plan,
-            route,
-            origin_index,
-            target: 0,
-            head: self.blocks.take(BLOCK_BYTES.max(head.len)),
-            kept: Vec::new(),
-            kept_whole: true,
-            trailers: Vec::new(),
-            method: head.method_span,
-            host: head.host,
-            url: head.target,
-            timer: None,
-            times: Times { began_us: self.now_us, ..Times::default() },
-            faults: Faults::default(),
-            bytes_sent: 0,
-            bytes_received: 0,
-            own_answer: false,
-            nominated: framing.options.nominated,
-            te_trailers: framing.te_trailers,
-            answer_chunked: false,
-            answer_until_close: false,
-            why_new: Counter::NewNoIdle,
-            keeps_ms: None,
-            answer_keeps: false,
-            answer_trailers: Vec::new(),
-            write_broke: false,
-            interim: 0,
-            room: SCRATCH_BYTES as u32,
-            upload_ended: false,
-            download_ended: false,
-        };
+        let asked = Asking { client: key, route, origin_index, began_us: self.now_us };
+        let mut ongoing = Ongoing::new(core, plan, head, &framing, asked);
+        ongoing.head = self.blocks.take(head.len);
         ongoing.head.extend_from_slice(head_bytes);
-        if !trailers.is_empty() {
-            ongoing.trailers.extend_from_slice(&trailers);
-        }
+        // Most requests have none, and then nothing is allocated.
+        ongoing.trailers.extend_from_slice(&trailers);
         self.trailers = trailers;
         let exchange = self.exchanges.insert(ongoing);
         if let Some(client) = self.clients.get_mut(key) {
             client.exchange = exchange;
         }
-        let data = &body[piece.data];
+        self.forward(exchange, head, head_bytes, &body[piece.data]);
+        used
+    }
+
+    /// Sends the request at once if there is a connection for it, else keeps what came of its body.
+    fn forward(&mut self, exchange: Key, head: &RequestHead, head_bytes: &[u8], data: &[u8]) {
         match self.find_connection(exchange) {
             Found::Connection => {
                 self.keep(exchange, data);
                 self.send_request(exchange, head, head_bytes, data);
             }
             Found::Later => self.hold(exchange, data),
-            Found::Ended => return used,
+            Found::Ended => return,
         }
         self.arm_for_upload(exchange);
-        used
     }
 
     /// The connection is busy from here on; counts what is counted for every request.

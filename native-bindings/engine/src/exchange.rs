@@ -7,7 +7,9 @@ use crate::stats::Counter;
 use crate::wheel::TimerId;
 use proto::exchange::Exchange;
 use proto::fault::{ClientFault, OriginFault, WireFault};
-use proto::http1::head::Span;
+use proto::http1::framing::RequestFraming;
+use proto::http1::head::{RequestHead, Span};
+use proto::limits::SCRATCH_BYTES;
 use proto::plan::Action;
 use proto::retry::WhyNoRetry;
 use std::rc::Rc;
@@ -41,7 +43,6 @@ pub struct Ongoing {
     pub faults: Faults,
     pub bytes_sent: u64,
     pub bytes_received: u64,
-    pub own_answer: bool,
     /// Nominated by the client's Connection field, and trailers asked for.
     pub nominated: bool,
     pub te_trailers: bool,
@@ -84,7 +85,61 @@ pub struct Faults {
     pub no_retry: Option<WhyNoRetry>,
 }
 
+/// Who asks, and what the plan makes of it.
+#[derive(Clone, Copy)]
+pub struct Asking {
+    pub client: Key,
+    pub route: u32,
+    pub origin_index: u32,
+    pub began_us: u64,
+}
+
 impl Ongoing {
+    /// An exchange that has neither a target nor its own copy of the head yet.
+    #[must_use]
+    pub fn new(
+        core: Exchange,
+        plan: Rc<Compiled>,
+        head: &RequestHead,
+        framing: &RequestFraming,
+        asking: Asking,
+    ) -> Self {
+        Self {
+            core,
+            client: asking.client,
+            origin: Key::NONE,
+            plan,
+            route: asking.route,
+            origin_index: asking.origin_index,
+            target: 0,
+            head: Vec::new(),
+            kept: Vec::new(),
+            kept_whole: true,
+            trailers: Vec::new(),
+            method: head.method_span,
+            host: head.host,
+            url: head.target,
+            timer: None,
+            times: Times { began_us: asking.began_us, ..Times::default() },
+            faults: Faults::default(),
+            bytes_sent: 0,
+            bytes_received: 0,
+            nominated: framing.options.nominated,
+            te_trailers: framing.te_trailers,
+            answer_chunked: false,
+            answer_until_close: false,
+            why_new: Counter::NewNoIdle,
+            keeps_ms: None,
+            answer_keeps: false,
+            answer_trailers: Vec::new(),
+            write_broke: false,
+            interim: 0,
+            room: SCRATCH_BYTES as u32,
+            upload_ended: false,
+            download_ended: false,
+        }
+    }
+
     /// Whether all of the body that came so far may be held for a repeat.
     #[must_use]
     pub fn may_keep_body(&self) -> bool {

@@ -62,16 +62,14 @@ impl<I: Io> Worker<I> {
         self.wait_in_line(exchange, &target)
     }
 
-    /// Takes idle connections until one is fit for this request. A request that must not be repeated is worth one look
-    /// at the socket; any other is repeated if the connection proves dead.
+    /// Takes idle connections until one is fit for this request. Each is looked at first: one that closed would cost a
+    /// repeat, and bytes that nobody asked for would be taken for this request's answer.
     pub(crate) fn reuse(&mut self, exchange: Key, target: &Arc<TargetShared>) -> Result<(), Counter> {
         let mut why_new = Counter::NewNoIdle;
         while let Some(taken) = self.host.pool.checkout(self.index, target) {
             self.row.less(Counter::OriginIdle);
-            let Some(ongoing) = self.exchanges.get(exchange) else { return Err(why_new) };
             let spent = taken.lease.age_due_ms <= self.now_ms();
-            let must_live = !ongoing.core.method.is_idempotent();
-            let peek = if must_live { self.io.peek(&taken.socket) } else { Peek::Quiet };
+            let peek = self.io.peek(&taken.socket);
             let why_not = match peek {
                 Peek::Quiet if spent => Counter::OriginCloseAge,
                 Peek::Quiet => {

@@ -239,14 +239,22 @@ impl<I: Io> Worker<I> {
         }
     }
 
-    /// Another attempt; one that has its connection at once sends its request in the next pass.
+    /// Another attempt. One that has its connection at once sends its request in the next pass: whoever noticed the
+    /// fault may be in the middle of handing over this request's body.
     fn go_on(&mut self, exchange: Key, fresh: bool) -> Found {
         let found = if fresh { self.connect_to_target(exchange, true) } else { self.find_connection(exchange) };
         if found == Found::Connection {
-            self.send_held(exchange);
+            self.again.push(Token::Exchange(exchange));
             return Found::Later;
         }
         found
+    }
+
+    /// The pass has come for an exchange that got its connection in the one before.
+    pub(crate) fn exchange_go(&mut self, exchange: Key) {
+        if self.exchanges.get(exchange).is_some_and(|o| o.core.stage == Stage::Choosing && !o.origin.is_none()) {
+            self.send_held(exchange);
+        }
     }
 
     fn give_up(&mut self, exchange: Key, fault: OriginFault, why: WhyNoRetry, answer_any: bool) {

@@ -2,7 +2,7 @@
 //! again kept within its bound.
 
 use crate::exchange::Ongoing;
-use crate::io::Io;
+use crate::io::{Io, Token};
 use crate::outbox::{COPY_BYTES_MAX, frame_chunk};
 use crate::slab::Key;
 use crate::stats::Counter;
@@ -39,6 +39,10 @@ impl<I: Io> Worker<I> {
         } else {
             ongoing.kept_whole &= kept.is_empty();
             self.blocks.give(kept);
+        }
+        let origin = ongoing.origin;
+        if self.origins.get(origin).is_some_and(|o| o.readable) {
+            self.again.push(Token::Origin(origin));
         }
         // What the client sent meanwhile waits in its socket.
         self.upload_go(exchange);

@@ -212,7 +212,8 @@ impl<I: Io> Worker<I> {
             match token {
                 Token::Client(key) => self.client_go(key),
                 Token::Origin(key) => self.origin_go(key),
-                Token::Exchange(_) | Token::Bell | Token::Clock => {}
+                Token::Exchange(key) => self.exchange_go(key),
+                Token::Bell | Token::Clock => {}
             }
         }
         self.again_spare = list;
