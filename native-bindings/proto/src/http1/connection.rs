@@ -66,8 +66,9 @@ fn nomination(name: &[u8]) -> Nomination {
         }
         K::Forwarded | K::Via | K::Authorization | K::Cookie | K::SetCookie => Nomination::Ignored,
         K::CacheControl | K::ContentType | K::Expect | K::MaxForwards | K::Date => Nomination::Ignored,
-        // Removed from every message anyway; nominating them says nothing new.
+        // Kept or removed by rules of their own; nominating them says nothing new.
         K::KeepAlive | K::ProxyConnection | K::Http2Settings | K::Connection => Nomination::Ignored,
+        K::Upgrade | K::Te => Nomination::Ignored,
         _ => Nomination::Taken,
     }
 }

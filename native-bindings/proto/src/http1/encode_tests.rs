@@ -113,6 +113,13 @@ fn framing_is_written_anew() {
 }
 
 #[test]
+fn upgrade_stays_whatever_else_the_connection_field_names() {
+    let text = "GET / HTTP/1.1\r\nHost: a\r\nX-A: b\r\nUpgrade: websocket\r\nConnection: x-a, upgrade\r\n\r\n";
+    let wanted = "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n";
+    assert_eq!(plainly(text), wanted);
+}
+
+#[test]
 fn expectation_te_and_upgrade_are_written_anew() {
     let text = "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-Continue\r\nContent-Length: 1\r\n\r\n";
     let wanted = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n";

@@ -15,15 +15,16 @@ pub(super) fn read_request_line(
 ) -> Result<Option<usize>, WireFault> {
     let Some(start) = skip_leading_lines(bytes)? else { return Ok(None) };
     let longest = limits.request_line_bytes as usize;
-    // Nothing beyond the longest line and its CRLF is looked at, so that the same bytes meet the same fault however
-    // they arrive.
-    let line = &bytes[..bytes.len().min(start + longest + 2)];
+    // Nothing beyond the byte that proves the line too long is looked at, so that the same bytes meet the same fault
+    // however they arrive. That byte is the first behind the longest line, or the second if that is a CR.
+    let ends_in_cr = bytes.get(start + longest) == Some(&b'\r');
+    let line = &bytes[..bytes.len().min(start + longest + 1 + usize::from(ends_in_cr))];
     if let Some(next) = read_line(head, line, start)? {
         return Ok(Some(next));
     }
     match line.len() - start {
         seen if seen <= longest => Ok(None),
-        seen if seen == longest + 1 && line[start + longest] == b'\r' => Ok(None),
+        seen if seen == longest + 1 && ends_in_cr => Ok(None),
         _ => Err(WireFault::RequestLineTooLong),
     }
 }
