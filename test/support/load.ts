@@ -166,8 +166,9 @@ async function serveBig(socket: Socket, slowMs: number): Promise<void> {
 export async function download(port: number, size: number, slowMs = 0): Promise<Read> {
   const socket = connect(port, "127.0.0.1");
   socket.write(`GET /${size} HTTP/1.1\r\nHost: a.example\r\n\r\n`);
-  const { body } = await readBody(socket, size, slowMs);
+  const { head, body } = await readBody(socket, size, slowMs);
   socket.destroy();
+  if (!head.startsWith("HTTP/1.1 200 ")) throw new WireError(`a download was answered ${head}`);
   return body;
 }
 

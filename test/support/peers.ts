@@ -3,7 +3,7 @@
  * the occasion, and stops exactly what it started.
  */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -64,6 +64,7 @@ export class Peer {
   static async nginx(server: string, http = ""): Promise<Peer> {
     const port = await sparePort();
     const folder = mkdtempSync(join(tmpdir(), "millrace-nginx-"));
+    chmodSync(folder, 0o755); // started by root, nginx serves as somebody else
     const config = `daemon off; worker_processes 1; error_log ${folder}/error.log; pid ${folder}/pid; events { worker_connections 1024; }
 http { access_log off; client_body_temp_path ${folder}/body; proxy_temp_path ${folder}/proxy; fastcgi_temp_path ${folder}/f; uwsgi_temp_path ${folder}/u; scgi_temp_path ${folder}/s;
 ${http}
