@@ -2,8 +2,17 @@
 //! the border, decoded here into types. Times are milliseconds and sizes bytes unless a name says otherwise; a zero in
 //! a field that says so means "no limit". Nothing here is changed after decoding: workers share one plan behind an `Arc`.
 
+mod origin;
+mod route;
+
+pub use origin::{Balance, HashBy, HealthCheck, HealthProbe, HostPolicy, MatchWord, Origin, StickyCookie, Target};
+pub use route::{
+    Action, ConnectionAuth, Escalation, FaultAnswer, FieldEdit, FieldLine, ForwardPolicy, HalfClose, HeaderMatch,
+    PathMatch, Retry, ReusePolicy, Rewrite, Route, StatusRange,
+};
+
 use serde::Deserialize;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 /// The only document version this core runs.
 pub const PLAN_VERSION: u32 = 1;
@@ -27,6 +36,61 @@ pub struct Plan {
     /// In order of precedence: the first that matches takes the request.
     pub routes: Vec<Route>,
     pub access_log: bool,
+    #[serde(default)]
+    pub persistence: Persistence,
+    #[serde(default)]
+    pub retry_budget: RetryBudget,
+    #[serde(default)]
+    pub spool: Spool,
+    /// Where this proxy stands; targets of the same zone are preferred. Empty = nowhere in particular.
+    #[serde(default)]
+    pub zone: String,
+}
+
+/// Whether connections outlive their first exchange.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Persistence {
+    pub client: bool,
+    pub origin: bool,
+    /// Keep a client's connection after an answer of 400 and above.
+    pub after_errors: bool,
+    /// A client connection this old is closed after its present answer; 0 = no limit.
+    pub client_age_ms: u32,
+}
+
+impl Default for Persistence {
+    fn default() -> Self {
+        Self { client: true, origin: true, after_errors: true, client_age_ms: 0 }
+    }
+}
+
+/// How many of the process's requests may be further attempts, so that a failing origin is not finished off by retries.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RetryBudget {
+    /// Share of the requests of the last ten seconds; 0 = none but the floor.
+    pub percent: u32,
+    /// Always allowed, a second.
+    pub per_second: u32,
+}
+
+impl Default for RetryBudget {
+    fn default() -> Self {
+        Self { percent: 20, per_second: 10 }
+    }
+}
+
+/// Where request bodies are kept for a repeat when they outgrow `Limits::replay_body_bytes`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Spool {
+    /// Empty = nothing is spooled.
+    pub folder: String,
+    /// Of one request.
+    pub request_bytes: u64,
+    /// Of the whole process.
+    pub total_bytes: u64,
 }
 
 /// Where clients connect.
@@ -120,183 +184,18 @@ pub struct Cidr {
     pub prefix_bits: u8,
 }
 
-/// A service behind us, with its own times and limits.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Origin {
-    pub name: String,
-    pub targets: Vec<Target>,
-    /// What the origin sees as Host.
-    pub host: HostPolicy,
-    pub connect_ms: u32,
-    pub first_byte_ms: u32,
-    pub between_bytes_ms: u32,
-    pub idle_ms: u32,
-    /// 0 = no limit.
-    pub age_ms: u32,
-    /// Requests on one connection; 0 = no limit.
-    pub requests: u64,
-    /// Connections to one target, idle ones included; 0 = no limit.
-    pub target_connections: u32,
-    /// Idle connections to one target over all shards.
-    pub target_idle: u32,
-}
-
-/// One address of an origin, resolved.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Target {
-    /// As the operator wrote it, for logs: `name:port`.
-    pub label: String,
-    #[serde(deserialize_with = "address_text")]
-    pub address: IpAddr,
-    pub port: u16,
-    pub weight: u32,
-}
-
-impl Target {
-    #[must_use]
-    pub fn socket_address(&self) -> SocketAddr {
-        SocketAddr::new(self.address, self.port)
-    }
-}
-
-/// Where the Host that an origin sees comes from.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
-pub enum HostPolicy {
-    /// What the client asked for.
-    Client,
-    /// The target's label.
-    Target,
-    Literal {
-        value: String,
-    },
-}
-
-/// What a request must be, and what happens to it then. All conditions must hold.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Route {
-    pub name: String,
-    /// Lower case, without port: exact names or `*.example.org`; empty = any.
-    pub hosts: Vec<String>,
-    pub path: PathMatch,
-    /// Empty = any.
-    pub methods: Vec<String>,
-    pub headers: Vec<HeaderMatch>,
-    pub action: Action,
-}
-
-/// Conditions on the path in its normal form, without the query.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
-pub enum PathMatch {
-    Any,
-    Exact {
-        value: String,
-    },
-    /// Matches whole segments: `/a` takes `/a` and `/a/b`, not `/ab`. A value ending in `/` takes what begins with it.
-    Prefix {
-        value: String,
-    },
-    /// `*` stands for one segment's characters, `**` for any characters.
-    Pattern {
-        value: String,
-    },
-}
-
-/// A condition on a header field.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct HeaderMatch {
-    /// Lower case.
-    pub name: String,
-    /// `None` = the field must be there, whatever it says.
-    pub value: Option<String>,
-}
-
-/// What a route does with a request.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
-pub enum Action {
-    Forward {
-        /// Index into `Plan::origins`.
-        origin: u32,
-        rewrite: Option<Rewrite>,
-        request_fields: Vec<FieldEdit>,
-        answer_fields: Vec<FieldEdit>,
-    },
-    Answer {
-        status: u16,
-        fields: Vec<FieldLine>,
-        #[serde(with = "bytes")]
-        body: Vec<u8>,
-    },
-    Redirect {
-        status: u16,
-        /// `{host}`, `{path}` (with its query) stand for the request's own.
-        location: String,
-    },
-}
-
-/// How the path is changed before it is forwarded.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
-pub enum Rewrite {
-    /// Replace the matched prefix `from` by `to`; the query stays.
-    Prefix { from: String, to: String },
-    /// Replace the whole path; the query stays.
-    Path { to: String },
-}
-
-/// A field of an answer that a route gives by itself.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct FieldLine {
-    pub name: String,
-    pub value: String,
-}
-
-/// A change to header fields; edits are done in their order.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
-pub enum FieldEdit {
-    /// Remove every field of this name.
-    Remove { name: String },
-    /// Remove every field of this name, then add one.
-    Set { name: String, value: String },
-    /// Add one, whatever is there.
-    Add { name: String, value: String },
-}
-
 /// An address as text: msgpack is a binary format, for which serde would read an enum.
 fn address_text<'de, D: serde::Deserializer<'de>>(from: D) -> Result<IpAddr, D::Error> {
     let text = String::deserialize(from)?;
     text.parse().map_err(|_| serde::de::Error::custom(format_args!("{text} is not an IP address")))
 }
 
-/// A byte string in the document, whether it came as msgpack `bin` or `str`.
-mod bytes {
-    use serde::de::{Deserializer, Error, Visitor};
-    use std::fmt;
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
-        struct Bytes;
-        impl Visitor<'_> for Bytes {
-            type Value = Vec<u8>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("bytes or a string")
-            }
-            fn visit_bytes<E: Error>(self, v: &[u8]) -> Result<Self::Value, E> {
-                Ok(v.to_vec())
-            }
-            fn visit_str<E: Error>(self, v: &str) -> Result<Self::Value, E> {
-                Ok(v.as_bytes().to_vec())
-            }
-        }
-        from.deserialize_any(Bytes)
-    }
+/// The same for one that need not be there.
+fn address_text_if_any<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<IpAddr>, D::Error> {
+    let text = Option::<String>::deserialize(from)?;
+    let parse =
+        |text: String| text.parse().map_err(|_| serde::de::Error::custom(format_args!("{text} is not an IP address")));
+    text.map(parse).transpose()
 }
 
 impl Plan {
