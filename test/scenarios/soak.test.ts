@@ -85,6 +85,7 @@ interface Tally {
 
 /** One request of one client, by a random method and framing; false when the client's connection is of no more use. */
 async function playOne(client: RawClient, identity: string, tally: Tally): Promise<boolean> {
+  if (chance(0.08)) return playPipeline(client, identity, tally);
   const id = `X-Identity: ${identity}`;
   const kind = Math.random();
   const method = kind < 0.6 ? "GET" : kind < 0.65 ? "HEAD" : "POST";
@@ -105,6 +106,11 @@ async function playOne(client: RawClient, identity: string, tally: Tally): Promi
     await (chance(0.5) ? client.reset() : client.close());
     return false;
   }
+  if (chance(0.02)) {
+    client.wire.stopReading();
+    await pause(upTo(60));
+    client.wire.resumeReading();
+  }
   const there = await client.wire.until(
     "an answer or the end",
     (unread, ending) => (unread.length > 0 ? true : ending === "open" ? undefined : false),
@@ -115,6 +121,26 @@ async function playOne(client: RawClient, identity: string, tally: Tally): Promi
     return false;
   }
   return judge(client, method, identity, tally);
+}
+
+/** Several requests at once; their answers must come in order, each with its own identity. */
+async function playPipeline(client: RawClient, identity: string, tally: Tally): Promise<boolean> {
+  const count = 2 + upTo(4);
+  const names = Array.from({ length: count }, (_, n) => `${identity}p${n}`);
+  await client.send(...names.map((name) => request(`GET /${name}`, `X-Identity: ${name}`)));
+  for (const name of names) {
+    const there = await client.wire.until(
+      "an answer or the end",
+      (unread, ending) => (unread.length > 0 ? true : ending === "open" ? undefined : false),
+      20_000,
+    );
+    if (!there) {
+      tally.broken += 1;
+      return false;
+    }
+    if (!(await judge(client, "GET", name, tally))) return false;
+  }
+  return true;
 }
 
 async function judge(client: RawClient, method: string, identity: string, tally: Tally): Promise<boolean> {

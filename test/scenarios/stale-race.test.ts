@@ -129,6 +129,37 @@ scenario("a PUT with a small body is repeated with its body", { origin: diesOnSe
   assert.equal(scene.origin.last.body.toString(), "the body");
 });
 
+for (const [method, repeated] of [
+  ["HEAD", true],
+  ["OPTIONS", true],
+  ["DELETE", true],
+  ["TRACE", true],
+  ["PATCH", false],
+  ["PROPPATCH", false],
+] as const) {
+  scenario(
+    `S4-07 ${method} on a stale connection is ${repeated ? "repeated" : "not repeated"}`,
+    { origin: diesOnSecond("close") },
+    async (scene) => {
+      const client = await scene.client();
+      await client.ask("GET /1");
+      assert.equal((await client.ask(`${method} /2`)).status, repeated ? 200 : 502);
+      assert.equal(await scene.counter("origin_repeats"), repeated ? 1 : 0);
+    },
+  );
+}
+
+scenario(
+  "a PUT whose body is larger than what is kept is not repeated",
+  { origin: diesOnSecond("close"), settings: { limits: { replayBodyBytes: 1_000 } } },
+  async (scene) => {
+    const client = await scene.client();
+    await client.ask("GET /1");
+    assert.equal((await client.post("PUT /2", "x".repeat(5_000))).status, 502);
+    assert.equal(await scene.counter("origin_repeats"), 0);
+  },
+);
+
 scenario(
   "S4-10 a GET is not repeated once a byte of its answer came",
   {
