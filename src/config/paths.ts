@@ -10,7 +10,7 @@
  * | a `*` anywhere else | `*`: characters of one segment, `**`: any characters | pattern |
  */
 
-/** A compiled path, as the plan carries it (native-bindings/proto/src/plan.rs, `PathMatch`). */
+/** A compiled path, as the plan carries it (native-bindings/proto/src/plan/route.rs, `PathMatch`). */
 export type PathMatch =
   | { readonly kind: "any" }
   | { readonly kind: "exact"; readonly value: string }

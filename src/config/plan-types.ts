@@ -1,7 +1,7 @@
 /**
  * The plan: the one document that crosses the border to the native core, field for field as
- * native-bindings/proto/src/plan.rs decodes it (it refuses what it does not know). Times are milliseconds and sizes
- * bytes; 0 means "no limit" where plan.rs says so.
+ * native-bindings/proto/src/plan/mod.rs decodes it (it refuses what it does not know). Times are milliseconds and sizes
+ * bytes; 0 means "no limit" where the core says so.
  */
 import type { PathMatch } from "./paths.js";
 
