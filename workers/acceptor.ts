@@ -16,6 +16,12 @@ function say(message: FromWorker): void {
   port?.postMessage(message);
 }
 
+/** Called once when the accept loop panicked: the thread ends and is replaced; the listening sockets outlive it. */
+function fail(says: string): void {
+  say({ kind: "failed", says });
+  process.exit(1);
+}
+
 port.on("message", (message: ToWorker) => {
   if (message.kind !== "stop") return;
   native.stopThread();
@@ -23,9 +29,8 @@ port.on("message", (message: ToWorker) => {
 });
 
 try {
-  native.startAcceptor(orders.host);
+  native.startAcceptor(orders.host, fail);
   say({ kind: "ready" });
 } catch (thrown) {
-  say({ kind: "failed", says: messageOf(thrown) });
-  port.close();
+  fail(messageOf(thrown));
 }

@@ -10,15 +10,16 @@ use engine::stats::{ROW_WORDS, Row, layout_json};
 use engine::sys::{SysIo, SysShared, listen as open_listener};
 use engine::worker::{Worker, settle};
 use loop_bridge::Driver;
-use mailbox::{Callback, Called, StatsBlock};
+use mailbox::{Callback, Part, StatsBlock};
 use napi::bindgen_prelude::{Function, Uint8Array, Unknown};
 use napi::{Env, JsValue, Result};
 use napi_derive::napi;
 use proto::plan::Plan;
+use std::ffi::c_void;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// One proxy of this process.
@@ -27,6 +28,8 @@ struct Running {
     sys: Arc<SysShared>,
     block: StatsBlock,
     listeners: Mutex<Vec<OwnedFd>>,
+    /// A test asked for a panic in the acceptor's next turn.
+    acceptor_panic_asked: AtomicBool,
 }
 
 impl Running {
@@ -79,22 +82,37 @@ pub fn check_plan(plan: Uint8Array) -> Result<()> {
 #[napi(catch_unwind)]
 pub fn open_host(env: Env, plan: Uint8Array, stats: Unknown<'_>) -> Result<u32> {
     let plan = decode(&plan)?;
-    let block = StatsBlock::of_typed_array(env.raw(), stats.raw())
-        .ok_or_else(|| fault("the stats block must be a BigUint64Array over a SharedArrayBuffer"))?;
-    if block.words.len() < (plan.workers as usize + 1) * ROW_WORDS {
-        return Err(fault("the stats block is too short"));
-    }
     let sys = SysShared::new(plan.workers)
         .map_err(|trouble| fault(format!("no descriptors for {} workers: {trouble:?}", plan.workers)))?;
-    let running =
-        Running { host: Arc::new(Host::new(plan)), sys: Arc::new(sys), block, listeners: Mutex::new(Vec::new()) };
+    let mut block = StatsBlock::of_typed_array(env.raw(), stats.raw())
+        .ok_or_else(|| fault("the stats block must be a BigUint64Array over a SharedArrayBuffer"))?;
+    if block.words.len() < (plan.workers as usize + 1) * ROW_WORDS {
+        block.release();
+        return Err(fault("the stats block is too short"));
+    }
     let mut hosts = hosts();
     let free = hosts.iter().position(Option::is_none).unwrap_or(hosts.len());
+    if !block.at_end(environment_ends, free) {
+        block.release();
+        return Err(fault("the environment takes no clean-up hook"));
+    }
     if free == hosts.len() {
         hosts.push(None);
     }
-    hosts[free] = Some(Arc::new(running));
+    hosts[free] = Some(Arc::new(Running {
+        host: Arc::new(Host::new(plan)),
+        sys: Arc::new(sys),
+        block,
+        listeners: Mutex::new(Vec::new()),
+        acceptor_panic_asked: AtomicBool::new(false),
+    }));
     Ok(free as u32)
+}
+
+/// A proxy goes with the thread that opened it: nobody else can close it, and its sockets must not stay open. Node has
+/// ended that thread's own workers by now, so nothing runs on the host any more.
+extern "C" fn environment_ends(number: *mut c_void) {
+    let _ = catch_unwind(|| hosts().get_mut(number as usize).map(Option::take));
 }
 
 /// Where a listener listens.
@@ -137,35 +155,53 @@ fn errno_name(error: &std::io::Error) -> &'static str {
     }
 }
 
-struct AcceptorDriver(Acceptor);
+struct AcceptorDriver {
+    acceptor: Acceptor,
+    running: Arc<Running>,
+    on_failure: Callback,
+}
 
 impl Driver for AcceptorDriver {
     fn turn(&mut self) {
-        self.0.turn();
+        assert!(!self.running.acceptor_panic_asked.swap(false, Relaxed), "a test asked the acceptor to panic");
+        self.acceptor.turn();
     }
+
     fn report(&mut self, panic: Option<&str>) {
         if let Some(text) = panic {
-            eprintln!("millrace: the acceptor failed: {text}");
+            self.on_failure.call(&[Part::Text(text)]);
         }
     }
-    fn close(&mut self, _alive: bool) {}
+
+    fn close(&mut self, alive: bool) {
+        if alive {
+            self.on_failure.release();
+        }
+    }
 }
 
 /// In the acceptor thread: accepts on this thread's event loop until `stopThread`.
 #[napi(catch_unwind)]
-pub fn start_acceptor(env: Env, host: u32) -> Result<()> {
+pub fn start_acceptor(env: Env, host: u32, on_failure: Function<'_>) -> Result<()> {
+    loop_bridge::expect_none().map_err(fault)?;
     let running = running(host)?;
     let workers = running.host.plan.workers;
     let rows = (0..workers).map(|worker| running.row(worker)).collect::<Result<Vec<Row>>>()?;
     let listeners = running.listeners.lock().unwrap_or_else(PoisonError::into_inner);
-    let listeners = listeners.iter().map(OwnedFd::try_clone).collect::<std::io::Result<Vec<OwnedFd>>>();
-    let listeners = listeners.map_err(|error| fault(format!("no descriptor for the acceptor: {error}")))?;
+    let copies = listeners.iter().map(OwnedFd::try_clone).collect::<std::io::Result<Vec<OwnedFd>>>();
+    drop(listeners);
+    let listeners = copies.map_err(|error| fault(format!("no descriptor for the acceptor: {error}")))?;
     let (host, sys) = (Arc::clone(&running.host), Arc::clone(&running.sys));
     let acceptor = Acceptor::new(host, sys, rows, running.row(workers)?, listeners)
         .map_err(|trouble| fault(format!("the acceptor cannot watch its sockets: {trouble:?}")))?;
     let fd = acceptor.epoll().as_raw_fd();
+    let on_failure = callback(&env, &on_failure)?;
     loop_bridge::never_preempt();
-    loop_bridge::start(env.raw(), fd, Box::new(AcceptorDriver(acceptor))).map_err(fault)
+    loop_bridge::start(env.raw(), fd, Box::new(AcceptorDriver { acceptor, running, on_failure })).map_err(fault)
+}
+
+fn callback(env: &Env, function: &Function<'_>) -> Result<Callback> {
+    Callback::new(env.raw(), function.raw()).ok_or_else(|| fault("a callback cannot be kept"))
 }
 
 struct EdgeDriver {
@@ -187,7 +223,7 @@ impl Driver for EdgeDriver {
             if let Some(mut worker) = self.worker.take() {
                 let _ = catch_unwind(AssertUnwindSafe(|| worker.close_all()));
             }
-            self.on_failure.call(&[text.as_bytes()]);
+            self.on_failure.call(&[Part::Text(text)]);
             return;
         }
         let Some(worker) = &mut self.worker else { return };
@@ -196,8 +232,8 @@ impl Driver for EdgeDriver {
             return;
         }
         let (mut lines, mut notes) = (std::mem::take(log.lines()), std::mem::take(log.notes()));
-        let called = self.on_turn.call(&[&lines, &notes]);
-        debug_assert!(matches!(called, Called::Yes | Called::EnvironmentEnds));
+        // An environment that ends takes nothing any more: these lines go with it.
+        self.on_turn.call(&[Part::Bytes(&lines), Part::Bytes(&notes)]);
         lines.clear();
         notes.clear();
         if let Some(worker) = &mut self.worker {
@@ -220,19 +256,17 @@ impl Driver for EdgeDriver {
 /// In an edge thread: runs the engine on this thread's event loop until `stopThread`.
 #[napi(catch_unwind)]
 pub fn start_edge(env: Env, host: u32, worker: u32, on_turn: Function<'_>, on_failure: Function<'_>) -> Result<()> {
+    loop_bridge::expect_none().map_err(fault)?;
     let running = running(host)?;
     if worker >= running.host.plan.workers {
         return Err(fault(format!("there is no worker {worker}")));
     }
     let io = SysIo::new(Arc::clone(&running.sys), worker)
         .map_err(|trouble| fault(format!("no descriptor for worker {worker}: {trouble:?}")))?;
-    let callback = |function: &Function<'_>| {
-        Callback::new(env.raw(), function.raw()).ok_or_else(|| fault("a callback cannot be kept"))
-    };
     let driver = EdgeDriver {
         worker: Some(Worker::new(io, Arc::clone(&running.host), worker, running.row(worker)?)),
-        on_turn: callback(&on_turn)?,
-        on_failure: callback(&on_failure)?,
+        on_turn: callback(&env, &on_turn)?,
+        on_failure: callback(&env, &on_failure)?,
     };
     let fd = running.sys.epoll(worker).as_raw_fd();
     loop_bridge::start(env.raw(), fd, Box::new(driver)).map_err(fault)?;
@@ -258,13 +292,15 @@ pub fn drain(host: u32) -> Result<()> {
     Ok(())
 }
 
-/// From the main thread, after all threads ended.
+/// From the thread that opened it, after all threads of the proxy ended.
 #[napi(catch_unwind)]
-pub fn close_host(host: u32) -> Result<()> {
-    match hosts().get_mut(host as usize) {
-        Some(place) => *place = None,
-        None => return Err(fault(format!("there is no proxy number {host}"))),
+pub fn close_host(env: Env, host: u32) -> Result<()> {
+    let running = running(host)?;
+    if !running.block.is_of(env.raw()) {
+        return Err(fault(format!("proxy number {host} was opened by another thread")));
     }
+    hosts()[host as usize] = None;
+    running.block.release();
     Ok(())
 }
 
@@ -282,10 +318,15 @@ pub fn settle_worker(host: u32, worker: u32) -> Result<()> {
     Ok(())
 }
 
-/// Fault injection for tests: the worker's next turn panics.
+/// Fault injection for tests: the worker's next turn panics; the acceptor's, where `worker` is the number of workers.
 #[napi(catch_unwind)]
 pub fn provoke_panic(host: u32, worker: u32) -> Result<()> {
     let running = running(host)?;
+    if worker == running.host.plan.workers {
+        running.acceptor_panic_asked.store(true, Relaxed);
+        running.sys.ring_acceptor();
+        return Ok(());
+    }
     let shared = running.host.workers.get(worker as usize).ok_or_else(|| fault("there is no such worker"))?;
     shared.panic_asked.store(true, Relaxed);
     running.sys.ring(worker);

@@ -78,16 +78,23 @@ thread_local! {
     static RUNNING: Cell<*mut Bridge> = const { Cell::new(ptr::null_mut()) };
 }
 
-/// Starts a driver on this thread's loop. One thread runs one driver.
-pub fn start(env: sys::napi_env, fd: c_int, driver: Box<dyn Driver>) -> Result<(), &'static str> {
-    if !RUNNING.get().is_null() {
-        return Err("this thread already runs an engine");
+/// One thread runs one driver; asked before a driver is made, because making one already changes what others see.
+pub fn expect_none() -> Result<(), &'static str> {
+    if RUNNING.get().is_null() { Ok(()) } else { Err("this thread already runs an engine") }
+}
+
+/// Starts a driver on this thread's loop, or closes it.
+pub fn start(env: sys::napi_env, fd: c_int, mut driver: Box<dyn Driver>) -> Result<(), &'static str> {
+    if let Err(says) = expect_none() {
+        driver.close(true);
+        return Err(says);
     }
     let mut uv_loop = ptr::null_mut();
     // SAFETY: env is live in this call. The handle's memory is as large as libuv says, aligned, and owned by the bridge,
     // which lives until the close callback. The hook's argument is the bridge, and the hook is removed before it dies.
     unsafe {
         if sys::napi_get_uv_event_loop(env, &mut uv_loop) != sys::Status::napi_ok {
+            driver.close(true);
             return Err("this runtime has no event loop that a native core can use");
         }
         let mut memory = vec![0u64; uv_handle_size(UV_POLL).div_ceil(8)].into_boxed_slice();
@@ -102,7 +109,7 @@ pub fn start(env: sys::napi_env, fd: c_int, driver: Box<dyn Driver>) -> Result<(
             stop_asked: false,
         }));
         if uv_poll_init(uv_loop.cast(), handle, fd) != 0 {
-            drop(Box::from_raw(bridge));
+            Box::from_raw(bridge).driver.close(true);
             return Err("the event loop cannot watch the engine");
         }
         uv_handle_set_data(handle, bridge.cast());
