@@ -6,7 +6,8 @@
 import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
-import { MillraceError } from "./shared/errors.js";
+import { libraryFlaw } from "./shared/elf.js";
+import { MillraceError, messageOf } from "./shared/errors.js";
 
 /** Where a listening socket really listens; `port` is never 0. */
 export interface ListenerPlace {
@@ -33,19 +34,19 @@ export interface NativeCore {
   openHost(plan: Uint8Array, stats: BigUint64Array): number;
   /** Opens all listening sockets. Throws with `code` (EADDRINUSE, EACCES …), listener and address in the message. */
   listen(host: number): ListenerPlace[];
-  /** In the acceptor thread: accept on this thread's event loop until stopThread(). */
-  startAcceptor(host: number): void;
+  /** In the acceptor thread: accept on this thread's event loop until stopThread(). After onFailure the thread must exit. */
+  startAcceptor(host: number, onFailure: (message: string) => void): void;
   /** In an edge thread: run the engine on this thread's event loop. After onFailure the thread must exit. */
   startEdge(host: number, worker: number, onTurn: OnTurn, onFailure: (message: string) => void): void;
   /** Detaches this thread's acceptor or engine and closes its connections. Safe to call twice. */
   stopThread(): void;
   /** From any thread: stop accepting, answer what is in flight with `Connection: close`, close idle connections. */
   drain(host: number): void;
-  /** From the main thread after all threads of the host ended: frees everything. */
+  /** From the thread that opened the host, after all threads of the host ended: frees everything. */
   closeHost(host: number): void;
   /** Settles the books of a dead worker (its gauges return to zero) before its replacement starts. */
   settleWorker(host: number, worker: number): void;
-  /** Fault injection for tests: the worker's next turn panics. */
+  /** Fault injection for tests: the worker's next turn panics; the acceptor's, where `worker` is the number of workers. */
   provokePanic(host: number, worker: number): void;
 }
 
@@ -98,9 +99,11 @@ export function nativePath(): string {
 
 function loadFrom(path: string): NativeCore {
   try {
+    const flaw = libraryFlaw(path, process.arch);
+    if (flaw !== null) throw new Error(flaw);
     return createRequire(import.meta.url)(path) as NativeCore;
   } catch (cause) {
-    const says = cause instanceof Error ? cause.message : String(cause);
+    const [says] = messageOf(cause).split("\n", 1);
     throw new MillraceError("MILLRACE_NATIVE", `The native core ${path} cannot be loaded: ${says}`, { cause });
   }
 }
