@@ -6,7 +6,7 @@ use crate::client::ClientState;
 use crate::compiled::Compiled;
 use crate::exchange::{Asking, Ongoing};
 use crate::forward::Found;
-use crate::io::Io;
+use crate::io::{Io, Token};
 use crate::slab::Key;
 use crate::stats::Counter;
 use crate::worker::Worker;
@@ -54,6 +54,9 @@ impl<I: Io> Worker<I> {
         core.heard_body(&piece);
         let used = head.len + piece.consumed;
         self.enter_exchange(key, &mut core, used < head.len + body.len());
+        if let Some(client) = self.clients.get_mut(key) {
+            client.said_last = !framing.keep_alive && core.upload_done();
+        }
 
         let route = self.find_route(&plan, head, head_bytes);
         let forward = route.and_then(|r| match &plan.plan.routes[r as usize].action {
@@ -92,6 +95,11 @@ impl<I: Io> Worker<I> {
             Found::Ended => return,
         }
         self.arm_for_upload(exchange);
+        // The rest of a pipelined body may lie in the socket already, and its edge does not come again.
+        let client = self.exchanges.get(exchange).map_or(Key::NONE, |o| o.client);
+        if self.clients.get(client).is_some_and(|c| c.readable) {
+            self.again.push(Token::Client(client));
+        }
     }
 
     /// The connection is busy from here on; counts what is counted for every request.

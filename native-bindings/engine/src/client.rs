@@ -53,6 +53,8 @@ pub struct Client<S> {
     pub readable: bool,
     pub read_closed: bool,
     pub trusted: bool,
+    /// It said that nothing follows its present request.
+    pub said_last: bool,
 }
 
 /// An address as text, without an allocation.
@@ -107,6 +109,7 @@ impl<I: Io> Worker<I> {
             readable: true,
             read_closed: false,
             trusted: self.plan.trusts(address),
+            said_last: false,
         });
         self.row.one(Counter::ClientAccepted);
         self.row.one(Counter::ClientOpen);

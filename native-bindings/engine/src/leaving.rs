@@ -97,8 +97,9 @@ impl<I: Io> Worker<I> {
     /// the answer (RFC 9112 9.6), so a client that may still be sending is read for a while first.
     pub(crate) fn end_writing(&mut self, key: Key, why: Counter) {
         let Some(client) = self.clients.get_mut(key) else { return };
-        let may_be_sending = !client.read_closed && (client.readable || why != Counter::ClientCloseNotKept);
-        if !may_be_sending {
+        // Its FIN may stand behind requests that were not read, so `read_closed` alone says nothing.
+        let said_last = client.said_last && why == Counter::ClientCloseNotKept;
+        if !client.readable && (client.read_closed || said_last) {
             self.close_client(key, why);
             return;
         }

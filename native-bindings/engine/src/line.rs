@@ -49,9 +49,12 @@ impl<I: Io> Worker<I> {
             return;
         };
         ongoing.core.stage = Stage::Choosing;
-        let found = match self.reuse(exchange, &target) {
+        // A repeat waited for a connection that carried nothing before: another stale one would end it.
+        let fresh = ongoing.core.repeated;
+        let reused = if fresh { Err(Counter::NewRepeat) } else { self.reuse(exchange, &target) };
+        let found = match reused {
             Ok(()) => Found::Connection,
-            Err(why) if self.find_place(exchange, &target, false) => self.open_connection(exchange, target, why),
+            Err(why) if self.find_place(exchange, &target, fresh) => self.open_connection(exchange, target, why),
             Err(_) => self.wait_in_line(exchange, &target),
         };
         match found {

@@ -1,1 +1,50 @@
-//! Room.
+//! Seeded simulation of whole workers: a virtual kernel under `engine::io::Io`, hostile and honest peers around it, and
+//! invariants swept after every turn. One seed is one conversation, the same every time.
+#![forbid(unsafe_code)]
+
+mod answers;
+mod books;
+mod client;
+mod content;
+mod dice;
+mod end;
+mod kernel;
+mod ledger;
+mod net;
+mod origin;
+mod reader;
+mod requests;
+mod settings;
+mod verdict;
+mod world;
+
+pub use ledger::Tally;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use world::World;
+
+/// A seed that broke a promise.
+#[derive(Debug)]
+pub struct Failure {
+    pub seed: u64,
+    pub step: u64,
+    pub what: String,
+    /// The conversation, if it was asked for.
+    pub trace: Vec<String>,
+}
+
+/// Runs one seed to its end.
+pub fn run_seed(seed: u64, traced: bool) -> Result<Tally, Failure> {
+    let mut world = World::new(seed, traced);
+    let result = catch_unwind(AssertUnwindSafe(|| world.run()));
+    let step = world.steps;
+    let trace = net::with(|net| net.trace.take()).unwrap_or_default();
+    match result {
+        Ok(Ok(tally)) => Ok(tally),
+        Ok(Err(what)) => Err(Failure { seed, step, what, trace }),
+        Err(payload) => {
+            let text = payload.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("without a message");
+            Err(Failure { seed, step, what: format!("panic: {text}"), trace })
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Whether the workers' books agree with themselves, with what the workers hold, and with what the kernel has open.
+
+use crate::ledger::Tally;
+use engine::census::Census;
+use engine::stats::{COUNTERS, Counter, Kind, ROW_WORDS};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// All rows of a run's stats block.
+pub struct Books<'a>(pub &'a [AtomicU64]);
+
+impl Books<'_> {
+    #[must_use]
+    pub fn sum(&self, counter: Counter) -> u64 {
+        self.at(counter as usize)
+    }
+
+    /// The sum over all rows; a gauge of one row may stand below zero.
+    fn at(&self, place: usize) -> u64 {
+        self.0.chunks_exact(ROW_WORDS).fold(0, |sum, row| sum.wrapping_add(row[place].load(Relaxed)))
+    }
+
+    fn closes(&self, prefix: &str) -> u64 {
+        let rows = COUNTERS.iter().enumerate().filter(|(_, (name, _, _))| name.starts_with(prefix));
+        rows.map(|(place, _)| self.at(place)).sum()
+    }
+
+    /// Between two turns. `held`: what each worker holds. `open_ends`: connections the kernel has open for the proxy.
+    /// `on_hand`: accepted connections that no worker has taken yet.
+    pub fn judge(&self, held: &[Census], open_ends: usize, on_hand: usize) -> Result<(), String> {
+        let total = |of: fn(&Census) -> usize| held.iter().map(of).sum::<usize>() as u64;
+        let shared = |of: fn(&Census) -> usize| held.first().map_or(0, of) as u64;
+        let (connecting, active, idle) = (total(|c| c.connecting), total(|c| c.active), shared(|c| c.pool_idle));
+        let equal = [
+            ("requests sent = reused + new", self.sum(Counter::OriginRequests), self.sum(Counter::OriginReused) + self.sum(Counter::OriginNew)),
+            ("opened = open + closes", self.sum(Counter::OriginOpened), self.sum(Counter::OriginOpen).wrapping_add(self.closes("origin_closes_"))),
+            ("accepted = open + closes", self.sum(Counter::ClientAccepted), self.sum(Counter::ClientOpen).wrapping_add(self.closes("client_closes_"))),
+            ("clients open", self.sum(Counter::ClientOpen), total(|c| c.clients)),
+            ("clients idle", self.sum(Counter::ClientIdle), total(|c| c.clients_idle)),
+            ("exchanges open", self.sum(Counter::ExchangesOpen), total(|c| c.exchanges)),
+            ("tunnels open", self.sum(Counter::TunnelsOpen), total(|c| c.tunnels)),
+            ("queue length", self.sum(Counter::QueueLength), total(|c| c.waiting)),
+            ("origin connections idle", self.sum(Counter::OriginIdle), idle),
+            ("origin connections open", self.sum(Counter::OriginOpen), active + idle),
+            ("places of the pool", shared(|c| c.pool_open), connecting + active + idle),
+            ("sockets of the kernel", open_ends as u64, total(|c| c.clients) + on_hand as u64 + connecting + active + idle),
+        ];
+        match equal.iter().find(|(_, left, right)| left != right) {
+            Some((what, left, right)) => Err(format!("books: {what}: {} against {}", *left as i64, *right as i64)),
+            None => Ok(()),
+        }
+    }
+
+    /// When every peer has left and every timer ran out.
+    pub fn judge_end(&self) -> Result<(), String> {
+        for (place, (name, kind, _)) in COUNTERS.iter().enumerate() {
+            let sum = self.at(place);
+            if *kind == Kind::Gauge && sum != 0 {
+                return Err(format!("books: {name} is {} after everybody has left", sum as i64));
+            }
+        }
+        Ok(())
+    }
+
+    pub fn tell(&self, tally: &mut Tally) {
+        tally.stolen = self.sum(Counter::OriginStolen);
+        tally.reused = self.sum(Counter::OriginReused);
+        tally.queued = self.sum(Counter::Queued);
+        tally.turns = self.sum(Counter::Turns);
+    }
+}
+
+/// No connection holds more than one read of what its peer may have on the way, and one head or answer of our own.
+pub fn judge_memory(census: &Census, buffer_bytes: usize, head_bytes: usize, replay_bytes: usize) -> Result<(), String> {
+    let piece = buffer_bytes + head_bytes + 1024;
+    let bounds = [
+        ("a client's input", census.client_input_max, piece),
+        ("a client's outbox", census.client_outbox_max, piece),
+        ("an origin's input", census.origin_input_max, piece),
+        ("an origin's outbox", census.origin_outbox_max, piece + replay_bytes),
+        ("a kept body", census.kept_max, piece + replay_bytes),
+    ];
+    match bounds.iter().find(|(_, held, most)| held > most) {
+        Some((what, held, most)) => Err(format!("memory: {what} holds {held} bytes, more than {most}")),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,329 @@
+//! One run: workers, network and peers on one agenda, from the first connection to the last timer. After every turn
+//! the books and the buffers are judged; at the end nothing may be left.
+
+use crate::books::{Books, judge_memory};
+use crate::client::Client;
+use crate::dice::Dice;
+use crate::kernel::{SimIo, Socket};
+use crate::ledger::{Ledger, Mood, Tally, dice, fail, say};
+use crate::net::{self, What};
+use crate::origin::OriginPeer;
+use crate::settings;
+use engine::host::{Host, Message};
+use engine::stats::{Counter, ROW_WORDS, Row};
+use engine::worker::{Worker, settle};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+const WORKERS_MAX: usize = 3;
+const STEPS_MAX: u64 = 150_000;
+/// Polls of one turn: its passes are bounded.
+const POLLS_MAX: u64 = 8;
+/// Turns in a row that found nothing to do, and the time within which so many are a busy loop: a timer that was put off
+/// is looked at in vain, but no sooner than a tick later.
+const IDLE_TURNS_MAX: u32 = 40;
+const IDLE_TURNS_US: u64 = 100_000;
+/// When clients come; when whoever is still there is sent home.
+const ARRIVALS_US: u64 = 3_000_000;
+const HOME_US: u64 = 120_000_000;
+
+enum Actor {
+    Client(Client),
+    Origin(OriginPeer),
+}
+
+pub struct World {
+    mood: Mood,
+    host: Arc<Host<Socket>>,
+    workers: Vec<Worker<SimIo>>,
+    words: &'static [AtomicU64],
+    actors: Vec<Actor>,
+    ledger: Ledger,
+    idle_turns: u32,
+    busy_at_us: u64,
+    /// Connections handed to each worker.
+    handed: Vec<u64>,
+    clients_to_come: u32,
+    home_at_us: u64,
+    pub steps: u64,
+}
+
+impl World {
+    #[must_use]
+    pub fn new(seed: u64, traced: bool) -> Self {
+        let mut dice = Dice::new(seed);
+        let mood = settings::mood(&mut dice);
+        let knobs = settings::knobs(&mut dice, mood);
+        let plan = settings::plan(&mut dice, mood);
+        let (workers, clients) = (plan.workers, dice.between(1, 10) as u32);
+        let executions_max = 1 + plan.origins.iter().map(|o| o.targets.len()).max().unwrap_or(0);
+        net::with(|net| {
+            net.reset(dice, knobs.clone(), workers, traced);
+            net.attempts_max = executions_max as u32;
+        });
+        say(|| format!("seed {seed}: {mood:?}, {clients} clients, {knobs:?}\n{plan:#?}"));
+        let host = Arc::new(Host::new(plan));
+        let mut world = Self {
+            mood,
+            host,
+            workers: Vec::new(),
+            words: clean_block(),
+            actors: Vec::new(),
+            ledger: Ledger { executions_max, ..Ledger::default() },
+            idle_turns: 0,
+            busy_at_us: 0,
+            handed: vec![0; workers as usize],
+            clients_to_come: clients,
+            home_at_us: 1_000_000_000 + HOME_US,
+            steps: 0,
+        };
+        for number in 0..workers {
+            let worker = world.hire(number);
+            world.workers.push(worker);
+        }
+        net::with(|net| net.plan(0, What::Chaos));
+        world
+    }
+
+    /// Runs to the end; the tally, or what went wrong.
+    pub fn run(&mut self) -> Result<Tally, String> {
+        while let Some(what) = net::with(|net| net.next()) {
+            self.steps += 1;
+            self.step(what);
+            let failure = net::with(|net| net.failure.take());
+            if let Some(failure) = failure {
+                return Err(failure);
+            }
+            if self.steps > STEPS_MAX {
+                return Err(format!("no rest after {STEPS_MAX} steps"));
+            }
+        }
+        self.judge_end()?;
+        Books(self.words).tell(&mut self.ledger.tally);
+        self.ledger.tally.steps = self.steps;
+        Ok(self.ledger.tally)
+    }
+
+    fn hire(&self, number: u32) -> Worker<SimIo> {
+        let row = Row::of_block(self.words, number as usize).expect("the block has a row for every worker");
+        let mut worker = Worker::new(SimIo { worker: number }, Arc::clone(&self.host), number, row);
+        worker.log().lines().clear();
+        worker
+    }
+
+    fn step(&mut self, what: What) {
+        match what {
+            What::Deliver(end) => net::with(|net| net.deliver(end)),
+            What::Edge(end) => net::with(|net| net.edge(end)),
+            What::Dial(end) => {
+                net::with(|net| net.dialled(end));
+                self.take_arrivals();
+            }
+            What::Wake(actor) => match &mut self.actors[actor as usize] {
+                Actor::Client(client) => client.act(&mut self.ledger),
+                Actor::Origin(origin) => origin.act(&mut self.ledger),
+            },
+            What::Turn(worker) => self.turn(worker),
+            What::Clock(worker, serial) => net::with(|net| {
+                let seat = &mut net.seats[worker as usize];
+                if seat.clock_serial == serial {
+                    seat.clock_fired = true;
+                    net.schedule(worker);
+                }
+            }),
+            What::Chaos => self.chaos(),
+        }
+    }
+
+    fn take_arrivals(&mut self) {
+        for (end, target) in net::with(|net| std::mem::take(&mut net.arrivals)) {
+            let number = self.actors.len() as u32;
+            net::with(|net| net.ends[end as usize].owner = number);
+            self.actors.push(Actor::Origin(OriginPeer::new(end, number, target, self.mood)));
+            net::with(|net| net.plan(0, What::Wake(number)));
+        }
+    }
+
+    fn turn(&mut self, number: u32) {
+        net::with(|net| {
+            let seat = &mut net.seats[number as usize];
+            (seat.scheduled, seat.polls, seat.events, seat.calls) = (false, 0, 0, 0);
+        });
+        say(|| format!("w{number} turn"));
+        let asked = self.host.workers[number as usize].panic_asked.load(Relaxed);
+        if asked {
+            self.lose(number);
+        } else {
+            self.workers[number as usize].turn();
+            self.workers[number as usize].log().lines().clear();
+            self.workers[number as usize].log().notes().clear();
+        }
+        net::with(|net| {
+            if net.has_ready(number) {
+                net.schedule(number);
+            }
+        });
+        self.judge_turn(number);
+    }
+
+    /// A worker dies as the addon lets it die: it closes what it held, its books are settled, another takes its seat.
+    fn lose(&mut self, number: u32) {
+        say(|| format!("w{number} is lost"));
+        self.host.workers[number as usize].panic_asked.store(false, Relaxed);
+        self.ledger.tally.workers_lost += 1;
+        self.workers[number as usize].close_all();
+        let row = Row::of_block(self.words, number as usize).expect("the block has a row for every worker");
+        settle::<SimIo>(&self.host, number, row);
+        self.handed[number as usize] = row.get(Counter::ClientAccepted);
+        net::with(|net| {
+            let seat = &mut net.seats[number as usize];
+            seat.clock_serial += 1;
+            seat.late.clear();
+            seat.clock_fired = false;
+        });
+        let next = self.hire(number);
+        self.workers[number as usize] = next;
+    }
+
+    fn judge_turn(&mut self, number: u32) {
+        let (open, polls, moved, buffer) = net::with(|net| {
+            let seat = &net.seats[number as usize];
+            (net.open_of_proxy(), seat.polls, seat.events + seat.calls, net.knobs.buffer_bytes)
+        });
+        if polls > POLLS_MAX {
+            fail(format!("worker {number} polled {polls} times in one turn"));
+        }
+        let now = net::with(|net| net.now_us);
+        if moved > 0 || now > self.busy_at_us + IDLE_TURNS_US {
+            (self.idle_turns, self.busy_at_us) = (0, now);
+        }
+        self.idle_turns += u32::from(moved == 0);
+        if self.idle_turns > IDLE_TURNS_MAX {
+            fail(format!("{} turns in a row had nothing to do", self.idle_turns));
+        }
+        let handed: u64 = self.handed.iter().sum();
+        let on_hand = handed.saturating_sub(Books(self.words).sum(Counter::ClientAccepted)) as usize;
+        let held: Vec<_> = self.workers.iter().map(Worker::census).collect();
+        if let Err(what) = Books(self.words).judge(&held, open, on_hand) {
+            fail(what);
+        }
+        for census in &held {
+            let limits = &self.host.plan.limits;
+            let replay = settings::REPLAY_BYTES as usize;
+            if let Err(what) = judge_memory(census, buffer as usize, limits.head_bytes as usize, replay) {
+                fail(what);
+            }
+        }
+    }
+
+    /// Once in a while: a client comes, a worker dies, a clock jumps, the proxy drains; at last everybody goes home.
+    fn chaos(&mut self) {
+        let now = net::with(|net| net.now_us);
+        if now >= self.home_at_us {
+            self.go_home();
+            return;
+        }
+        if self.clients_to_come > 0 {
+            self.clients_to_come -= 1;
+            self.let_client_in();
+        } else if self.all_clients_gone() {
+            self.home_at_us = now;
+        }
+        if self.mood == Mood::Wild {
+            match dice(|d| d.below(150)) {
+                0 => {
+                    let worker = dice(|d| d.below(self.workers.len() as u64)) as u32;
+                    self.host.workers[worker as usize].panic_asked.store(true, Relaxed);
+                    net::with(|net| net.schedule(worker));
+                }
+                1 => net::with(|net| {
+                    net.now_us += net.dice().skewed(20_000_000);
+                    net.say(|| "everything stood still".to_owned());
+                }),
+                2 => self.drain(),
+                _ => {}
+            }
+        }
+        net::with(|net| {
+            let back = net.dice().skewed(4_000_000_000);
+            net.wall_offset_ms = 1_700_000_000_000 - 2_000_000_000 + back;
+        });
+        let gap = if self.clients_to_come > 0 { ARRIVALS_US / 10 } else { 2_000_000 };
+        let gap = dice(|d| d.skewed(gap));
+        net::with(|net| net.plan(gap, What::Chaos));
+    }
+
+    fn all_clients_gone(&self) -> bool {
+        self.actors.iter().all(|actor| !matches!(actor, Actor::Client(client) if !client.gone))
+    }
+
+    fn drain(&self) {
+        say(|| "the proxy drains".to_owned());
+        self.host.draining.store(true, Relaxed);
+        for worker in 0..self.workers.len() as u32 {
+            net::with(|net| {
+                net.seats[worker as usize].bell = true;
+                net.schedule(worker);
+            });
+        }
+    }
+
+    fn go_home(&mut self) {
+        for actor in &mut self.actors {
+            if let Actor::Client(client) = actor {
+                if self.mood == Mood::Calm && !client.gone && client.misses_answer() {
+                    fail(format!("client {} never got its answer", client.number));
+                }
+                client.send_home();
+            }
+        }
+        self.home_at_us = u64::MAX;
+    }
+
+    /// What the acceptor does: the connection goes into a worker's inbox and its bell rings.
+    fn let_client_in(&mut self) {
+        if self.host.is_draining() {
+            return;
+        }
+        let number = self.actors.len() as u32;
+        let address = Ipv4Addr::new(10, 1, (number >> 8) as u8, number as u8);
+        let (end, socket) = net::with(|net| {
+            let (peer, own) = net.open_pair(number);
+            (peer, Socket::new(own, net.run))
+        });
+        let worker = dice(|d| d.below(self.workers.len() as u64)) as u32;
+        let peer = SocketAddr::new(IpAddr::V4(address), 40_000);
+        say(|| format!("client {number} comes to worker {worker}"));
+        if self.host.inboxes[worker as usize].push(Message::Client { socket, peer, listener: 0 }).is_ok() {
+            self.handed[worker as usize] += 1;
+        }
+        net::with(|net| {
+            net.seats[worker as usize].bell = true;
+            net.schedule(worker);
+        });
+        let client = Client::new(number, end, &address.to_string(), self.mood, &mut self.ledger);
+        self.actors.push(Actor::Client(client));
+    }
+
+    fn judge_end(&mut self) -> Result<(), String> {
+        if let Some(place) = self.workers.iter().position(|worker| !worker.is_empty()) {
+            return Err(format!("worker {place} holds {:?} after everybody has left", self.workers[place].census()));
+        }
+        Books(self.words).judge_end()?;
+        let open = net::with(|net| net.open_of_proxy());
+        if open == 0 { Ok(()) } else { Err(format!("{open} sockets are open after everybody has left")) }
+    }
+}
+
+/// The stats block of this thread, all zero.
+fn clean_block() -> &'static [AtomicU64] {
+    thread_local! {
+        static BLOCK: &'static [AtomicU64] = Row::leak(WORKERS_MAX);
+    }
+    BLOCK.with(|words| {
+        words.iter().for_each(|word| word.store(0, Relaxed));
+        debug_assert_eq!(words.len(), WORKERS_MAX * ROW_WORDS);
+        *words
+    })
+}
