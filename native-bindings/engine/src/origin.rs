@@ -139,6 +139,10 @@ impl<I: Io> Worker<I> {
         let Some(origin) = self.origins.get_mut(key) else { return false };
         let Place::Held(socket) = &origin.place else { return false };
         let exchange = origin.exchange;
+        // Whether it ends well or in an error, the kernel may have taken bytes of the request by now.
+        if let Some(ongoing) = self.exchanges.get_mut(exchange) {
+            ongoing.core.sent_any = true;
+        }
         match origin.outbox.flush(&mut self.io, socket, &mut self.blocks) {
             Ok(written) => {
                 origin.active_ms = self.now_us / 1000;

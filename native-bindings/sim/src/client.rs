@@ -47,7 +47,7 @@ impl Client {
         let manner = dice(|d| Manner {
             pipelines: d.chance(350),
             drips: d.chance(300),
-            reads: if d.chance(150) { d.between(1, 900) as usize } else { 0 },
+            reads: if d.chance(150) { d.between(40, 900) as usize } else { 0 },
             http10: d.chance(100),
             half_closes: d.chance(150),
         });

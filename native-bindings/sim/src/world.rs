@@ -26,7 +26,7 @@ const IDLE_TURNS_MAX: u32 = 40;
 const IDLE_TURNS_US: u64 = 100_000;
 /// When clients come; when whoever is still there is sent home.
 const ARRIVALS_US: u64 = 3_000_000;
-const HOME_US: u64 = 120_000_000;
+const HOME_US: u64 = 2_000_000_000;
 
 enum Actor {
     Client(Client),
