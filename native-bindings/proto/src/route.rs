@@ -106,7 +106,9 @@ impl RouteTable {
         let mut rest = name;
         while let Some(dot) = memchr::memchr(b'.', rest) {
             rest = &rest[dot + 1..];
-            if let Some(list) = self.wildcard.get(rest) {
+            // A dot with nothing before it makes no name below another.
+            let is_below = name.len() > rest.len() + 1;
+            if let Some(list) = self.wildcard.get(rest).filter(|_| is_below) {
                 return list;
             }
         }

@@ -62,6 +62,19 @@ fn a_wildcard_takes_what_is_below_it_and_not_the_name_itself() {
 }
 
 #[test]
+fn a_host_that_begins_with_a_dot_is_below_nothing() {
+    let table = RouteTable {
+        routes: Vec::new(),
+        exact: HashMap::new(),
+        wildcard: HashMap::from([(b"example.org".as_slice().into(), vec![7])]),
+        any: vec![1],
+    };
+    assert_eq!(table.candidates(b"a.example.org:80"), [7]);
+    assert_eq!(table.candidates(b".example.org"), [1]);
+    assert_eq!(table.candidates(b"example.org"), [1]);
+}
+
+#[test]
 fn a_port_is_no_part_of_the_name() {
     assert_eq!(without_port(b"a:80"), b"a");
     assert_eq!(without_port(b"[::1]:80"), b"[::1]");
