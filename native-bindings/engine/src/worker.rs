@@ -5,7 +5,7 @@
 //! No `&mut` of one connection lives across a step that may close another: steps take keys and look again.
 
 use crate::blocks::Blocks;
-use crate::client::Client;
+use crate::client::{Client, ClientState};
 use crate::compiled::Compiled;
 use crate::exchange::Ongoing;
 use crate::host::{Host, Message};
@@ -129,6 +129,11 @@ impl<I: Io> Worker<I> {
             self.now_us = self.io.now_us();
         }
         self.handle_due_timers();
+        // What a timer put off has no event to wait for.
+        self.go_again();
+        if !self.again.is_empty() {
+            self.io.ring(self.index);
+        }
         self.set_clock();
         let spent = self.io.now_us().saturating_sub(began_us);
         self.row.one(Counter::Turns);
@@ -157,7 +162,13 @@ impl<I: Io> Worker<I> {
         }
         for key in self.clients.keys() {
             let reason = if self.draining { Counter::ClientCloseDrain } else { Counter::ClientCloseWorkerLost };
-            self.close_client(key, reason);
+            // Without a length a FIN would make half an answer look whole.
+            let cut = |c: &Client<I::Socket>| c.state == ClientState::Exchange || !c.outbox.is_empty();
+            if self.clients.get(key).is_some_and(cut) {
+                self.reset_client(key, reason);
+            } else {
+                self.close_client(key, reason);
+            }
         }
         let reason = if self.draining { Counter::OriginCloseDrain } else { Counter::OriginCloseWorkerLost };
         for key in self.origins.keys() {
