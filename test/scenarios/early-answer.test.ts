@@ -73,7 +73,7 @@ scenario(
     settings: { limits: { drainBytes: 65_536 }, timeouts: { clientLingerMs: 1_000 } },
   },
   async (scene) => {
-    for (let round = 0; round < 10; round += 1) {
+    for (let round = 0; round < 40; round += 1) {
       const client = await scene.client({ record: false });
       await client.send(request("POST /a", `Content-Length: ${64 << 20}`));
       let over = false;
