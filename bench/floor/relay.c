@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -79,11 +80,12 @@ static struct end *checkout(void) {
 }
 
 // Sends all the pieces to the client, keeping what does not fit. Returns 0 when the client is gone.
-static int deliver(struct end *client, struct iovec *pieces, int count) {
+// The `last` piece for a client that is closed next waits for the FIN, to leave in one segment with it.
+static int deliver(struct end *client, struct iovec *pieces, int count, int last) {
   size_t whole = 0;
   for (int i = 0; i < count; i++) whole += pieces[i].iov_len;
   struct msghdr message = {.msg_iov = pieces, .msg_iovlen = (size_t)count};
-  ssize_t took = sendmsg(client->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+  ssize_t took = sendmsg(client->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT | (last && client->closing ? MSG_MORE : 0));
   if (took < 0 && errno != EAGAIN) { finish(client); return 0; }
   size_t sent = took < 0 ? 0 : (size_t)took;
   if (sent == whole) return 1;
@@ -129,7 +131,7 @@ static void on_origin(struct end *origin) {
       }
     }
     origin->answer_left -= got;
-    if (!deliver(client, pieces, count)) return;
+    if (!deliver(client, pieces, count, origin->answer_left <= 0)) return;
     if (client->kept) return;
     if (origin->answer_left <= 0) { origin->answer_left = 0; complete(origin, client); return; }
     if ((size_t)got < sizeof scratch) return;
@@ -184,7 +186,13 @@ int main(int argc, char **argv) {
     for (int i = 0; i < count; i++) {
       struct end *end = ready[i].data.ptr;
       if (!end) {
-        for (int fd; (fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0;) watch(fd, CLIENT);
+        // To ask whether another one waits is cheaper than to accept in vain, which makes and frees a socket.
+        struct pollfd more = {.fd = listener, .events = POLLIN};
+        do {
+          int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+          if (fd < 0) break;
+          watch(fd, CLIENT);
+        } while (poll(&more, 1, 0) > 0);
       } else if (!end->ended) {
         int only_writable = ready[i].events == EPOLLOUT;  // every new connection says so once; it is news only to kept bytes
         if (only_writable && !end->kept) continue;

@@ -26,7 +26,7 @@ export interface LoadReport {
 const MICROS: Readonly<Record<string, number>> = { us: 1, ms: 1e3, s: 1e6, m: 6e7 };
 
 function micros(report: string, percentile: number): number {
-  const match = new RegExp(`^\\s+${percentile}%\\s+([\\d.]+)(us|ms|s|m)$`, "m").exec(report);
+  const match = new RegExp(`^\\s+${percentile}%\\s+([\\d.]+)(us|ms|s|m)\\s*$`, "m").exec(report);
   return Number(match?.[1]) * (MICROS[match?.[2] ?? ""] ?? Number.NaN);
 }
 
