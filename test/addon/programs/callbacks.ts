@@ -8,7 +8,7 @@ import { Bare, hears } from "./bare.js";
 import type { Conduct } from "./bare-edge.js";
 import { ask, expectAnswer, expectSameGround, groundNow, startOrigin } from "./kit.js";
 
-const ROUNDS = 4;
+const ROUNDS = 3;
 const TERMINATIONS_IN_TURN = 10;
 
 const origin = await startOrigin();

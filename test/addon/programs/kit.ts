@@ -3,11 +3,12 @@
  * made, and the ground a process stands on (descriptors, threads, memory) before and after.
  */
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { readdirSync } from "node:fs";
 import { Agent, createServer, get, request } from "node:http";
 import { createRequire, syncBuiltinESMExports } from "node:module";
 import type { AddressInfo, Socket } from "node:net";
-import type { Worker } from "node:worker_threads";
+import { Worker } from "node:worker_threads";
 import { createMillrace, type Millrace, type SettingsInput } from "../../../src/index.js";
 import { auditBooks, restlessGauges } from "../../support/books.js";
 import { descriptors, residentBytes } from "../../support/proxy.js";
@@ -147,6 +148,27 @@ export async function until(what: string, holds: () => boolean, ms = 10_000): Pr
     assert.ok(performance.now() < due, `not within ${ms} ms: ${what}`);
     await pause(2);
   }
+}
+
+/** What a replacement may take, in ms. */
+const REPLACED_MS_MAX = 1000;
+/** A replacement costs no more than this many bare threads of Node, where the machine is too busy for a second. */
+const BARE_THREADS_MAX = 8;
+
+/**
+ * Measures how long the replacement of a thread takes, from now until `replaced` resolves. It must be under a second, or
+ * little against what a thread that does nothing takes at the same time.
+ */
+export async function expectPrompt<T>(who: string, replaced: Promise<T>): Promise<T> {
+  const sinceMs = performance.now();
+  const bare = once(new Worker("", { eval: true }), "exit").then(() => performance.now() - sinceMs);
+  const told = await replaced;
+  const tookMs = performance.now() - sinceMs;
+  const bareMs = await bare;
+  if (tookMs < REPLACED_MS_MAX) return told;
+  const says = `${who} was replaced after ${Math.round(tookMs)} ms; a bare thread takes ${Math.round(bareMs)} ms`;
+  assert.ok(tookMs < bareMs * BARE_THREADS_MAX, says);
+  return told;
 }
 
 /** All threads made since this was called, by their name, newest last; `entry` may put another file in their place. */

@@ -14,7 +14,7 @@ import { VERSION } from "../../../src/version.js";
 import { ask, expectAnswer, expectSameGround, groundNow, type Origin, startOrigin } from "./kit.js";
 import type { FromGuest, GuestOrders } from "./load-guest.js";
 
-const ROUNDS = 8;
+const ROUNDS = 5;
 const GUEST = new URL("./load-guest.js", import.meta.url);
 
 function guest(orders: GuestOrders): Worker {
@@ -60,7 +60,7 @@ async function hosts(): Promise<void> {
   };
   await round();
   const before = groundNow();
-  for (let done = 1; done < 4; done++) await round();
+  for (let done = 1; done < 3; done++) await round();
   await expectSameGround(before);
   await origin.close();
 }

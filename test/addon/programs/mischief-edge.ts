@@ -1,6 +1,6 @@
 /**
  * An edge thread as the proxy starts it, with a stranger's code in it: on a message of the channel "mischief" it does
- * what real ones do by mistake.
+ * what real ones do by mistake. Before it spins for ever it says so on the channel.
  */
 import { BroadcastChannel, threadId } from "node:worker_threads";
 
@@ -32,6 +32,7 @@ channel.onmessage = (event: unknown) => {
       leave();
       return;
     case "spin":
+      channel.postMessage("spinning");
       while (channel.onmessage !== null) Math.random();
   }
 };

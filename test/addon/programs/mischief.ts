@@ -55,7 +55,11 @@ async function replaced(): Promise<void> {
 async function stuck(): Promise<void> {
   const proxy = proxyTo(origin);
   const port = await portOf(proxy);
+  const spinning = new Promise((resolve) => {
+    channel.onmessage = resolve;
+  });
   tell("spin", "edge worker 1");
+  await spinning;
   // The first connection that lies unread in its inbox is the one that shows it; it is lost with the worker.
   const first = Array.from({ length: 4 }, () => expectAnswer(port).catch(() => "lost"));
   await new Promise((resolve) => setTimeout(resolve, 700));

@@ -1,13 +1,12 @@
 /**
- * Signals at the command line, on every line of Node: the first drains, the second leaves at once.
+ * Signals at the command line: the first drains, the second leaves at once.
  */
 import assert from "node:assert/strict";
 import { connect } from "node:net";
-import { after, before, describe, it } from "node:test";
+import { after, before, it } from "node:test";
 import { RawClient } from "../support/client.js";
 import { type OriginConnection, RawOrigin } from "../support/origin.js";
 import { Child } from "./child.js";
-import { NODE_LINES } from "./lines.js";
 
 const CLI = "../../src/cli/main.js";
 const SIGNALS = ["SIGTERM", "SIGINT"] as const;
@@ -17,11 +16,6 @@ const AT_ONCE_MS = 1500;
 let origin: RawOrigin;
 /** Lets the answers go that the origin holds back. */
 let release: () => void = () => {};
-
-before(async () => {
-  origin = await RawOrigin.start(answerWhenReleased);
-});
-after(() => origin.stop());
 
 async function answerWhenReleased(connection: OriginConnection): Promise<void> {
   for (;;) {
@@ -74,48 +68,52 @@ async function becomesRefusing(port: number): Promise<void> {
   while (!(await refuses(port))) assert.ok(performance.now() < due, "it still accepts connections");
 }
 
-for (const line of NODE_LINES) {
-  describe(`on Node ${line}`, () => {
-    for (const signal of SIGNALS) {
-      it(`${signal} ends an idle proxy at once, kept connections included`, async () => {
-        const { child, port } = await start(line, 0);
-        const client = await RawClient.connect(port);
-        assert.equal((await client.ask("GET /a")).status, 200);
-        const sinceMs = performance.now();
-        child.process.kill(signal);
-        assert.equal(await client.seesClose(), "end");
-        await child.ends();
-        assert.ok(performance.now() - sinceMs < AT_ONCE_MS);
-        await client.close();
-      });
-
-      it(`${signal} lets a request in flight finish, and says that the connection closes`, async () => {
-        const { child, port } = await start(line, 0);
-        const client = await holdOne(port);
-        child.process.kill(signal);
-        await becomesRefusing(port);
-        assert.equal(child.process.exitCode, null, "it waits for the request");
-        release();
-        const answer = await client.answer();
-        assert.equal(answer.status, 200);
-        assert.match(answer.head, /\r\nConnection: close\r\n/i);
-        assert.equal(await client.seesClose(), "end");
-        await child.ends();
-        await client.close();
-      });
-
-      it(`a second ${signal} leaves at once with 1`, async () => {
-        const { child, port } = await start(line, 1);
-        const client = await holdOne(port);
-        child.process.kill(signal);
-        await becomesRefusing(port);
-        const sinceMs = performance.now();
-        child.process.kill(signal);
-        await child.ends();
-        assert.ok(performance.now() - sinceMs < AT_ONCE_MS);
-        release();
-        await client.close();
-      });
-    }
+/** Defines the tests of one line of Node. */
+export function testSignals(line: number): void {
+  before(async () => {
+    origin = await RawOrigin.start(answerWhenReleased);
   });
+  after(() => origin.stop());
+
+  for (const signal of SIGNALS) {
+    it(`${signal} ends an idle proxy at once, kept connections included`, async () => {
+      const { child, port } = await start(line, 0);
+      const client = await RawClient.connect(port);
+      assert.equal((await client.ask("GET /a")).status, 200);
+      const sinceMs = performance.now();
+      child.process.kill(signal);
+      assert.equal(await client.seesClose(), "end");
+      await child.ends();
+      assert.ok(performance.now() - sinceMs < AT_ONCE_MS);
+      await client.close();
+    });
+
+    it(`${signal} lets a request in flight finish, and says that the connection closes`, async () => {
+      const { child, port } = await start(line, 0);
+      const client = await holdOne(port);
+      child.process.kill(signal);
+      await becomesRefusing(port);
+      assert.equal(child.process.exitCode, null, "it waits for the request");
+      release();
+      const answer = await client.answer();
+      assert.equal(answer.status, 200);
+      assert.match(answer.head, /\r\nConnection: close\r\n/i);
+      assert.equal(await client.seesClose(), "end");
+      await child.ends();
+      await client.close();
+    });
+
+    it(`a second ${signal} leaves at once with 1`, async () => {
+      const { child, port } = await start(line, 1);
+      const client = await holdOne(port);
+      child.process.kill(signal);
+      await becomesRefusing(port);
+      const sinceMs = performance.now();
+      child.process.kill(signal);
+      await child.ends();
+      assert.ok(performance.now() - sinceMs < AT_ONCE_MS);
+      release();
+      await client.close();
+    });
+  }
 }
