@@ -16,6 +16,9 @@ const SHRINK_MAX: usize = 20_000;
 /// Executions between two looks at the time.
 const CLOCK_EVERY: u64 = 64;
 
+/// Counters compared at once.
+const BLOCK: usize = 64;
+
 /// What a run came to.
 pub struct Report {
     pub executions: u64,
@@ -101,9 +104,9 @@ impl<'a> Campaign<'a> {
     /// Whether the last execution counted anything in a magnitude nobody did before.
     fn note_new(&mut self) -> bool {
         let mut new = 0;
-        // Nearly all counters are zero, so they are looked at eight at a time.
-        for (seen, counts) in self.seen.chunks_mut(8).zip(self.counts.chunks(8)) {
-            if counts == &[0; 8][..counts.len()] {
+        // Nearly all counters are zero, so they are looked at many at a time.
+        for (seen, counts) in self.seen.chunks_mut(BLOCK).zip(self.counts.chunks(BLOCK)) {
+            if counts == &[0; BLOCK][..counts.len()] {
                 continue;
             }
             for (seen, &count) in seen.iter_mut().zip(counts) {

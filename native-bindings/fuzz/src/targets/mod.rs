@@ -117,21 +117,21 @@ pub const SELF_CHECK: Target = Target {
     name: "self_check",
     promises: "A bug is planted here.",
     run: planted,
-    longest: 64,
+    longest: 6,
     words: &[],
     vectors: &[],
     before_vector: b"",
 };
 
 fn planted(bytes: &[u8]) {
-    let depth = bytes.iter().zip([0x91, 0x3d, 0xe7, 0x56]).take_while(|(byte, wanted)| **byte == *wanted).count();
-    // One branch a step: where the compiler made a table of them there would be nothing to climb.
-    for step in 1..=4 {
+    let depth = bytes.iter().zip([0x91, 0x3d, 0xe7]).take_while(|(byte, wanted)| **byte == *wanted).count();
+    // Each step counts an edge once more, which is what a guided search climbs by.
+    for step in 1..=3 {
         if depth >= step {
             std::hint::black_box(step);
         }
     }
-    assert!(depth < 4, "the planted bug");
+    assert!(depth < 3, "the planted bug");
 }
 
 /// Limits that short inputs can reach.
