@@ -3,6 +3,7 @@
  * or a sentence saying what is wrong.
  */
 import { isIP, isIPv4 } from "node:net";
+import { isServiceName } from "./names.js";
 
 /** An address to listen on; `address` is an IP address, `port` 0 to 65535 (0 = the kernel chooses). */
 export interface ListenAddress {
@@ -10,11 +11,13 @@ export interface ListenAddress {
   readonly port: number;
 }
 
-/** What a target is written as; `host` is an IP address or a name still to be resolved, `port` 1 to 65535. */
+/** What a target is written as. */
 export interface TargetAddress {
+  /** An IP address, a name still to be resolved, or a service whose SRV records say hosts and ports (names.ts). */
   readonly host: string;
+  /** 1 to 65535; a service's is in its records. */
   readonly port: number;
-  /** `host:port` as logs and the Host policy "target" show it; IPv6 in brackets. */
+  /** `host:port` as logs and the Host policy "target" show it, IPv6 in brackets; a service's name alone. */
   readonly label: string;
 }
 
@@ -38,9 +41,13 @@ export function parseListenAddress(text: string): Parsed<ListenAddress> {
   return { ok: true, value: { address, port } };
 }
 
-/** `http://name:port`, `http://name` (port 80) or `name:port`. Paths, user names and https are refused. */
+/**
+ * `http://name:port`, `http://name` (port 80), `name:port`, or `srv+http://_http._tcp.name` for what SRV records say.
+ * Paths, user names and https are refused.
+ */
 export function parseTarget(text: string): Parsed<TargetAddress> {
-  if (/^https:/i.test(text)) return wrong("TLS to origins is not supported in this version");
+  if (/^srv\+http:\/\//i.test(text)) return parseService(text);
+  if (/^(srv\+)?https:/i.test(text)) return wrong("TLS to origins is not supported in this version");
   if (/^[a-z][a-z0-9+.-]*:\/\//i.test(text) && !/^http:\/\//i.test(text)) {
     return wrong(`"${text}" is not an http:// address`);
   }
@@ -56,6 +63,22 @@ export function parseTarget(text: string): Parsed<TargetAddress> {
   }
   const label = parts.host.includes(":") ? `[${parts.host}]:${port}` : `${parts.host.toLowerCase()}:${port}`;
   return { ok: true, value: { host: parts.host, port, label } };
+}
+
+/** What is wrong with the address of a name server (`address` or `address:port`), or null. */
+export function judgeNameServer(text: string): string | null {
+  if (isIP(text) !== 0) return null;
+  const parts = splitHostPort(text);
+  if (parts === null || isIP(parts.host) === 0) return `"${text}" is not an IP address, e.g. 127.0.0.53 or [::1]:53`;
+  const port = parsePort(parts.port);
+  return port === null || port === 0 ? `"${parts.port}" is not a port (1 to 65535)` : null;
+}
+
+function parseService(text: string): Parsed<TargetAddress> {
+  const service = text.slice("srv+http://".length).replace(/\/$/, "").toLowerCase();
+  if (/:\d+$/.test(service)) return wrong(`"${text}" must not have a port; SRV records say it`);
+  if (!isServiceName(service) || !isHostName(service)) return wrong(`"${text}" is not srv+http://_service._tcp.name`);
+  return { ok: true, value: { host: service, port: 80, label: service } };
 }
 
 /** `10.0.0.0/8`, `fd00::/8`, or one address. Bits behind the prefix must be zero where that can be seen. */

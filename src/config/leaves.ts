@@ -4,14 +4,20 @@
  */
 import { z } from "zod";
 
-/** A whole number with a range, a default and a sentence. */
-export interface NumberLeaf {
+/** A whole number with a range and a sentence, but no default: it is required, or optional where `.optional()` follows. */
+export interface BareNumberLeaf {
   readonly min: number;
   readonly max: number;
-  readonly default: number;
   readonly says: string;
   /** True where 0, though below `min`, means "no limit". */
   readonly zeroIsNoLimit?: boolean;
+  /** What 0, though below `min`, means where it is something else than "no limit". */
+  readonly zeroMeans?: string;
+}
+
+/** A whole number with a range, a default and a sentence. */
+export interface NumberLeaf extends BareNumberLeaf {
+  readonly default: number;
 }
 
 /** A true-or-false setting. */
@@ -20,11 +26,31 @@ export interface FlagLeaf {
   readonly says: string;
 }
 
-type Unit = "ms" | "bytes" | "count";
+type Unit = "ms" | "s" | "bytes" | "percent" | "count";
 
 /** A duration in milliseconds. */
 export function milliseconds(leaf: NumberLeaf): z.ZodDefault<z.ZodNumber> {
   return wholeNumber("ms", leaf);
+}
+
+/** A duration in milliseconds without a default. */
+export function bareMilliseconds(leaf: BareNumberLeaf): z.ZodNumber {
+  return bareNumber("ms", leaf);
+}
+
+/** A duration in seconds, where the protocol counts in them. */
+export function seconds(leaf: NumberLeaf): z.ZodDefault<z.ZodNumber> {
+  return wholeNumber("s", leaf);
+}
+
+/** A share of a hundred. */
+export function percent(leaf: NumberLeaf): z.ZodDefault<z.ZodNumber> {
+  return wholeNumber("percent", leaf);
+}
+
+/** A size in bytes without a default. */
+export function bareBytes(leaf: BareNumberLeaf): z.ZodNumber {
+  return bareNumber("bytes", leaf);
 }
 
 /** A size in bytes. */
@@ -43,15 +69,35 @@ export function flag(leaf: FlagLeaf): z.ZodDefault<z.ZodBoolean> {
 }
 
 function wholeNumber(unit: Unit, leaf: NumberLeaf): z.ZodDefault<z.ZodNumber> {
-  const zero = leaf.zeroIsNoLimit === true;
-  const range = `${zero ? `0 (no limit) or ${leaf.min}` : leaf.min} to ${leaf.max}${unit === "count" ? "" : ` ${unit}`}`;
+  return bareNumber(unit, leaf).default(leaf.default).meta(metaOf(unit, leaf));
+}
+
+function bareNumber(unit: Unit, leaf: BareNumberLeaf): z.ZodNumber {
+  const zero = zeroOf(leaf);
+  const range = `${zero === null ? leaf.min : `0 (${zero}) or ${leaf.min}`} to ${leaf.max}${unit === "count" ? "" : ` ${unit}`}`;
   return z
     .int({ error: `must be a whole number, ${range}` })
-    .min(zero ? 0 : leaf.min, { error: `must be ${range}` })
+    .min(zero === null ? leaf.min : 0, { error: `must be ${range}` })
     .max(leaf.max, { error: `must be ${range}` })
-    .refine((value) => !zero || value === 0 || value >= leaf.min, { error: `must be ${range}` })
-    .default(leaf.default)
-    .meta({ description: zero ? `${leaf.says} 0 = no limit.` : leaf.says, unit });
+    .refine((value) => zero === null || value === 0 || value >= leaf.min, { error: `must be ${range}` })
+    .meta(metaOf(unit, leaf));
+}
+
+function metaOf(unit: Unit, leaf: BareNumberLeaf): { readonly description: string; readonly unit: Unit } {
+  const zero = zeroOf(leaf);
+  return { description: zero === null ? leaf.says : `${leaf.says} 0 = ${zero}.`, unit };
+}
+
+function zeroOf(leaf: BareNumberLeaf): string | null {
+  return leaf.zeroMeans ?? (leaf.zeroIsNoLimit === true ? "no limit" : null);
+}
+
+/**
+ * A setting that may be absent and then has this value. Unlike a default it is not filled in, for settings that only
+ * some of their neighbours may have beside them; schema and page name the value all the same.
+ */
+export function otherwise<T extends z.ZodType>(schema: T, value: z.input<T>, says: string): z.ZodOptional<T> {
+  return schema.optional().meta({ description: says, default: value });
 }
 
 /** A text that a pure function judges: it returns null when the text holds, else what is wrong with it. */

@@ -1,0 +1,39 @@
+/**
+ * How an attempt at a target can fail, as an operator names it in routes: the classes of the core's failure event
+ * (`OriginFault` in native-bindings/proto/src/fault.rs, row for row; a test holds the two together).
+ */
+
+/** A class, the status its answer has when nothing else is said, and what happened. */
+export interface Fault {
+  readonly token: string;
+  readonly status: number;
+  readonly says: string;
+}
+
+/** Every class there is. */
+export const FAULTS: readonly Fault[] = [
+  { token: "connect_refused", status: 502, says: "The target refused the connection." },
+  { token: "connect_unreachable", status: 502, says: "The target could not be reached." },
+  { token: "connect_timeout", status: 504, says: "The target did not accept a connection in time." },
+  { token: "write_error", status: 502, says: "The request could not be written to the target." },
+  { token: "eof_before_headers", status: 502, says: "The target closed the connection before answering." },
+  { token: "reset_before_headers", status: 502, says: "The target reset the connection before answering." },
+  { token: "header_timeout", status: 504, says: "The target did not begin its answer in time." },
+  { token: "malformed_headers", status: 502, says: "The target's answer is not HTTP/1." },
+  { token: "body_truncated", status: 502, says: "The target's answer ended before its length." },
+  { token: "body_malformed", status: 502, says: "The framing of the target's answer broke in its body." },
+  { token: "body_timeout", status: 504, says: "The target stopped sending its answer." },
+  { token: "no_healthy_target", status: 503, says: "The origin has no target that may be used." },
+  {
+    token: "pool_full",
+    status: 503,
+    says: "The origin has as many connections as it may have, and the queue is full or slow.",
+  },
+  { token: "local_resource", status: 503, says: "This host ran out of descriptors, ports or memory." },
+];
+
+/**
+ * Bytes that hold the body of every answer the proxy makes of a fault by itself. A limit on answers below it would
+ * refuse the very page that says why.
+ */
+export const OWN_ANSWER_BYTES_MAX = 256;
