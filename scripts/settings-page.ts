@@ -1,6 +1,8 @@
 /**
  * docs/SETTINGS.md out of the schema: every setting with its kind, range, default and sentence.
  */
+import { FAULTS } from "../src/config/faults.js";
+import { MATCH_WORDS } from "../src/config/matching.js";
 import { alternatives, type JsonSchema, jsonSchema } from "../src/config/schema.js";
 
 interface Line {
@@ -42,6 +44,32 @@ Header edits are done in the order remove, set, add. Fields the proxy itself dec
 Transfer-Encoding, Connection, Upgrade, TE, Trailer, Expect, Keep-Alive) cannot be edited.
 `;
 
+const OUTCOMES = `## Outcomes in routes
+
+\`escalate[].on\` and \`answers[].on\` are lists of statuses (\`502\`, \`"500-504"\`, \`"5xx"\`) and classes of failure. A status
+stands for the answers of an origin that have it **and** for the failures that would be answered with it: an origin that
+is silent is no better than one that says 504. Where only failures can be meant (\`answers\`), it stands for those alone.
+
+| class | answered with | |
+|---|---|---|
+${FAULTS.map((fault) => `| \`${fault.token}\` | ${fault.status} | ${fault.says} |`).join("\n")}
+`;
+
+const MATCHING = `## Which connections are shared
+
+\`origins.<name>.match\` says what must be equal before a request may take a connection another one opened; all its words
+must hold. The port always counts.
+
+| word | what must be equal |
+|---|---|
+${Object.entries(MATCH_WORDS)
+  .map(([word, says]) => `| \`${word}\` | ${says} |`)
+  .join("\n")}
+
+\`sni\` and \`cert\` are refused as long as targets are reached without TLS, for they could never match. A word that adds
+nothing beside another one is warned about.
+`;
+
 /** The whole page. */
 export function settingsPage(): string {
   const schema = jsonSchema();
@@ -53,7 +81,7 @@ export function settingsPage(): string {
     if (lines.length === 1) top.push(...lines);
     else sections.push(`## ${key}\n\n${part.description ?? ""}\n\n${table(lines.slice(1))}`);
   }
-  return [OPENING, `## At the top\n\n${table(top)}`, ...sections, CLOSING].join("\n");
+  return [OPENING, `## At the top\n\n${table(top)}`, ...sections, CLOSING, OUTCOMES, MATCHING].join("\n");
 }
 
 /** A setting and everything below it. */

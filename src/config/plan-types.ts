@@ -3,6 +3,9 @@
  * native-bindings/proto/src/plan/mod.rs decodes it (it refuses what it does not know). Times are milliseconds and sizes
  * bytes; 0 means "no limit" where the core says so.
  */
+import type { MatchWord } from "./matching.js";
+import type { DnsFault } from "./names.js";
+import type { StatusRange } from "./outcomes.js";
 import type { PathMatch } from "./paths.js";
 
 /** The version of the document, equal to `PLAN_VERSION` of the core. */
@@ -20,6 +23,30 @@ export interface Plan {
   readonly origins: readonly PlanOrigin[];
   readonly routes: readonly PlanRoute[];
   readonly accessLog: boolean;
+  readonly persistence: PlanPersistence;
+  readonly retryBudget: PlanRetryBudget;
+  readonly spool: PlanSpool;
+  /** Empty = nowhere in particular. */
+  readonly zone: string;
+}
+
+export interface PlanPersistence {
+  readonly client: boolean;
+  readonly origin: boolean;
+  readonly afterErrors: boolean;
+  readonly clientAgeMs: number;
+}
+
+export interface PlanRetryBudget {
+  readonly percent: number;
+  readonly perSecond: number;
+}
+
+export interface PlanSpool {
+  /** Empty = nothing is spooled. */
+  readonly folder: string;
+  readonly requestBytes: number;
+  readonly totalBytes: number;
 }
 
 export interface PlanListener {
@@ -75,6 +102,8 @@ export interface PlanCidr {
 export interface PlanOrigin {
   readonly name: string;
   readonly targets: readonly PlanTarget[];
+  /** Why there are no targets. */
+  readonly unresolved?: DnsFault;
   readonly host: PlanHostPolicy;
   readonly connectMs: number;
   readonly firstByteMs: number;
@@ -84,13 +113,67 @@ export interface PlanOrigin {
   readonly requests: number;
   readonly targetConnections: number;
   readonly targetIdle: number;
+  readonly connections: number;
+  readonly totalMs: number;
+  readonly idleLearn: boolean;
+  readonly ageJitterPercent: number;
+  readonly standby: number;
+  readonly tcpKeepaliveMs: number;
+  readonly tcpUserTimeoutMs: number;
+  readonly localAddress: string | null;
+  /** Empty = nothing is shared. */
+  readonly matchOn: readonly Exclude<MatchWord, "none">[];
+  readonly balance: PlanBalance;
+  readonly sticky: PlanSticky | null;
+  readonly slowStartMs: number;
+  readonly panicPercent: number;
+  readonly health: PlanHealthCheck | null;
 }
+
+export type PlanBalance =
+  | { readonly kind: "roundRobin" }
+  | { readonly kind: "leastConnections" }
+  | { readonly kind: "twoChoices" }
+  | { readonly kind: "consistentHash"; readonly by: PlanHashBy; readonly boundPercent: number };
+
+export type PlanHashBy =
+  | { readonly kind: "path" }
+  | { readonly kind: "clientAddress" }
+  | { readonly kind: "header"; readonly name: string }
+  | { readonly kind: "cookie"; readonly name: string };
+
+export interface PlanSticky {
+  readonly name: string;
+  /** 0 = for the session. */
+  readonly maxAgeS: number;
+}
+
+export interface PlanHealthCheck {
+  readonly probe: PlanHealthProbe;
+  readonly intervalMs: number;
+  readonly jitterPercent: number;
+  readonly timeoutMs: number;
+}
+
+export type PlanHealthProbe =
+  | { readonly kind: "tcp" }
+  | {
+      readonly kind: "http";
+      readonly path: string;
+      /** Empty = the target's label. */
+      readonly host: string;
+      readonly statuses: readonly StatusRange[];
+      readonly bodyContains: string;
+    };
 
 export interface PlanTarget {
   readonly label: string;
   readonly address: string;
   readonly port: number;
   readonly weight: number;
+  readonly tier: number;
+  /** Absent = nowhere in particular. */
+  readonly zone?: string;
 }
 
 export type PlanHostPolicy =
@@ -119,6 +202,7 @@ export type PlanAction =
       readonly rewrite: PlanRewrite | null;
       readonly requestFields: readonly PlanFieldEdit[];
       readonly answerFields: readonly PlanFieldEdit[];
+      readonly policy: PlanForwardPolicy;
     }
   | {
       readonly kind: "answer";
@@ -127,6 +211,51 @@ export type PlanAction =
       readonly body: Uint8Array;
     }
   | { readonly kind: "redirect"; readonly status: number; readonly location: string };
+
+export interface PlanForwardPolicy {
+  readonly unrepeatable: PlanReusePolicy;
+  /** null = the origin's. */
+  readonly firstByteMs: number | null;
+  readonly betweenBytesMs: number | null;
+  readonly totalMs: number | null;
+  readonly retry: PlanRetry;
+  readonly escalate: readonly PlanEscalation[];
+  readonly answers: readonly PlanFaultAnswer[];
+  readonly halfClose: "abort" | "finish" | "propagate";
+  readonly connectionAuth: "bound" | "any" | "never";
+  /** null = that of all clients. */
+  readonly requestBodyBytes: number | null;
+  readonly answerBodyBytes: number;
+}
+
+export type PlanReusePolicy =
+  | { readonly kind: "fresh" | "standby" | "reuse" }
+  | { readonly kind: "reuseIfRecent"; readonly withinMs: number };
+
+export interface PlanRetry {
+  readonly attempts: number;
+  readonly statuses: readonly StatusRange[];
+  readonly perTryMs: number;
+  readonly backoffMs: number;
+  readonly backoffMaxMs: number;
+  readonly retryAfter: boolean;
+  readonly idempotencyKey: boolean;
+}
+
+export interface PlanEscalation {
+  readonly statuses: readonly StatusRange[];
+  readonly faults: readonly string[];
+  readonly origin: number;
+  readonly anyMethod: boolean;
+}
+
+export interface PlanFaultAnswer {
+  /** Empty = any. */
+  readonly faults: readonly string[];
+  readonly status: number;
+  readonly fields: readonly PlanFieldLine[];
+  readonly body: Uint8Array;
+}
 
 export type PlanRewrite =
   | { readonly kind: "prefix"; readonly from: string; readonly to: string }

@@ -1,14 +1,14 @@
 /**
- * Settings of a route: what it matches, and the one thing it does: forward, answer or redirect.
+ * Settings of a route: what it matches, and the one thing it does: forward, answer or redirect. By which policies it
+ * forwards is in settings-policies.ts.
  */
 import { z } from "zod";
 import { judgeHostPattern } from "./addresses.js";
-import { isToken, judgeEditedName, judgeFieldValue } from "./fields.js";
+import { isToken } from "./fields.js";
 import { oneOrMore, text } from "./leaves.js";
 import { judgePath } from "./paths.js";
-
-const fieldValue = text("The value.", judgeFieldValue);
-const editedName = text("The name of a header field.", judgeEditedName);
+import { answerContent, editedName, fieldValue } from "./settings-fields.js";
+import { forwardPolicies } from "./settings-policies.js";
 
 const matchSchema = z.strictObject({
   host: oneOrMore(text("A host name, or *.example.org for every name below it.", judgeHostPattern))
@@ -53,8 +53,7 @@ const rewriteSchema = z.strictObject({
 
 const answerSchema = z.strictObject({
   status: z.int().min(200).max(599).default(200).describe("Status of the answer."),
-  headers: z.record(editedName, oneOrMore(fieldValue)).optional().describe("Header fields of the answer."),
-  body: z.string().max(1_048_576).default("").describe("Body of the answer, sent as UTF-8; at most 1 MiB."),
+  ...answerContent,
 });
 
 const redirectSchema = z.strictObject({
@@ -75,6 +74,7 @@ export const routeSchema = z.strictObject({
   rewrite: rewriteSchema.optional().describe("How the path is changed before it is forwarded."),
   requestHeaders: fieldEditsSchema.optional().describe("Edits of the request's header fields."),
   responseHeaders: fieldEditsSchema.optional().describe("Edits of the answer's header fields."),
+  ...forwardPolicies,
   answer: answerSchema.optional().describe("Answer at once with this."),
   redirect: redirectSchema.optional().describe("Answer at once with a redirect."),
 });

@@ -1,17 +1,23 @@
 /**
  * The settings: everything an operator may write, each leaf declared once with its unit (in the name), range, default
  * and a sentence. Types, checks, JSON Schema and docs/SETTINGS.md all come from here. Rules between settings are in
- * check.ts; routes and origins are declared in settings-routes.ts and settings-origins.ts.
+ * check.ts; routes, origins and what holds for all connections are declared in the other settings-*.ts.
  */
 import { z } from "zod";
 import { parseListenAddress, parseNetwork } from "./addresses.js";
 import { isToken } from "./fields.js";
 import { bytes, count, flag, milliseconds, text } from "./leaves.js";
-import { originSchema } from "./settings-origins.js";
+import {
+  AUTO_OR_WORKERS,
+  AUTO_OR_WORKERS_SAYS,
+  persistenceSchema,
+  poolSchema,
+  retryBudgetSchema,
+  spoolSchema,
+} from "./settings-connections.js";
+import { dnsSchema, originSchema, zoneName } from "./settings-origins.js";
 import { routeSchema } from "./settings-routes.js";
 
-/** Most edge workers one process may have; the same bound as `WORKERS_MAX` of the core. */
-export const WORKERS_MAX = 256;
 /** Longest head the core can hold, in bytes; the same bound as its `HEAD_BYTES_CEILING`. */
 export const HEAD_BYTES_CEILING = 60 * 1024;
 
@@ -22,12 +28,6 @@ const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
 /** Largest value of a 32-bit field of the plan. */
 const U32_MAX = 0xffff_ffff;
-
-const AUTO_OR_WORKERS_SAYS = `must be "auto" or a whole number, 1 to ${WORKERS_MAX}`;
-const AUTO_OR_WORKERS = [
-  z.literal("auto"),
-  z.int().min(1, { error: AUTO_OR_WORKERS_SAYS }).max(WORKERS_MAX, { error: AUTO_OR_WORKERS_SAYS }),
-] as const;
 
 const listenAddress = text(
   "Where to listen: address:port, :port for every IPv4 address, or [IPv6]:port; port 0 takes a free one.",
@@ -45,35 +45,6 @@ const listenerSchema = z.strictObject({
     max: 65_535,
     default: BACKLOG_DEFAULT,
     says: "Connections the kernel keeps waiting to be accepted.",
-  }),
-});
-
-const poolSchema = z.strictObject({
-  shards: z
-    .union(AUTO_OR_WORKERS, { error: AUTO_OR_WORKERS_SAYS })
-    .default("auto")
-    .describe(
-      'Partitions of the origin pool, at most one a worker; "auto" = as many as workers, 1 = one pool for all.',
-    ),
-  steal: flag({ default: true, says: "Whether a worker may take an idle connection from another worker's shard." }),
-  connectionsMax: count({
-    min: 1,
-    max: 10_000_000,
-    default: 0,
-    zeroIsNoLimit: true,
-    says: "Origin connections of the whole process.",
-  }),
-  queueLengthMax: count({
-    min: 0,
-    max: 1_000_000,
-    default: 1024,
-    says: "Requests that may wait for a connection to one target; the next is answered 503.",
-  }),
-  queueWaitMs: milliseconds({
-    min: 1,
-    max: HOUR_MS,
-    default: 5000,
-    says: "How long a request waits for a connection before it is answered 503.",
   }),
 });
 
@@ -125,7 +96,7 @@ const limitsSchema = z.strictObject({
     min: 0,
     max: 16 * 1024 * 1024,
     default: 65_536,
-    says: "Request body kept so that the request can be repeated once on a fresh connection.",
+    says: "Request body kept in memory so that the request can be sent again; a longer one needs the spool.",
   }),
   clientConnections: count({
     min: 1,
@@ -254,12 +225,24 @@ export const settingsSchema = z.strictObject({
     .union(AUTO_OR_WORKERS, { error: AUTO_OR_WORKERS_SAYS })
     .default("auto")
     .describe('Edge workers; "auto" = the CPUs this process may use (affinity and cgroup quota).'),
+  zone: zoneName.optional().describe("Where this proxy stands; targets of the same zone are preferred."),
   listeners: z
     .array(z.union([listenAddress, listenerSchema]))
     .min(1, { error: "must name at least one address to listen on" })
     .default(["127.0.0.1:8080"])
     .describe("Where clients connect: addresses, or objects with name, address and backlog."),
   pool: poolSchema.prefault({}).describe("Idle and busy connections to origins, shared by all workers."),
+  retryBudget: retryBudgetSchema
+    .prefault({})
+    .describe("How many requests may be further attempts, counted over all workers and origins."),
+  persistence: persistenceSchema.prefault({}).describe("Whether connections outlive their first exchange."),
+  spool: z
+    .union([z.literal(false), spoolSchema])
+    .default(false)
+    .describe(
+      "Where request bodies longer than limits.replayBodyBytes are kept so that they can be sent again, or false: clients' bodies go to a disk only where the operator says so.",
+    ),
+  dns: dnsSchema.prefault({}).describe("How names of targets are resolved, off the path of requests."),
   limits: limitsSchema.prefault({}).describe("What one client may ask of us."),
   timeouts: timeoutsSchema.prefault({}).describe("How long clients and tunnels may keep us waiting."),
   forwarding: forwardingSchema.prefault({}).describe("What origins are told about the client."),

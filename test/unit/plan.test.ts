@@ -17,6 +17,29 @@ function planOf(input: SettingsInput, names: Readonly<Record<string, readonly st
   return compilePlan(checked.settings, { workers: 2, addresses: new Map(Object.entries(names)) });
 }
 
+/** What a route forwards by that says nothing of it. */
+const POLICY_DEFAULT = {
+  unrepeatable: { kind: "reuseIfRecent", withinMs: 5000 },
+  firstByteMs: null,
+  betweenBytesMs: null,
+  totalMs: null,
+  retry: {
+    attempts: 3,
+    statuses: [],
+    perTryMs: 0,
+    backoffMs: 25,
+    backoffMaxMs: 250,
+    retryAfter: true,
+    idempotencyKey: true,
+  },
+  escalate: [],
+  answers: [],
+  halfClose: "finish",
+  connectionAuth: "bound",
+  requestBodyBytes: null,
+  answerBodyBytes: 0,
+};
+
 describe("the plan", () => {
   it("of one origin forwards everything to it", () => {
     const plan = planOf({ origins: { api: { targets: "http://127.0.0.1:9000" } } });
@@ -25,7 +48,7 @@ describe("the plan", () => {
     assert.deepEqual(plan.origins, [
       {
         name: "api",
-        targets: [{ label: "127.0.0.1:9000", address: "127.0.0.1", port: 9000, weight: 1 }],
+        targets: [{ label: "127.0.0.1:9000", address: "127.0.0.1", port: 9000, weight: 1, tier: 0 }],
         host: { kind: "client" },
         connectMs: 3000,
         firstByteMs: 30_000,
@@ -35,9 +58,30 @@ describe("the plan", () => {
         requests: 0,
         targetConnections: 0,
         targetIdle: 1024,
+        connections: 0,
+        totalMs: 0,
+        idleLearn: true,
+        ageJitterPercent: 30,
+        standby: 0,
+        tcpKeepaliveMs: 0,
+        tcpUserTimeoutMs: 0,
+        localAddress: null,
+        matchOn: ["ip"],
+        balance: { kind: "roundRobin" },
+        sticky: null,
+        slowStartMs: 0,
+        panicPercent: 50,
+        health: null,
       },
     ]);
-    const action = { kind: "forward", origin: 0, rewrite: null, requestFields: [], answerFields: [] };
+    const action = {
+      kind: "forward",
+      origin: 0,
+      rewrite: null,
+      requestFields: [],
+      answerFields: [],
+      policy: POLICY_DEFAULT,
+    };
     assert.deepEqual(plan.routes, [
       { name: "all", hosts: [], path: { kind: "any" }, methods: [], headers: [], action },
     ]);
@@ -65,9 +109,9 @@ describe("the plan", () => {
       { name: "listener-3", address: "127.0.0.1", port: 1, backlog: 4096 },
     ]);
     assert.deepEqual(plan.origins[0]?.targets, [
-      { label: "app.internal:80", address: "10.0.0.1", port: 80, weight: 1 },
-      { label: "app.internal:80", address: "10.0.0.2", port: 80, weight: 1 },
-      { label: "[::1]:7", address: "::1", port: 7, weight: 3 },
+      { label: "app.internal:80", address: "10.0.0.1", port: 80, weight: 1, tier: 0 },
+      { label: "app.internal:80", address: "10.0.0.2", port: 80, weight: 1, tier: 0 },
+      { label: "[::1]:7", address: "::1", port: 7, weight: 3, tier: 0 },
     ]);
     assert.deepEqual(plan.origins[0]?.host, { kind: "target" });
     assert.deepEqual(plan.origins[1]?.host, { kind: "literal", value: "www.example.org" });
@@ -118,6 +162,7 @@ describe("the plan", () => {
           { kind: "add", name: "X-N", value: "2" },
         ],
         answerFields: [],
+        policy: POLICY_DEFAULT,
       },
     });
     const fields = [{ name: "Retry-After", value: "9" }];
