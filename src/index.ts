@@ -8,6 +8,10 @@
  * ```
  */
 export { defineConfig, type Settings, type SettingsInput } from "./config/settings.js";
+export type { Connections } from "./control/connections.js";
+export type { ExplainInput, Explanation } from "./control/explain.js";
+export type { Drained } from "./control/health.js";
+export type { OriginReport, OriginsReport } from "./control/origins.js";
 export type { CounterName, HistogramName, Quantiles, Row, Stats } from "./control/stats.js";
 export type { Replacement } from "./control/supervisor.js";
 export { createMillrace, type Millrace, type Started, type StopOptions } from "./millrace.js";

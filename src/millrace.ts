@@ -6,14 +6,17 @@ import { EventEmitter } from "node:events";
 import { type Admin, startAdmin } from "./admin/server.js";
 import { parseListenAddress } from "./config/addresses.js";
 import { checkSettings } from "./config/check.js";
-import { compilePlan, namesToResolve } from "./config/plan.js";
+import type { Plan } from "./config/plan-types.js";
 import type { Settings, SettingsInput } from "./config/settings.js";
 import { AccessLogSink } from "./control/access-log-sink.js";
+import type { Connections } from "./control/connections.js";
 import { usableCpus } from "./control/cpus.js";
-import { resolveNames } from "./control/resolve.js";
+import { type ExplainInput, type Explanation, parseExplainInput } from "./control/explain.js";
+import type { Drained } from "./control/health.js";
+import { Origins, type OriginsReport } from "./control/origins.js";
 import type { Stats } from "./control/stats.js";
 import { type Replacement, Supervisor } from "./control/supervisor.js";
-import type { ListenerPlace } from "./native.js";
+import { type ListenerPlace, loadNative } from "./native.js";
 import { MillraceError, settingsError } from "./shared/errors.js";
 import { createLog, type Log } from "./shared/log.js";
 
@@ -39,15 +42,18 @@ export interface MillraceEvents {
   readonly workerReplaced: [Replacement];
 }
 
+interface Running {
+  readonly kind: "running";
+  readonly supervisor: Supervisor;
+  readonly origins: Origins;
+  readonly admin: Admin | null;
+  readonly sinceMs: number;
+}
+
 type State =
   | { readonly kind: "stopped" }
   | { readonly kind: "starting" }
-  | {
-      readonly kind: "running";
-      readonly supervisor: Supervisor;
-      readonly admin: Admin | null;
-      readonly sinceMs: number;
-    }
+  | Running
   | {
       readonly kind: "stopping";
       readonly supervisor: Supervisor;
@@ -78,8 +84,10 @@ export class Millrace extends EventEmitter<MillraceEvents> {
   /**
    * Starts the proxy; resolves when all its threads are ready and its sockets accept.
    *
-   * @throws MillraceError `MILLRACE_STATE` when it is not stopped; `MILLRACE_RESOLVE`, `MILLRACE_LISTEN`,
-   * `MILLRACE_NATIVE` or `MILLRACE_START` when it cannot start; it is stopped again then.
+   * A target's name that does not resolve stops no start: its requests fail or go elsewhere until it does.
+   *
+   * @throws MillraceError `MILLRACE_STATE` when it is not stopped; `MILLRACE_LISTEN`, `MILLRACE_NATIVE` or
+   * `MILLRACE_START` when it cannot start; it is stopped again then.
    */
   async start(): Promise<Started> {
     if (this.#state.kind !== "stopped") throw wrongState("start", this.#state.kind);
@@ -109,7 +117,7 @@ export class Millrace extends EventEmitter<MillraceEvents> {
       case "stopping":
         return state.done;
       case "running": {
-        const done = this.#stop(state.supervisor, state.admin, options.deadlineMs ?? this.settings.shutdown.deadlineMs);
+        const done = this.#stop(state, options.deadlineMs ?? this.settings.shutdown.deadlineMs);
         this.#state = { kind: "stopping", supervisor: state.supervisor, sinceMs: state.sinceMs, done };
         return done;
       }
@@ -132,6 +140,46 @@ export class Millrace extends EventEmitter<MillraceEvents> {
     };
   }
 
+  /**
+   * Every origin with its targets, their connections, counts and health, and the names behind them.
+   *
+   * @throws MillraceError `MILLRACE_STATE` when it is not running.
+   */
+  origins(): OriginsReport {
+    return this.#running("origins").report();
+  }
+
+  /**
+   * What the proxy would do with a request: route, target, identity, timeouts, retries, escalation, and the command of
+   * curl that does the same by hand. Nothing is sent.
+   *
+   * @throws MillraceError `MILLRACE_STATE` when it is not running, `MILLRACE_ARGUMENT` when the request is none.
+   */
+  explain(request: ExplainInput): Explanation {
+    return this.#running("explain").explain(parseExplainInput(request));
+  }
+
+  /**
+   * Takes a target out of use by hand: no new requests, those in flight finish, its connections close. Or undoes it.
+   *
+   * @param target As written in the settings (`name:port`: all its addresses), or one `address:port`.
+   * @throws MillraceError `MILLRACE_STATE` when it is not running, `MILLRACE_ARGUMENT` when there is no such target.
+   */
+  drainTarget(origin: string, target: string, options: { readonly undo?: boolean } = {}): Drained {
+    const drained = this.#running("drainTarget").drain(origin, target, options.undo === true);
+    if (drained.concerned > 0) return drained;
+    throw new MillraceError("MILLRACE_ARGUMENT", `origin "${origin}" has no target "${target}"`);
+  }
+
+  /**
+   * Every connection of every worker, to clients and to origins.
+   *
+   * @throws MillraceError `MILLRACE_STATE` when it is not running.
+   */
+  async connections(): Promise<Connections> {
+    return this.#running("connections").connections();
+  }
+
   /** Opens the access-log file anew under its name, after a rotation. Does nothing for other sinks or when not running. */
   reopenAccessLog(): void {
     if (this.#state.kind === "running") this.#state.supervisor.reopenAccessLog();
@@ -150,16 +198,28 @@ export class Millrace extends EventEmitter<MillraceEvents> {
   async #start(): Promise<Started> {
     const { settings } = this;
     const workers = settings.workers === "auto" ? usableCpus() : settings.workers;
-    const plan = compilePlan(settings, { workers, addresses: await resolveNames(namesToResolve(settings)) });
-    this.#accessLog = settings.accessLog === false ? null : openAccessLog(settings.accessLog, workers);
+    const origins = new Origins(settings, workers, this.#log);
+    try {
+      return await this.#launch(origins, await origins.resolve());
+    } catch (thrown) {
+      origins.close();
+      throw thrown;
+    }
+  }
+
+  async #launch(origins: Origins, plan: Plan): Promise<Started> {
+    const { workers } = plan;
+    const { accessLog } = this.settings;
+    this.#accessLog = accessLog === false ? null : openAccessLog(accessLog, workers);
     const { supervisor, listeners } = await Supervisor.launch({
       plan,
       log: this.#log,
       accessLog: this.#accessLog,
       handleReplaced: (replacement) => this.emit("workerReplaced", replacement),
+      handleNote: (note) => origins.handleNote(note),
     });
-    const admin = await this.#startAdmin(supervisor);
-    this.#state = { kind: "running", supervisor, admin, sinceMs: performance.now() };
+    const admin = await this.#attach(origins, supervisor);
+    this.#state = { kind: "running", supervisor, origins, admin, sinceMs: performance.now() };
     this.#log.info({ listeners, workers, admin: admin?.port }, "millrace is ready");
     return { listeners, admin: admin === null ? null : { address: admin.address, port: admin.port }, workers };
   }
@@ -170,23 +230,42 @@ export class Millrace extends EventEmitter<MillraceEvents> {
     await accessLog?.close();
   }
 
-  async #startAdmin(supervisor: Supervisor): Promise<Admin | null> {
-    if (this.settings.admin === false) return null;
-    const place = parseListenAddress(this.settings.admin.address);
-    if (!place.ok) throw new Error(place.says);
+  async #attach(origins: Origins, supervisor: Supervisor): Promise<Admin | null> {
     try {
-      return await startAdmin(
-        { ...place.value, hosts: this.settings.admin.hosts },
-        { stats: () => this.stats(), isReady: () => this.#state.kind === "running" && supervisor.isReady },
-      );
+      if (loadNative().readTargets !== undefined) origins.attach(supervisor.core);
+      return await this.#startAdmin(supervisor);
     } catch (thrown) {
       await supervisor.stop(0);
       throw thrown;
     }
   }
 
-  async #stop(supervisor: Supervisor, admin: Admin | null, deadlineMs: number): Promise<void> {
+  async #startAdmin(supervisor: Supervisor): Promise<Admin | null> {
+    if (this.settings.admin === false) return null;
+    const place = parseListenAddress(this.settings.admin.address);
+    if (!place.ok) throw new Error(place.says);
+    return startAdmin(
+      { ...place.value, hosts: this.settings.admin.hosts },
+      {
+        stats: () => this.stats(),
+        isReady: () => this.#state.kind === "running" && supervisor.isReady,
+        origins: () => this.origins(),
+        connections: () => this.connections(),
+        explain: (input) => this.#running("explain").explain(parseExplainInput(input)),
+        drain: (origin, target, undo) => this.#running("drainTarget").drain(origin, target, undo),
+      },
+    );
+  }
+
+  /** The origins of the running proxy. */
+  #running(method: string): Origins {
+    if (this.#state.kind !== "running") throw wrongState(method, this.#state.kind);
+    return this.#state.origins;
+  }
+
+  async #stop({ supervisor, origins, admin }: Running, deadlineMs: number): Promise<void> {
     this.#log.info({ deadlineMs }, "millrace is stopping");
+    origins.close();
     try {
       await supervisor.stop(deadlineMs);
       await admin?.close();

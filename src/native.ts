@@ -46,6 +46,19 @@ export interface NativeCore {
   closeHost(host: number): void;
   /** Settles the books of a dead worker (its gauges return to zero) before its replacement starts. */
   settleWorker(host: number, worker: number): void;
+  /**
+   * Replaces the plan: workers take it at their next turn; targets that are gone drain and their idle connections close
+   * at once. Throws what the core cannot run. Listeners, workers and shards stay as they are.
+   */
+  installPlan(host: number, plan: Uint8Array): void;
+  /** JSON array of every target known: `TargetReading` of control/targets.ts. */
+  readTargets(host: number): string;
+  /** Takes effect on all workers at once. */
+  setTargetState(host: number, target: number, state: "up" | "down" | "suspect" | "draining"): void;
+  /** What the proxy would do with a request (`ExplainRequest` of control/explain.ts, as JSON), as JSON; nothing is sent. */
+  explain(host: number, request: string): string;
+  /** Asks every worker for its connections; each answers with one note `connections` that carries the ticket. */
+  dumpConnections(host: number, ticket: number): void;
   /** Fault injection for tests: the worker's next turn panics; the acceptor's, where `worker` is the number of workers. */
   provokePanic(host: number, worker: number): void;
 }

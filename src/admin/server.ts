@@ -1,19 +1,14 @@
 /**
- * The local admin API: GET /stats, /livez and /readyz. It listens on loopback and answers only requests whose Host
+ * The local admin API; what it has is in routes.ts. It listens on loopback and answers only requests whose Host
  * names this machine, so that a web page in a browser here cannot reach it through a name of its own (DNS rebinding).
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { isIP } from "node:net";
-import type { Stats } from "../control/stats.js";
 import { MillraceError, messageOf } from "../shared/errors.js";
-
-/** What the admin API shows. */
-export interface AdminSource {
-  readonly stats: () => Stats;
-  /** Whether the proxy serves: false while starting, draining, or with a worker missing. */
-  readonly isReady: () => boolean;
-}
+import { type Answer, problem, send } from "./answers.js";
+import { readBody } from "./body.js";
+import { type AdminSource, findHandler } from "./routes.js";
 
 /** Where and to whom the admin API answers. */
 export interface AdminPlan {
@@ -38,9 +33,9 @@ const LOOPBACK_NAMES: ReadonlySet<string> = new Set(["localhost", "127.0.0.1", "
  * @throws MillraceError `MILLRACE_LISTEN` when its address cannot be listened on.
  */
 export async function startAdmin(plan: AdminPlan, source: AdminSource): Promise<Admin> {
-  const server = createServer({ requestTimeout: 10_000 }, (request, response) =>
-    answer(request, response, plan, source),
-  );
+  const server = createServer({ requestTimeout: 10_000 }, (request, response) => {
+    void serve(request, response, plan, source);
+  });
   await listen(server, plan);
   const place = server.address() as AddressInfo;
   // The API must not keep a process alive whose proxy has stopped.
@@ -48,33 +43,51 @@ export async function startAdmin(plan: AdminPlan, source: AdminSource): Promise<
   return { address: place.address, port: place.port, close: () => close(server) };
 }
 
-function answer(request: IncomingMessage, response: ServerResponse, plan: AdminPlan, source: AdminSource): void {
-  if (!isHostAllowed(request.headers.host, plan)) {
-    problem(response, 421, "Misdirected Request", "This Host is not a name of the admin API.");
-    return;
+/** Never rejects. */
+async function serve(
+  request: IncomingMessage,
+  response: ServerResponse,
+  plan: AdminPlan,
+  source: AdminSource,
+): Promise<void> {
+  const answer = await answerTo(request, plan, source).catch(describeFailure);
+  // What was not read of the request must not be taken for the next one.
+  if (!response.destroyed) send(response, answer, !request.complete);
+}
+
+async function answerTo(request: IncomingMessage, plan: AdminPlan, source: AdminSource): Promise<Answer> {
+  if (!isHostAllowed(request.headers.host, plan)) return problem(421, "This Host is not a name of the admin API.");
+  const [path = "/", query = ""] = (request.url ?? "/").split("?", 2);
+  const found = findHandler(request.method ?? "", path);
+  if ("kind" in found) return found;
+  if (request.method === "POST" && !isFromHere(request, plan)) {
+    return problem(403, "A page of another site must not move anything here.");
   }
-  const path = (request.url ?? "/").split("?")[0];
-  if (path !== "/stats" && path !== "/livez" && path !== "/readyz") {
-    problem(response, 404, "Not Found", "The admin API has /stats, /livez and /readyz.");
-    return;
+  const body = await readBody(request);
+  if (!body.ok) return body.answer;
+  return found.handle({ source, segments: found.segments, query: new URLSearchParams(query), body: body.value });
+}
+
+function describeFailure(thrown: unknown): Answer {
+  if (!(thrown instanceof MillraceError)) return problem(500, messageOf(thrown));
+  switch (thrown.code) {
+    case "MILLRACE_ARGUMENT":
+      return problem(400, thrown.message);
+    case "MILLRACE_STATE":
+      return problem(409, thrown.message);
+    default:
+      return problem(500, thrown.message);
   }
-  if (request.method !== "GET" && request.method !== "HEAD") {
-    response.setHeader("Allow", "GET, HEAD");
-    problem(response, 405, "Method Not Allowed", `${path} answers GET only.`);
-    return;
-  }
-  switch (path) {
-    case "/stats":
-      json(response, 200, source.stats());
-      return;
-    case "/livez":
-      json(response, 200, { status: "alive" });
-      return;
-    case "/readyz":
-      if (source.isReady()) json(response, 200, { status: "ready" });
-      else problem(response, 503, "Service Unavailable", "The proxy is starting, draining, or a worker is missing.");
-      return;
-  }
+}
+
+/**
+ * Browsers send simple POSTs to any address, this one included, on behalf of any page; they say so in Origin. Programs
+ * send none.
+ */
+function isFromHere(request: IncomingMessage, plan: AdminPlan): boolean {
+  const { origin } = request.headers;
+  if (origin === undefined) return true;
+  return /^https?:\/\//.test(origin) && isHostAllowed(origin.replace(/^https?:\/\//, ""), plan);
 }
 
 /** Loopback names, the address listened on, and the configured names; the port does not matter. */
@@ -84,26 +97,6 @@ function isHostAllowed(host: string | undefined, plan: AdminPlan): boolean {
   const own = isIP(plan.address) === 6 ? `[${plan.address.toLowerCase()}]` : plan.address;
   const isOwn = name === own && own !== "0.0.0.0" && own !== "[::]";
   return LOOPBACK_NAMES.has(name) || isOwn || plan.hosts.some((allowed) => allowed.toLowerCase() === name);
-}
-
-function json(response: ServerResponse, status: number, body: unknown): void {
-  send(response, status, "application/json", body);
-}
-
-/** RFC 9457. */
-function problem(response: ServerResponse, status: number, title: string, detail: string): void {
-  send(response, status, "application/problem+json", { type: "about:blank", title, status, detail });
-}
-
-function send(response: ServerResponse, status: number, type: string, body: unknown): void {
-  const bytes = Buffer.from(`${JSON.stringify(body)}\n`);
-  response.writeHead(status, {
-    "Content-Type": type,
-    "Content-Length": bytes.byteLength,
-    "Cache-Control": "no-store",
-    "X-Content-Type-Options": "nosniff",
-  });
-  response.end(bytes);
 }
 
 function listen(server: Server, plan: AdminPlan): Promise<void> {

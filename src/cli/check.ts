@@ -50,7 +50,9 @@ function describeCount(warnings: number): string {
 async function refusalOf(settings: Settings, offline: boolean): Promise<string | null> {
   const names = namesToResolve(settings);
   try {
-    const addresses = offline ? new Map(names.map((name) => [name, [ADDRESS_UNKNOWN]])) : await resolveNames(names);
+    const addresses = offline
+      ? new Map(names.map((name) => [name, [ADDRESS_UNKNOWN]]))
+      : await resolveNames(names, settings.dns);
     const workers = settings.workers === "auto" ? usableCpus() : settings.workers;
     const document = encodePlan(compilePlan(settings, { workers, addresses }));
     coreIfBuilt()?.checkPlan(document);

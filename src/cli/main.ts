@@ -5,6 +5,10 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { VERSION } from "../version.js";
 import { check } from "./check.js";
+import { printConnections } from "./connections.js";
+import { drain } from "./drain.js";
+import { explain } from "./explain.js";
+import { printOrigins } from "./origins.js";
 import { EXIT, type ExitCode, endWithReader, sayFailure } from "./output.js";
 import { printConfig } from "./print-config.js";
 import { run } from "./run.js";
@@ -36,17 +40,44 @@ function declare(finish: (code: ExitCode) => void): Command {
     .command("schema")
     .description("print the JSON Schema of the settings")
     .action(() => finish(printSchema()));
-  program
-    .command("stats")
-    .description("print the books of a running proxy, asked at its admin API")
-    .option("--admin <address>", "where its admin API listens", "127.0.0.1:9901")
-    .option("--json", "as the API answers", false)
-    .action(async (options) => finish(await printStats(options)));
+  declareQuestions(program, finish);
   program
     .command("version")
     .description("print the versions of Millrace, its native core and Node.js")
     .action(() => finish(printVersion()));
   return program;
+}
+
+/** Commands that ask a running proxy. */
+function declareQuestions(program: Command, finish: (code: ExitCode) => void): void {
+  withAdmin(program.command("stats"))
+    .description("print the books of a running proxy, asked at its admin API")
+    .action(async (options) => finish(await printStats(options)));
+  withAdmin(program.command("origins"))
+    .description("print origins and targets of a running proxy: state, connections, counts")
+    .action(async (options) => finish(await printOrigins(options)));
+  withAdmin(program.command("connections"))
+    .description("print every connection of a running proxy")
+    .action(async (options) => finish(await printConnections(options)));
+  withAdmin(program.command("explain"))
+    .description("say what a running proxy would do with a request, without sending it")
+    .argument("<method>", "e.g. GET")
+    .argument("<url>", "e.g. http://www.example.org/path")
+    .option("-H, --header <line>", "a header field, Name: value (may be repeated)", collect)
+    .option("--client <address>", "the client's IP address, else 127.0.0.1")
+    .action(async (method, url, options) => finish(await explain(method, url, options)));
+  withAdmin(program.command("drain"))
+    .description("take a target out of use: no new requests, finish, close")
+    .argument("<origin>", "name of the origin")
+    .argument("<target>", "as in the settings, name:port, or one address:port")
+    .option("--undo", "bring it back", false)
+    .action(async (origin, target, options) => finish(await drain(origin, target, options)));
+}
+
+function withAdmin(command: Command): Command {
+  return command
+    .option("--admin <address>", "where its admin API listens", "127.0.0.1:9901")
+    .option("--json", "as the API answers", false);
 }
 
 /** Options of every command that builds settings. */

@@ -1,53 +1,12 @@
 /**
  * `millrace stats`: the books of a running proxy, as a table of what is not zero, or as the admin API answers.
  */
-import { get } from "node:http";
-import { parseListenAddress } from "../config/addresses.js";
 import type { Quantiles, Stats } from "../control/stats.js";
-import { messageOf } from "../shared/errors.js";
-import { EXIT, type ExitCode, print, say } from "./output.js";
+import { type AdminOptions, askAdmin } from "./admin-client.js";
+import type { ExitCode } from "./output.js";
 
-interface StatsOptions {
-  readonly admin: string;
-  readonly json: boolean;
-}
-
-/** How long the admin API may take, in ms. */
-const ANSWER_MS_MAX = 5000;
-
-export async function printStats(options: StatsOptions): Promise<ExitCode> {
-  const place = parseListenAddress(options.admin);
-  if (!place.ok) {
-    say(`--admin: ${place.says}`);
-    return EXIT.usage;
-  }
-  let body: string;
-  try {
-    body = await fetchStats(place.value.address, place.value.port);
-  } catch (thrown) {
-    say(`the admin API at ${options.admin} did not answer: ${messageOf(thrown)} (is the proxy run with --admin?)`);
-    return EXIT.failure;
-  }
-  if (options.json) print(body.trimEnd());
-  else for (const line of describe(JSON.parse(body) as Stats)) print(line);
-  return EXIT.ok;
-}
-
-function fetchStats(host: string, port: number): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const request = get({ host, port, path: "/stats", timeout: ANSWER_MS_MAX }, (response) => {
-      const pieces: Buffer[] = [];
-      response.on("data", (piece: Buffer) => pieces.push(piece));
-      response.on("error", reject);
-      response.on("end", () => {
-        const body = Buffer.concat(pieces).toString("utf8");
-        if (response.statusCode === 200) resolve(body);
-        else reject(new Error(`status ${response.statusCode}`));
-      });
-    });
-    request.on("timeout", () => request.destroy(new Error("no answer in time")));
-    request.on("error", reject);
-  });
+export function printStats(options: AdminOptions): Promise<ExitCode> {
+  return askAdmin(options, { method: "GET", path: "/stats" }, describe);
 }
 
 /** One line a figure: its sum, then each worker's. */

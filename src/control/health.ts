@@ -61,6 +61,14 @@ export interface TargetReport extends TargetReading {
   };
 }
 
+/** What draining by hand came to. */
+export interface Drained {
+  /** Targets that the name stands for; 0 = there is no such target. */
+  readonly concerned: number;
+  /** Of these, how many were not so already. */
+  readonly changed: number;
+}
+
 /** What a keeper is made of. */
 export interface KeeperPlan {
   readonly port: TargetPort;
@@ -69,6 +77,8 @@ export interface KeeperPlan {
   readonly log: KeeperLog;
   /** A target fell because connections to it fail. */
   readonly handleUnreachable?: (target: TargetReading) => void;
+  /** A target is up again. */
+  readonly handleReachable?: (target: TargetReading) => void;
   /** Wall-clock time in ms; replaced in tests. */
   readonly wallClockMs?: () => number;
 }
@@ -146,17 +156,18 @@ export class HealthKeeper {
   /**
    * Drains targets by hand, or undoes it.
    *
-   * @param what Label of the targets (all addresses of a name), or address:port of one. @returns how many it concerns.
+   * @param what Label of the targets (all addresses of a name), or address:port of one.
    */
-  drain(origin: string, what: string, undo: boolean): number {
+  drain(origin: string, what: string, undo: boolean): Drained {
     this.look();
     const concerned = [...this.#known.values()].filter(
       ({ reading }) => reading.origin === origin && names(reading, what),
     );
     if (undo) this.#drained.delete(`${origin} ${what}`);
     else if (concerned.length > 0) this.#drained.add(`${origin} ${what}`);
-    for (const known of concerned) this.#handle(known, { kind: undo ? "undrain" : "drain" });
-    return concerned.length;
+    const changing = concerned.filter((known) => (known.health.phase.state === "draining") === undo);
+    for (const known of changing) this.#handle(known, { kind: undo ? "undrain" : "drain" });
+    return { concerned: concerned.length, changed: changing.length };
   }
 
   /** Every target now, with its health, in the core's order. */
@@ -255,6 +266,7 @@ export class HealthKeeper {
     if (health.phase.state === "down" && health.phase.cause === "requests" && known.trouble?.rung === 1) {
       this.#plan.handleUnreachable?.(known.reading);
     }
+    if (health.phase.state === "up") this.#plan.handleReachable?.(known.reading);
   }
 
   #tell(known: Known, from: HealthChange["from"], reason: string): void {

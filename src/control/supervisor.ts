@@ -7,11 +7,13 @@ import { encodePlan } from "../config/plan.js";
 import type { Plan } from "../config/plan-types.js";
 import { type ListenerPlace, loadNative, type NativeCore } from "../native.js";
 import { MillraceError, messageOf, unreachable } from "../shared/errors.js";
-import { type Log, logNotes } from "../shared/log.js";
+import { type Log, logNote, type Note, readNotes } from "../shared/log.js";
 import type { FromWorker, ToWorker } from "../shared/messages.js";
 import type { AccessLogSink } from "./access-log-sink.js";
+import type { CorePort } from "./origins.js";
 import { type Death, Seat } from "./seat.js";
 import { assertLayout, type CounterName, StatsBlock } from "./stats.js";
+import type { TargetReading } from "./targets.js";
 
 /** Client work that a drain waits for: gauges that must reach zero. */
 const CLIENT_GAUGES: readonly CounterName[] = ["client_connections_open"];
@@ -33,6 +35,8 @@ export interface SupervisorPlan {
   readonly log: Log;
   readonly accessLog: AccessLogSink | null;
   readonly handleReplaced: (replacement: Replacement) => void;
+  /** Takes a note of the core; false = it is for the log. */
+  readonly handleNote: (note: Note) => boolean;
 }
 
 /** One running proxy, from `launch()` to `stop()`. */
@@ -43,6 +47,7 @@ export class Supervisor {
   readonly #log: Log;
   readonly #accessLog: AccessLogSink | null;
   readonly #handleReplaced: (replacement: Replacement) => void;
+  readonly #handleNote: (note: Note) => boolean;
   readonly #acceptor: Seat;
   readonly #edges: readonly Seat[];
   readonly #lastDeaths = new Map<number | "acceptor", string>();
@@ -56,6 +61,7 @@ export class Supervisor {
     this.#log = orders.log;
     this.#accessLog = orders.accessLog;
     this.#handleReplaced = orders.handleReplaced;
+    this.#handleNote = orders.handleNote;
     this.#acceptor = this.#createAcceptor(orders.plan.workers);
     this.#edges = Array.from({ length: orders.plan.workers }, (_, worker) => this.#createEdge(worker));
   }
@@ -88,6 +94,18 @@ export class Supervisor {
   /** The books of this proxy. */
   get stats(): StatsBlock {
     return this.#stats;
+  }
+
+  /** The core's state that all workers share: the plan, the targets. Only until `stop()`. */
+  get core(): CorePort {
+    const [native, host] = [this.#native, this.#host];
+    return {
+      installPlan: (plan) => native.installPlan(host, encodePlan(plan)),
+      readTargets: () => JSON.parse(native.readTargets(host)) as readonly TargetReading[],
+      setTargetState: (target, state) => native.setTargetState(host, target, state),
+      explain: (request) => native.explain(host, JSON.stringify(request)),
+      dumpConnections: (ticket) => native.dumpConnections(host, ticket),
+    };
   }
 
   /** Threads replaced since the start. */
@@ -178,7 +196,9 @@ export class Supervisor {
       case "failed":
         return;
       case "notes":
-        logNotes(this.#log, message.lines);
+        for (const note of readNotes(this.#log, message.lines)) {
+          if (!this.#handleNote(note)) logNote(this.#log, note);
+        }
         return;
       case "accessLog":
         this.#accessLog?.write(message.lines, () =>

@@ -9,6 +9,7 @@
  * - `MILLRACE_NATIVE`: the native core is missing, does not fit or refused the plan.
  * - `MILLRACE_START`: a thread did not become ready.
  * - `MILLRACE_STATE`: a method was called at the wrong time (start twice, stats before start).
+ * - `MILLRACE_ARGUMENT`: what a method was given is wrong, or names nothing that is there.
  */
 export type MillraceErrorCode =
   | "MILLRACE_SETTINGS"
@@ -16,7 +17,8 @@ export type MillraceErrorCode =
   | "MILLRACE_LISTEN"
   | "MILLRACE_NATIVE"
   | "MILLRACE_START"
-  | "MILLRACE_STATE";
+  | "MILLRACE_STATE"
+  | "MILLRACE_ARGUMENT";
 
 /** One thing that is wrong with the settings. */
 export interface Complaint {

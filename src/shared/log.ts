@@ -22,23 +22,30 @@ export function createLog(level: LogLevel): Log {
   return pino({ level, base: null }, sink);
 }
 
-/** Passes NDJSON notes of the native core on: `level` and `event` of each become level and message of a line. */
-export function logNotes(log: Log, lines: Uint8Array): void {
-  for (const line of Buffer.from(lines.buffer, lines.byteOffset, lines.byteLength).toString("utf8").split("\n")) {
-    if (line !== "") logNote(log, line);
-  }
+/** One note of the native core: `event` says what it is about. */
+export type Note = Readonly<Record<string, unknown>>;
+
+/** The notes of an NDJSON document; a line that is none goes to the log and is left out. */
+export function readNotes(log: Log, lines: Uint8Array): readonly Note[] {
+  const text = Buffer.from(lines.buffer, lines.byteOffset, lines.byteLength).toString("utf8");
+  return text.split("\n").flatMap((line) => (line === "" ? [] : readNote(log, line)));
 }
 
-function logNote(log: Log, line: string): void {
-  let note: unknown;
-  try {
-    note = JSON.parse(line);
-  } catch {
-    log.error({ line }, "a note of the native core is not JSON");
-    return;
-  }
-  const { level, event, ...rest } = note as Readonly<Record<string, unknown>>;
+/** Passes a note of the native core on: its `level` and `event` become level and message of a line. */
+export function logNote(log: Log, note: Note): void {
+  const { level, event, ...rest } = note;
   log[levelOf(level)](rest, String(event));
+}
+
+function readNote(log: Log, line: string): readonly Note[] {
+  try {
+    const note: unknown = JSON.parse(line);
+    if (typeof note === "object" && note !== null) return [note as Note];
+  } catch {
+    // Said below, as for a line that is JSON but no object.
+  }
+  log.error({ line }, "a note of the native core is not JSON");
+  return [];
 }
 
 function levelOf(level: unknown): Exclude<LogLevel, "silent"> {

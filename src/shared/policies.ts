@@ -45,7 +45,7 @@ export interface EjectionPolicy {
   readonly targetsMin: number;
   /**
    * A success rate this many standard deviations below the mean is too low. Among n targets none can be further off than
-   * (n − 1) / √n: 1.5 of 4 targets, 2.0 of 6.
+   * √(n − 1): 1.7 of 4 targets, 2 of 5.
    */
   readonly deviations: number;
   /** Most targets of an origin out of use at once through ejection, in percent; one is always allowed. */

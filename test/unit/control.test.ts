@@ -8,7 +8,6 @@ import { applyEnvironment } from "../../src/config/env.js";
 import { editDistance, suggest } from "../../src/config/suggest.js";
 import { Backoff, DEATHS_AT_ONCE_MAX, WINDOW_MS } from "../../src/control/backoff.js";
 import { cgroupCpuQuota, usableCpus } from "../../src/control/cpus.js";
-import { resolveNames } from "../../src/control/resolve.js";
 import { bucketOf, bucketTop, quantile } from "../../src/shared/histogram.js";
 
 /** A file system of a few files. */
@@ -147,17 +146,5 @@ describe("the environment", () => {
         says: "origins.my-api is not a single value; set it in a settings file",
       },
     ]);
-  });
-});
-
-describe("names of targets", () => {
-  it("become all their addresses, and every one that does not resolve is named", async () => {
-    const lookUp = (name: string) =>
-      name === "a" ? Promise.resolve(["::1", "127.0.0.1", "::1"]) : Promise.reject(new Error(`no ${name}`));
-    assert.deepEqual([...(await resolveNames(["a"], lookUp))], [["a", ["::1", "127.0.0.1"]]]);
-    await assert.rejects(resolveNames(["a", "b", "c"], lookUp), {
-      code: "MILLRACE_RESOLVE",
-      message: 'the target name "b" does not resolve (no b); the target name "c" does not resolve (no c)',
-    });
   });
 });

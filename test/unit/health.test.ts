@@ -231,15 +231,16 @@ describe("statistical ejection", () => {
 describe("draining by hand", () => {
   it("concerns a label or one address, is undone, and takes in what the name resolves to later", () => {
     const it = scene({}, ["app", "app", "other"]);
-    assert.equal(it.keeper.drain("app", "nobody:80", false), 0);
-    assert.equal(it.keeper.drain("app", "name:80", false), 2);
+    assert.deepEqual(it.keeper.drain("app", "nobody:80", false), { concerned: 0, changed: 0 });
+    assert.deepEqual(it.keeper.drain("app", "name:80", false), { concerned: 2, changed: 2 });
+    assert.deepEqual(it.keeper.drain("app", "name:80", false), { concerned: 2, changed: 0 });
     assert.deepEqual(it.core.orders, ["0 draining", "1 draining"]);
     const later = it.core.add("app");
     it.keeper.look();
     assert.equal(it.state(later), "draining");
-    assert.equal(it.keeper.drain("app", "name:80", true), 3);
+    assert.deepEqual(it.keeper.drain("app", "name:80", true), { concerned: 3, changed: 3 });
     assert.deepEqual(it.core.orders.slice(3), ["0 up", "1 up", "3 up"]);
-    assert.equal(it.keeper.drain("other", "10.0.0.2:80", false), 1);
+    assert.deepEqual(it.keeper.drain("other", "10.0.0.2:80", false), { concerned: 1, changed: 1 });
     assert.equal(it.state(2), "draining");
   });
 });

@@ -1,0 +1,138 @@
+/**
+ * What the running proxy would do with a request: the core's word (the same functions that forward), and the command of
+ * curl that does by hand what the proxy would do. Nothing is sent.
+ */
+import { isIP } from "node:net";
+import { isToken } from "../config/fields.js";
+import { MillraceError } from "../shared/errors.js";
+
+/** A request to be explained. */
+export interface ExplainRequest {
+  readonly method: string;
+  /** What the client's Host says. */
+  readonly host: string;
+  /** Path and query. */
+  readonly path: string;
+  readonly headers: readonly (readonly [string, string])[];
+  /** Who asks; decides where a hash of the client's address chooses. */
+  readonly clientAddress: string;
+}
+
+/** A request to be explained, as people write it. */
+export interface ExplainInput {
+  /** `http://host/path?query`; the path is taken as it is written, dots and all. */
+  readonly url: string;
+  /** Else GET. */
+  readonly method?: string;
+  readonly headers?: Readonly<Record<string, string>> | readonly (readonly [string, string])[];
+  /** Else 127.0.0.1. */
+  readonly clientAddress?: string;
+}
+
+/** What the core says, as far as anything here reads it; the rest is passed on as it is. */
+export interface CoreExplanation {
+  /** Name of the route that takes the request; null = none does. */
+  readonly route: string | null;
+  readonly action: "forward" | "answer" | "redirect" | "none";
+  readonly origin?: string | null;
+  /** The request as the origin would see it. */
+  readonly request?: {
+    readonly method: string;
+    readonly path: string;
+    readonly host: string;
+    readonly headers?: readonly (readonly [string, string])[];
+  };
+  /** The target that would be chosen now; null = none may be used. */
+  readonly target?: { readonly label: string; readonly address: string; readonly port: number } | null;
+  readonly timeouts?: { readonly connectMs?: number; readonly totalMs?: number };
+  readonly [more: string]: unknown;
+}
+
+/** An explanation with the command that does the same by hand; null where the proxy would forward nothing. */
+export interface Explanation extends CoreExplanation {
+  readonly curl: string | null;
+}
+
+/**
+ * The request that an input means. A Host among its fields wins over the one of the URL.
+ *
+ * @throws MillraceError `MILLRACE_ARGUMENT` naming what is wrong.
+ */
+export function parseExplainInput(input: unknown): ExplainRequest {
+  if (typeof input !== "object" || input === null || Array.isArray(input)) throw wrong("must be an object with url");
+  const { url, method = "GET", headers = [], clientAddress = "127.0.0.1", ...rest } = input as Record<string, unknown>;
+  const [unknown] = Object.keys(rest);
+  if (unknown !== undefined) throw wrong(`"${unknown}" is not known; there are url, method, headers, clientAddress`);
+  const parts = typeof url === "string" ? /^https?:\/\/([^/?#\s@]+)([/?][^#\s]*)?$/i.exec(url) : null;
+  if (parts === null) throw wrong("url: must be http://host/path, without user, fragment or spaces");
+  if (typeof method !== "string" || !isToken(method)) throw wrong("method: must be a token, e.g. GET");
+  if (typeof clientAddress !== "string" || isIP(clientAddress) === 0)
+    throw wrong("clientAddress: must be an IP address");
+  const fields = readFields(headers);
+  const isHost = ([name]: readonly [string, string]) => name.toLowerCase() === "host";
+  const [, authority = "", target = "/"] = parts;
+  return {
+    method,
+    host: fields.find(isHost)?.[1] ?? authority,
+    path: target.startsWith("?") ? `/${target}` : target,
+    headers: fields.filter((field) => !isHost(field)),
+    clientAddress,
+  };
+}
+
+function readFields(headers: unknown): readonly (readonly [string, string])[] {
+  const says = "headers: must be an object of texts, or a list of [name, value]";
+  if (typeof headers !== "object" || headers === null) throw wrong(says);
+  const list: readonly unknown[] = Array.isArray(headers) ? headers : Object.entries(headers);
+  return list.map((field) => {
+    if (!Array.isArray(field) || field.length !== 2) throw wrong(says);
+    const [name, value] = field as readonly unknown[];
+    if (typeof name !== "string" || typeof value !== "string") throw wrong(says);
+    if (!isToken(name)) throw wrong(`headers: "${name}" is not a field name`);
+    if (/[\r\n\0]/.test(value)) throw wrong(`headers: the value of ${name} has a line break`);
+    return [name, value.trim()] as const;
+  });
+}
+
+function wrong(says: string): MillraceError {
+  return new MillraceError("MILLRACE_ARGUMENT", says);
+}
+
+/** Reads the core's explanation and adds the command. */
+export function readExplanation(json: string): Explanation {
+  const explained = JSON.parse(json) as CoreExplanation;
+  return { ...explained, curl: curlCommand(explained) };
+}
+
+/**
+ * The command of curl that asks the same target the same thing, by name where the target has one, so that what resolves
+ * there does not matter.
+ */
+export function curlCommand(explained: CoreExplanation): string | null {
+  const { request, target, timeouts } = explained;
+  if (request === undefined || target === undefined || target === null) return null;
+  const address = isIP(target.address) === 6 ? `[${target.address}]` : target.address;
+  const name = target.label.replace(/:\d+$/, "");
+  const isNamed = isIP(name.replace(/^\[|\]$/g, "")) === 0;
+  const place = `${isNamed ? name : address}:${target.port}`;
+  const words = ["curl", "-v", "--http1.1", "--path-as-is"];
+  if (request.method === "HEAD") words.push("-I");
+  else if (request.method !== "GET") words.push("-X", request.method);
+  if (isNamed) words.push("--resolve", `${name}:${target.port}:${address}`);
+  if (timeouts?.connectMs !== undefined) words.push("--connect-timeout", String(timeouts.connectMs / 1000));
+  if (timeouts?.totalMs !== undefined && timeouts.totalMs > 0) words.push("-m", String(timeouts.totalMs / 1000));
+  words.push("-H", `Host: ${request.host}`);
+  for (const [field, value] of request.headers ?? []) {
+    // curl writes its own Host and lengths; a field without a value is written `Name;` for it.
+    if (/^(host|content-length|transfer-encoding)$/i.test(field)) continue;
+    words.push("-H", value === "" ? `${field};` : `${field}: ${value}`);
+  }
+  words.push(`http://${place}${request.path === "*" ? "/" : request.path}`);
+  if (request.path === "*") words.push("--request-target", "*");
+  return words.map(quoted).join(" ");
+}
+
+/** One word for a POSIX shell. */
+function quoted(word: string): string {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+}

@@ -1,0 +1,172 @@
+/**
+ * Everything the control plane does about the origins of one running proxy: their names, their targets' health, what is
+ * told about them. Puts keeper, names and plan together; the parts know nothing of each other.
+ */
+import type { DnsFault } from "../config/names.js";
+import { compilePlan, namesToResolve } from "../config/plan.js";
+import { compileHealth } from "../config/plan-origins.js";
+import type { Plan } from "../config/plan-types.js";
+import type { Settings } from "../config/settings.js";
+import { messageOf } from "../shared/errors.js";
+import type { Log, Note } from "../shared/log.js";
+import type { HealthPolicy } from "../shared/policies.js";
+import { ConnectionGatherer, type Connections } from "./connections.js";
+import { type ExplainRequest, type Explanation, readExplanation } from "./explain.js";
+import { type Drained, HealthKeeper, type TargetReport } from "./health.js";
+import { type NameReport, Names } from "./resolve.js";
+import { Scheduler } from "./scheduler.js";
+import type { TargetPort } from "./targets.js";
+
+/** What is asked of the core while a proxy runs. */
+export interface CorePort extends TargetPort {
+  /** Throws what the core cannot run. */
+  readonly installPlan: (plan: Plan) => void;
+  /** JSON. */
+  readonly explain: (request: ExplainRequest) => string;
+  readonly dumpConnections: (ticket: number) => void;
+}
+
+/** One origin as it is now. */
+export interface OriginReport {
+  readonly name: string;
+  /** Why it has no targets; null = it has some. */
+  readonly unresolved: DnsFault | null;
+  readonly policy: HealthPolicy;
+  readonly targets: readonly TargetReport[];
+}
+
+/** All origins as they are now. */
+export interface OriginsReport {
+  readonly origins: readonly OriginReport[];
+  readonly names: readonly NameReport[];
+}
+
+/** From before the launch of a proxy to its stop. */
+export class Origins {
+  readonly #settings: Settings;
+  readonly #workers: number;
+  readonly #log: Log;
+  readonly #scheduler: Scheduler;
+  readonly #names: Names;
+  readonly #policies: ReadonlyMap<string, HealthPolicy>;
+  #plan: Plan | null = null;
+  #attached: { readonly core: CorePort; readonly keeper: HealthKeeper; readonly gatherer: ConnectionGatherer } | null =
+    null;
+
+  constructor(settings: Settings, workers: number, log: Log, scheduler: Scheduler = new Scheduler()) {
+    this.#settings = settings;
+    this.#workers = workers;
+    this.#log = log;
+    this.#scheduler = scheduler;
+    this.#policies = compileHealth(settings);
+    this.#names = new Names({
+      names: namesToResolve(settings),
+      policy: settings.dns,
+      scheduler,
+      log,
+      handleChange: () => this.#install(),
+    });
+  }
+
+  /** Looks the names up and compiles the first plan. A name that does not resolve stops nothing. */
+  async resolve(): Promise<Plan> {
+    await this.#names.start();
+    this.#plan = this.#compile();
+    return this.#plan;
+  }
+
+  /** The proxy runs: its targets are watched from now on. */
+  attach(core: CorePort): void {
+    const keeper = new HealthKeeper({
+      port: core,
+      policyOf: (origin) => this.#policyOf(origin),
+      scheduler: this.#scheduler,
+      log: this.#log,
+      handleUnreachable: (target) => this.#names.handleUnreachable(target.address),
+      handleReachable: (target) => this.#names.handleReachable(target.address),
+    });
+    this.#attached = { core, keeper, gatherer: new ConnectionGatherer(core.dumpConnections) };
+    keeper.look();
+  }
+
+  /** Takes a note of the core; false = it is not about origins. */
+  handleNote(note: Note): boolean {
+    const { event, target, class: faultClass, rung, ok, micros, why } = note;
+    const [number, reason] = [Number(target), typeof why === "string" ? why : ""];
+    switch (event) {
+      case "target_troubled":
+        this.#attached?.keeper.handleTrouble({ target: number, class: String(faultClass), rung: Number(rung) });
+        return true;
+      case "check":
+        this.#attached?.keeper.handleCheck({ target: number, ok: ok === true, micros: Number(micros), why: reason });
+        return true;
+      case "connections":
+        this.#attached?.gatherer.handleNote(note);
+        return true;
+      default:
+        return false;
+    }
+  }
+
+  report(): OriginsReport {
+    const targets = this.#attached?.keeper.report() ?? [];
+    const origins = (this.#plan?.origins ?? []).map(({ name, unresolved }) => ({
+      name,
+      unresolved: unresolved ?? null,
+      policy: this.#policyOf(name),
+      targets: targets.filter((one) => one.origin === name),
+    }));
+    return { origins, names: this.#names.report() };
+  }
+
+  /** Only while attached. */
+  explain(request: ExplainRequest): Explanation {
+    return readExplanation(this.#running().core.explain(request));
+  }
+
+  /** Only while attached. */
+  drain(origin: string, target: string, undo: boolean): Drained {
+    return this.#running().keeper.drain(origin, target, undo);
+  }
+
+  /** Only while attached. */
+  connections(): Promise<Connections> {
+    return this.#running().gatherer.gather(this.#workers);
+  }
+
+  /** The proxy stops: nothing is looked up, read or told any more. */
+  close(): void {
+    this.#names.close();
+    this.#scheduler.close();
+    this.#attached = null;
+  }
+
+  #policyOf(origin: string): HealthPolicy {
+    const policy = this.#policies.get(origin);
+    if (policy === undefined) throw new Error(`the core knows an origin "${origin}" that no settings name`);
+    return policy;
+  }
+
+  #running() {
+    if (this.#attached === null) throw new Error("the proxy does not run");
+    return this.#attached;
+  }
+
+  #compile(): Plan {
+    return compilePlan(this.#settings, { workers: this.#workers, ...this.#names.addresses() });
+  }
+
+  /** The names have other addresses: a new plan, with health and connections kept for every address that stays. */
+  #install(): void {
+    if (this.#attached === null) return;
+    try {
+      const plan = this.#compile();
+      this.#attached.core.installPlan(plan);
+      this.#plan = plan;
+    } catch (thrown) {
+      this.#log.error({ says: messageOf(thrown) }, "the core refuses a plan with new addresses; the old one goes on");
+      return;
+    }
+    this.#attached.keeper.look();
+  }
+}

@@ -1,0 +1,242 @@
+/**
+ * Promises about what the control plane tells: requests to be explained, the command of curl, connections gathered from
+ * workers, and how commands lay it out.
+ */
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { describe, it } from "node:test";
+import { promisify } from "node:util";
+import { describeConnections } from "../../src/cli/connections.js";
+import { describeExplanation } from "../../src/cli/explain.js";
+import { describeOrigins } from "../../src/cli/origins.js";
+import { columns, outline } from "../../src/cli/table.js";
+import { ConnectionGatherer } from "../../src/control/connections.js";
+import { type CoreExplanation, curlCommand, parseExplainInput, readExplanation } from "../../src/control/explain.js";
+import { FakeTargets } from "../support/fake-targets.js";
+
+describe("a request to be explained", () => {
+  it("keeps its path as it is written, and takes Host from its fields first", () => {
+    assert.deepEqual(parseExplainInput({ url: "HTTP://a.example:81/x/../%2e?q#".replace("#", "") }), {
+      method: "GET",
+      host: "a.example:81",
+      path: "/x/../%2e?q",
+      headers: [],
+      clientAddress: "127.0.0.1",
+    });
+    const input = {
+      url: "http://[::1]",
+      method: "PUT",
+      headers: { HOST: "b.example", A: " c " },
+      clientAddress: "::1",
+    };
+    assert.deepEqual(parseExplainInput(input), {
+      method: "PUT",
+      host: "b.example",
+      path: "/",
+      headers: [["A", "c"]],
+      clientAddress: "::1",
+    });
+    assert.equal(parseExplainInput({ url: "http://a?b" }).path, "/?b");
+  });
+
+  it("is refused with what is wrong", () => {
+    const url = "http://a/";
+    for (const [input, says] of [
+      [null, /must be an object/],
+      [{}, /^url: /],
+      [{ url: "/x" }, /^url: /],
+      [{ url: "http://u@a/" }, /^url: /],
+      [{ url: "http://a/ b" }, /^url: /],
+      [{ url, method: "GE T" }, /^method: /],
+      [{ url, clientAddress: "a" }, /^clientAddress: /],
+      [{ url, headers: [["a"]] }, /^headers: must be/],
+      [{ url, headers: "a: b" }, /^headers: must be/],
+      [{ url, headers: { "a b": "c" } }, /^headers: "a b" is not a field name/],
+      [{ url, headers: { a: "b\r\nc: d" } }, /^headers: the value of a/],
+      [{ url, header: [] }, /"header" is not known/],
+    ] as const) {
+      assert.throws(
+        () => parseExplainInput(input),
+        { code: "MILLRACE_ARGUMENT", message: says },
+        JSON.stringify(input),
+      );
+    }
+  });
+});
+
+function explanation(more: Partial<CoreExplanation> = {}): CoreExplanation {
+  return {
+    route: "all",
+    action: "forward",
+    request: { method: "GET", path: "/a/../b?c='d'", host: "www.example.org", headers: [["X-A", "it's"]] },
+    target: { label: "app.internal:8080", address: "fd00::7", port: 8080 },
+    timeouts: { connectMs: 1500 },
+    ...more,
+  };
+}
+
+describe("S1-05 the equivalent curl command", () => {
+  it("asks the same target by its name, with the same Host, path and fields", () => {
+    assert.equal(
+      curlCommand(explanation()),
+      "curl -v --http1.1 --path-as-is --resolve 'app.internal:8080:[fd00::7]' --connect-timeout 1.5 " +
+        "-H 'Host: www.example.org' -H 'X-A: it'\\''s' 'http://app.internal:8080/a/../b?c='\\''d'\\'''",
+    );
+  });
+
+  it("is the same for targets written as v4, v6, loopback or remote address", () => {
+    const request = { method: "HEAD", path: "/", host: "h" };
+    for (const [label, address] of [
+      ["127.0.0.1:80", "127.0.0.1"],
+      ["[::1]:80", "::1"],
+      ["192.0.2.1:80", "192.0.2.1"],
+      ["[2001:db8::1]:80", "2001:db8::1"],
+    ] as const) {
+      const command = curlCommand(explanation({ request, timeouts: {}, target: { label, address, port: 80 } }));
+      const place = `http://${label}/`;
+      const word = label.startsWith("[") ? `'${place}'` : place;
+      assert.equal(command, `curl -v --http1.1 --path-as-is -I -H 'Host: h' ${word}`);
+    }
+  });
+
+  it("is none where nothing would be forwarded", () => {
+    assert.equal(curlCommand(explanation({ target: null })), null);
+    assert.equal(readExplanation('{"route":null,"action":"none"}').curl, null);
+  });
+
+  it("works in a shell, and the origin sees what the proxy would send", async (t) => {
+    const seen: unknown[] = [];
+    const origin = createServer((request, response) => {
+      const { host, "x-a": field, "x-empty": empty } = request.headers;
+      seen.push([request.method, request.url, host, field, empty]);
+      response.end("ok");
+    });
+    t.after(() => origin.close());
+    origin.listen(0, "127.0.0.1");
+    await once(origin, "listening");
+    const { port } = origin.address() as AddressInfo;
+    const target = { label: `app.internal:${port}`, address: "127.0.0.1", port };
+    const fields = [
+      ["X-A", "it's $HOME"],
+      ["X-Empty", ""],
+      ["Content-Length", "5"],
+    ] as const;
+    const request = { method: "PUT", path: "/a/../b?c='d'&e", host: "www.example.org", headers: fields };
+    const command = curlCommand(explanation({ request, target })) ?? "";
+    const { stdout } = await promisify(execFile)("sh", ["-c", command.replace("curl -v", "curl -sS")]);
+    assert.equal(stdout, "ok");
+    assert.deepEqual(seen, [["PUT", "/a/../b?c='d'&e", "www.example.org", "it's $HOME", ""]]);
+  });
+});
+
+describe("connections gathered from workers", () => {
+  it("are complete when each has answered once; strays and doubles are left out", async () => {
+    const gatherer: ConnectionGatherer = new ConnectionGatherer((ticket) => {
+      gatherer.handleNote({ ticket, worker: 1, clients: [{ a: 1 }], origins: [] });
+      gatherer.handleNote({ ticket: ticket + 9, worker: 0, clients: [], origins: [] });
+      gatherer.handleNote({ ticket, worker: 7, clients: [], origins: [] });
+      setImmediate(() => gatherer.handleNote({ ticket, worker: 0, clients: [], origins: [{ b: 2 }, {}] }));
+    }, 60_000);
+    const { workers, silent } = await gatherer.gather(2);
+    assert.deepEqual(silent, []);
+    assert.deepEqual(workers, [
+      { worker: 0, clients: [], origins: [{ b: 2 }, {}] },
+      { worker: 1, clients: [{ a: 1 }], origins: [] },
+    ]);
+  });
+
+  it("name the worker that did not answer in time", async () => {
+    const gatherer: ConnectionGatherer = new ConnectionGatherer((ticket) => {
+      gatherer.handleNote({ ticket, worker: 0, clients: [], origins: [] });
+    }, 20);
+    assert.deepEqual((await gatherer.gather(3)).silent, [1, 2]);
+  });
+});
+
+describe("what commands print", () => {
+  it("is aligned in columns, and nested values are outlined", () => {
+    assert.deepEqual(
+      columns([
+        ["A", "BB"],
+        ["ccc", "d"],
+      ]),
+      ["A    BB", "ccc  d"],
+    );
+    assert.deepEqual(outline({ a: 1, b: { c: null, d: ["x", 2] }, e: [{ f: 1, g: 2 }, { f: 3 }], h: [], i: {} }), [
+      "a: 1",
+      "b:",
+      "  c: none",
+      "  d: x, 2",
+      "e:",
+      "  - f: 1",
+      "    g: 2",
+      "  - f: 3",
+      "h: none",
+      "i: none",
+    ]);
+  });
+
+  it("explains a request with the command last", () => {
+    const lines = describeExplanation({ ...explanation(), identity: "10.0.0.1:80 plain", curl: "curl x" });
+    assert.deepEqual(lines, [
+      "route: all",
+      "action: forward",
+      "target:",
+      "  label: app.internal:8080",
+      "  address: fd00::7",
+      "  port: 8080",
+      "timeouts:",
+      "  connectMs: 1500",
+      "identity: 10.0.0.1:80 plain",
+      "the origin would see:",
+      "  GET /a/../b?c='d'",
+      "  Host: www.example.org",
+      "  X-A: it's",
+      "by hand:",
+      "  curl x",
+    ]);
+  });
+
+  it("shows each target with its state and why, and names that fail", () => {
+    const core = new FakeTargets();
+    core.add("app");
+    const history = [{ at: "", from: "up" as const, to: "down" as const, reason: "3 requests failed" }];
+    const health = { state: "down" as const, downForMs: 5, checksInRow: 0, failuresInRow: 0, falls: 1 };
+    const target = { ...core.at(0), succeeded: 7, failedTcp: 2, failedBroken: 1, latencyMicros: 1500 };
+    const report = { ...target, health: { ...health, lastTrouble: null, lastCheckMicros: null, history } };
+    const policy = { check: null, passive: { level: 4 as const, failures: 3, windowMs: 0, downMs: 1, downMsMax: 1 } };
+    const lines = describeOrigins({
+      origins: [
+        { name: "app", unresolved: null, policy: { ...policy, ejection: null }, targets: [report] },
+        { name: "gone", unresolved: "dns_nxdomain", policy: { ...policy, ejection: null }, targets: [] },
+      ],
+      names: [
+        { name: "n", addresses: [], fault: "dns_nxdomain", ageMs: null, nextLookUpMs: 9, laterFamily: null },
+        { name: "fine", addresses: ["::1"], fault: null, ageMs: 1, nextLookUpMs: 9, laterFamily: null },
+      ],
+    });
+    assert.deepEqual(
+      lines.map((line) => line.replace(/ +/g, " ")),
+      [
+        "ORIGIN TARGET ADDRESS STATE OPEN IDLE BUSY WAIT OK FAILED LATENCY WHY",
+        "app name:80 10.0.0.0:80 down 0 0 0 0 7 3 1.5 ms 3 requests failed",
+        "gone - - dns_nxdomain",
+        "name n: dns_nxdomain, no address is known; asked again in 9 ms",
+      ],
+    );
+  });
+
+  it("lists connections of all workers", () => {
+    const workers = [{ worker: 0, clients: [{ peer: "10.0.0.1:5", state: "idle" }], origins: [] }];
+    assert.deepEqual(describeConnections({ workers, silent: [1] }), [
+      "1 connections of clients",
+      "worker  peer        state",
+      "0       10.0.0.1:5  idle",
+      "0 connections to origins",
+      "worker 1 did not answer",
+    ]);
+  });
+});
