@@ -1,0 +1,124 @@
+/**
+ * Promises of the commands that ask a running proxy: each test runs the real program against an admin API of its own.
+ */
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { after, before, beforeEach, describe, it } from "node:test";
+import { fileURLToPath } from "node:url";
+import { type Admin, startAdmin } from "../../src/admin/server.js";
+import { parseExplainInput, readExplanation } from "../../src/control/explain.js";
+import type { Stats } from "../../src/control/stats.js";
+
+const PROGRAM = fileURLToPath(new URL("../../src/cli/main.js", import.meta.url));
+
+let admin: Admin;
+let calls: unknown[] = [];
+
+before(async () => {
+  admin = await startAdmin(
+    { address: "127.0.0.1", port: 0, hosts: [] },
+    {
+      stats: () => ({}) as Stats,
+      isReady: () => true,
+      origins: () => ({
+        origins: [{ name: "app", unresolved: "dns_timeout", policy: POLICY, targets: [] }],
+        names: [],
+      }),
+      connections: () => Promise.resolve({ workers: [], silent: [0] }),
+      explain: (input) => {
+        const { method, path, host, headers } = parseExplainInput(input);
+        calls.push(input);
+        const target = { label: "127.0.0.1:9000", address: "127.0.0.1", port: 9000 };
+        return readExplanation(
+          JSON.stringify({ route: "all", action: "forward", target, request: { method, path, host, headers } }),
+        );
+      },
+      drain: (origin, target, undo) => {
+        calls.push([origin, target, undo]);
+        return origin === "app" ? { concerned: 2, changed: undo ? 2 : 1 } : { concerned: 0, changed: 0 };
+      },
+    },
+  );
+});
+beforeEach(() => {
+  calls = [];
+});
+after(() => admin.close());
+
+const POLICY = {
+  check: null,
+  passive: { level: 4, failures: 5, windowMs: 0, downMs: 1, downMsMax: 1 },
+  ejection: null,
+} as const;
+
+interface Ended {
+  readonly code: number | null;
+  readonly out: string;
+  readonly err: string;
+}
+
+function millrace(...options: readonly string[]): Promise<Ended> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, [PROGRAM, ...options, "--admin", `127.0.0.1:${admin.port}`]);
+    let [out, err] = ["", ""];
+    child.stdout.setEncoding("utf8").on("data", (text: string) => (out += text));
+    child.stderr.setEncoding("utf8").on("data", (text: string) => (err += text));
+    child.on("error", reject);
+    child.on("close", (code) => resolve({ code, out, err }));
+  });
+}
+
+describe("millrace explain", () => {
+  it("S1-05 prints the decision and the equivalent curl command", async () => {
+    const { code, out, err } = await millrace("explain", "GET", "https://www.example.org/a/../b", "-H", "A: b");
+    assert.equal(code, 0, err);
+    assert.deepEqual(calls, [{ method: "GET", url: "https://www.example.org/a/../b", headers: [["A", "b"]] }]);
+    assert.match(out, /^route: all\naction: forward\ntarget:\n {2}label: 127\.0\.0\.1:9000\n/);
+    assert.match(
+      out,
+      /by hand:\n {2}curl -v --http1\.1 --path-as-is -H 'Host: www\.example\.org' -H 'A: b' http:\/\/127\.0\.0\.1:9000\/a\/\.\.\/b\n$/,
+    );
+  });
+
+  it("prints what the API answers with --json", async () => {
+    const { out } = await millrace("explain", "PUT", "http://a/", "--json", "--client", "::1");
+    assert.equal((JSON.parse(out) as { route: string }).route, "all");
+    assert.deepEqual(calls, [{ method: "PUT", url: "http://a/", headers: [], clientAddress: "::1" }]);
+  });
+
+  it("exits with 2 for what is no request", async () => {
+    const field = await millrace("explain", "GET", "http://a/", "-H", "nothing");
+    assert.deepEqual([field.code, calls.length], [2, 0]);
+    assert.match(field.err, /-H: "nothing" is not "Name: value"/);
+    const url = await millrace("explain", "GET", "/path");
+    assert.deepEqual([url.code, url.out], [2, ""]);
+    assert.match(url.err, /refuses: url: must be http:\/\/host\/path/);
+  });
+});
+
+describe("millrace drain", () => {
+  it("drains a target and undoes it", async () => {
+    const drained = await millrace("drain", "app", "[::1]:80");
+    assert.deepEqual([drained.code, drained.out], [0, "app [::1]:80: draining (2 addresses, 1 already draining)\n"]);
+    const undone = await millrace("drain", "app", "a:80", "--undo");
+    assert.deepEqual([undone.code, undone.out], [0, "app a:80: undrained (2 addresses)\n"]);
+    assert.deepEqual(calls, [
+      ["app", "[::1]:80", false],
+      ["app", "a:80", true],
+    ]);
+  });
+
+  it("exits with 1 and says it when there is no such target", async () => {
+    const { code, err } = await millrace("drain", "other", "a:80");
+    assert.equal(code, 1);
+    assert.match(err, /refuses: Origin "other" has no target "a:80"/);
+  });
+});
+
+describe("millrace origins and connections", () => {
+  it("print a table", async () => {
+    assert.match((await millrace("origins")).out, /^ORIGIN +TARGET .*\napp +- +- +dns_timeout\n$/);
+    assert.match((await millrace("connections")).out, /^0 connections of clients\n.*\nworker 0 did not answer\n$/);
+    assert.deepEqual(JSON.parse((await millrace("connections", "--json")).out), { workers: [], silent: [0] });
+  });
+});
