@@ -254,6 +254,13 @@ const upgrade: Case[] = [
   passes(
     "must",
     "9110 7.8",
+    "passes Upgrade on although Connection nominates another field as well",
+    request("GET /a", "Connection: X-A, upgrade", "X-A: b", "Upgrade: websocket"),
+    { fields: { Upgrade: "websocket", Connection: /^upgrade$/i, "X-A": null } },
+  ),
+  passes(
+    "must",
+    "9110 7.8",
     "passes Upgrade on when Connection says so",
     request("GET /a", "Connection: keep-alive, Upgrade", "Upgrade: websocket"),
     { fields: { Upgrade: "websocket", Connection: /^upgrade$/i } },
