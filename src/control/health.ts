@@ -14,8 +14,9 @@ import { failuresUpTo, LEVEL_MAX, placeOf, type TargetPort, type TargetReading }
 export const LOOK_EVERY_MS = 20;
 /** A worker keeps quiet for 20 ms after a note; what it did not say is looked at then, in ms. */
 export const LOOK_AGAIN_MS = 30;
-/** How often counters are read while a target is suspect, in ms. */
+/** How soon counters are read while a target is suspect, in ms; twice as long each time nothing happens there. */
 export const SUSPECT_LOOK_MS = 100;
+export const SUSPECT_LOOK_MS_MAX = 1000;
 /** Changes remembered of each target. */
 export const HISTORY_MAX = 20;
 
@@ -110,6 +111,7 @@ export class HealthKeeper {
   readonly #drained = new Set<string>();
   readonly #alarm = new LocalAlarm();
   #lastLookMs = Number.NEGATIVE_INFINITY;
+  #suspectLookMs = SUSPECT_LOOK_MS;
 
   constructor(plan: KeeperPlan) {
     this.#plan = plan;
@@ -122,8 +124,11 @@ export class HealthKeeper {
     for (const reading of readings) this.#take(reading);
     const there = new Set(readings.filter((one) => one.state !== "removed").map((one) => one.number));
     for (const number of this.#known.keys()) if (!there.has(number)) this.#forget(number);
-    const isAnySuspect = [...this.#known.values()].some((one) => one.health.phase.state === "suspect");
-    if (isAnySuspect) this.#lookAt(this.#lastLookMs + SUSPECT_LOOK_MS);
+    const suspects = [...this.#known.values()].filter((one) => one.health.phase.state === "suspect");
+    if (suspects.length === 0) return;
+    const isAnyTried = suspects.some((one) => one.reading.inflight > 0);
+    this.#suspectLookMs = isAnyTried ? SUSPECT_LOOK_MS : Math.min(SUSPECT_LOOK_MS_MAX, this.#suspectLookMs * 2);
+    this.#lookAt(this.#lastLookMs + this.#suspectLookMs);
   }
 
   /** A worker says that a target failed. */
@@ -260,7 +265,10 @@ export class HealthKeeper {
     const until = dueMs(health.phase);
     if (until === null) scheduler.cancel(`health:${number}`);
     else scheduler.at(`health:${number}`, until, () => this.#handle(known, { kind: "time" }));
-    if (health.phase.state === "suspect") this.#lookAt(scheduler.nowMs + SUSPECT_LOOK_MS);
+    if (health.phase.state === "suspect") {
+      this.#suspectLookMs = SUSPECT_LOOK_MS;
+      this.#lookAt(scheduler.nowMs + SUSPECT_LOOK_MS);
+    }
     if (health.phase.state === before.state) return;
     this.#tell(known, before.state, reason);
     if (health.phase.state === "down" && health.phase.cause === "requests" && known.trouble?.rung === 1) {

@@ -53,16 +53,16 @@ export class Origins {
   #attached: { readonly core: CorePort; readonly keeper: HealthKeeper; readonly gatherer: ConnectionGatherer } | null =
     null;
 
-  constructor(settings: Settings, workers: number, log: Log, scheduler: Scheduler = new Scheduler()) {
+  constructor(settings: Settings, workers: number, log: Log) {
     this.#settings = settings;
     this.#workers = workers;
     this.#log = log;
-    this.#scheduler = scheduler;
+    this.#scheduler = new Scheduler((thrown) => this.#tellFailure(thrown));
     this.#policies = compileHealth(settings);
     this.#names = new Names({
       names: namesToResolve(settings),
       policy: settings.dns,
-      scheduler,
+      scheduler: this.#scheduler,
       log,
       handleChange: () => this.#install(),
     });
@@ -89,8 +89,17 @@ export class Origins {
     keeper.look();
   }
 
-  /** Takes a note of the core; false = it is not about origins. */
+  /** Takes a note of the core; false = it is not about origins. Never throws: a note must not end the process. */
   handleNote(note: Note): boolean {
+    try {
+      return this.#takeNote(note);
+    } catch (thrown) {
+      this.#tellFailure(thrown);
+      return true;
+    }
+  }
+
+  #takeNote(note: Note): boolean {
     const { event, target, class: faultClass, rung, ok, micros, why } = note;
     const [number, reason] = [Number(target), typeof why === "string" ? why : ""];
     switch (event) {
@@ -139,6 +148,10 @@ export class Origins {
     this.#names.close();
     this.#scheduler.close();
     this.#attached = null;
+  }
+
+  #tellFailure(thrown: unknown): void {
+    this.#log.error({ says: messageOf(thrown) }, "the health of targets could not be judged; they stay as they are");
   }
 
   #policyOf(origin: string): HealthPolicy {

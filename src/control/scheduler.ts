@@ -21,10 +21,13 @@ interface Appointment {
 /** Appointments by key, and the one timer that keeps the earliest. */
 export class Scheduler {
   readonly #clock: Clock;
+  readonly #handleFailure: (thrown: unknown) => void;
   readonly #appointments = new Map<string, Appointment>();
   #armed: { readonly atMs: number; readonly cancel: () => void } | null = null;
 
-  constructor(clock: Clock = systemClock) {
+  /** @param handleFailure Told what a call threw; the others are called all the same. */
+  constructor(handleFailure: (thrown: unknown) => void, clock: Clock = systemClock) {
+    this.#handleFailure = handleFailure;
     this.#clock = clock;
   }
 
@@ -84,7 +87,11 @@ export class Scheduler {
       // What rang before may have moved or cancelled it.
       if (this.#appointments.get(key) !== one) continue;
       this.#appointments.delete(key);
-      one.call();
+      try {
+        one.call();
+      } catch (thrown) {
+        this.#handleFailure(thrown);
+      }
     }
     let earliestMs = Number.POSITIVE_INFINITY;
     for (const one of this.#appointments.values()) earliestMs = Math.min(earliestMs, one.atMs);

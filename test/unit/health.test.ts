@@ -4,7 +4,14 @@
  */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { HealthKeeper, HISTORY_MAX, LOOK_AGAIN_MS, LOOK_EVERY_MS, SUSPECT_LOOK_MS } from "../../src/control/health.js";
+import {
+  HealthKeeper,
+  HISTORY_MAX,
+  LOOK_AGAIN_MS,
+  LOOK_EVERY_MS,
+  SUSPECT_LOOK_MS,
+  SUSPECT_LOOK_MS_MAX,
+} from "../../src/control/health.js";
 import { Scheduler } from "../../src/control/scheduler.js";
 import type { HealthPolicy, PassivePolicy } from "../../src/shared/policies.js";
 import { FakeClock } from "../support/fake-clock.js";
@@ -26,7 +33,7 @@ class Scene {
     this.keeper = new HealthKeeper({
       port: this.core,
       policyOf: () => policy,
-      scheduler: new Scheduler(this.clock),
+      scheduler: new Scheduler(assert.ifError, this.clock),
       log: { info: say("info"), warn: say("warn"), error: say("error") },
       handleUnreachable: (target) => this.unreachable.push(target.address),
       wallClockMs: () => 0,
@@ -118,13 +125,28 @@ describe("S2-11 the keeper of health", () => {
     assert.equal(it.keeper.report()[0]?.health.state, "down");
   });
 
+  it("looks at a suspect target ever more seldom while nobody tries it, and soon when somebody does", () => {
+    const it = scene();
+    it.fail(0, 3, 3);
+    it.clock.advance(1000);
+    assert.equal(it.state(0), "suspect");
+    const before = it.core.looks;
+    it.clock.advance(60_000);
+    assert.ok(it.core.looks - before <= 65, `${it.core.looks - before} looks in a minute`);
+    it.core.at(0).inflight = 1;
+    it.clock.advance(SUSPECT_LOOK_MS_MAX);
+    it.core.succeed(0);
+    it.clock.advance(SUSPECT_LOOK_MS);
+    assert.equal(it.state(0), "up");
+  });
+
   it("keeps a bounded history of each target", () => {
     const it = scene(passive({ downMs: 10, downMsMax: 10 }));
     for (let round = 0; round < 20; round++) {
       it.fail(0, 4, 3);
       it.clock.advance(100);
       it.core.succeed(0);
-      it.clock.advance(SUSPECT_LOOK_MS);
+      it.clock.advance(SUSPECT_LOOK_MS_MAX);
       assert.equal(it.state(0), "up");
     }
     const [first] = it.keeper.report();

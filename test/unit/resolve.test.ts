@@ -56,7 +56,7 @@ class Scene {
     this.names = new Names({
       names,
       policy,
-      scheduler: new Scheduler(this.clock),
+      scheduler: new Scheduler(assert.ifError, this.clock),
       log: { info: say, warn: say },
       handleChange: () => {
         this.changes += 1;

@@ -368,8 +368,8 @@ describe("S1-03 the alarm about this host's own faults", () => {
 describe("the scheduler", () => {
   it("has no timer when nothing is due, one however much is, and keeps times and replacements", () => {
     const clock = new FakeClock();
-    const scheduler = new Scheduler(clock);
     const rang: string[] = [];
+    const scheduler = new Scheduler((thrown) => rang.push(`failed: ${thrown}`), clock);
     const start = scheduler.nowMs;
     assert.equal(clock.armed, 0);
     scheduler.at("late", start + 300, () => rang.push("late"));
@@ -386,6 +386,13 @@ describe("the scheduler", () => {
     clock.advance(150);
     assert.deepEqual(rang, ["early", "moved", "late"]);
     assert.equal(clock.armed, 0);
+    const broken = () => {
+      throw "broken";
+    };
+    scheduler.at("broken", start + 310, broken);
+    scheduler.at("after", start + 310, () => rang.push("after"));
+    clock.advance(10);
+    assert.deepEqual(rang.slice(3), ["failed: broken", "after"]);
     scheduler.at("again", start + 400, () => rang.push("never"));
     scheduler.close();
     assert.equal(clock.armed, 0);
