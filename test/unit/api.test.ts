@@ -8,6 +8,7 @@ import { createServer, type Server } from "node:http";
 import { type AddressInfo, createServer as createTcpServer } from "node:net";
 import { after, before, describe, it, type TestContext } from "node:test";
 import { createMillrace, type Millrace, MillraceError, type SettingsInput } from "../../src/index.js";
+import { startDnsServer } from "../support/dns-server.js";
 
 let origin: Server;
 let originUrl = "";
@@ -72,6 +73,18 @@ describe("createMillrace", () => {
     assert.match(await ask(b.listeners[0]?.port ?? 0, "/3"), /^200/);
     assert.equal(two.stats().all.counters.requests, 2);
     await two.stop({ deadlineMs: 1000 });
+  });
+
+  it("finds targets by name through the name servers of its settings", async (t) => {
+    const server = await startDnsServer();
+    t.after(() => server.close());
+    server.set("app.test", { kind: "addresses", addresses: ["127.0.0.1"] });
+    const targets = originUrl.replace("127.0.0.1", "app.test");
+    const proxy = proxyWith(t, { workers: 1, dns: { servers: [server.address] }, origins: { app: { targets } } });
+    const port = (await proxy.start()).listeners[0]?.port ?? 0;
+    assert.equal(await ask(port, "/by-name"), "200 origin saw GET /by-name");
+    assert.deepEqual([...server.asked].sort(), ["A app.test", "AAAA app.test"]);
+    await proxy.stop({ deadlineMs: 1000 });
   });
 
   it("answers and redirects by itself where routes say so", async (t) => {
