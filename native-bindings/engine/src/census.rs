@@ -14,6 +14,8 @@ pub struct Census {
     pub exchanges: usize,
     pub tunnels: usize,
     pub waiting: usize,
+    /// Connections that are to be looked at in the next pass.
+    pub put_off: usize,
     pub connecting: usize,
     /// Established origin connections that carry something.
     pub active: usize,
@@ -30,7 +32,8 @@ pub struct Census {
 impl<I: Io> Worker<I> {
     #[must_use]
     pub fn census(&self) -> Census {
-        let mut census = Census { clients: self.clients.len(), exchanges: self.exchanges.len(), ..Census::default() };
+        let (clients, exchanges, put_off) = (self.clients.len(), self.exchanges.len(), self.again.len());
+        let mut census = Census { clients, exchanges, put_off, ..Census::default() };
         for client in self.clients.keys().into_iter().filter_map(|key| self.clients.get(key)) {
             census.clients_idle += usize::from(client.state == ClientState::Idle);
             census.client_input_max = census.client_input_max.max(client.input.len());

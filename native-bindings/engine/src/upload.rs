@@ -126,6 +126,11 @@ impl<I: Io> Worker<I> {
         if ongoing.core.upload_done() {
             return;
         }
+        if ongoing.core.expect == Continue::Awaited && ongoing.core.stage == Stage::Relaying {
+            // RFC 9110 10.1.1: answered before it was told to go on, the client owes no body, and the answer is under
+            // way: an interim one would stand in its middle. The connection ends with it.
+            return;
+        }
         if ongoing.core.expect == Continue::Awaited {
             // The origin keeps silent about 100 (Continue); waiting for each other for ever helps nobody.
             ongoing.core.expect = Continue::Told;

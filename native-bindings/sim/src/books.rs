@@ -31,9 +31,21 @@ impl Books<'_> {
         let shared = |of: fn(&Census) -> usize| held.first().map_or(0, of) as u64;
         let (connecting, active, idle) = (total(|c| c.connecting), total(|c| c.active), shared(|c| c.pool_idle));
         let equal = [
-            ("requests sent = reused + new", self.sum(Counter::OriginRequests), self.sum(Counter::OriginReused) + self.sum(Counter::OriginNew)),
-            ("opened = open + closes", self.sum(Counter::OriginOpened), self.sum(Counter::OriginOpen).wrapping_add(self.closes("origin_closes_"))),
-            ("accepted = open + closes", self.sum(Counter::ClientAccepted), self.sum(Counter::ClientOpen).wrapping_add(self.closes("client_closes_"))),
+            (
+                "requests sent = reused + new",
+                self.sum(Counter::OriginRequests),
+                self.sum(Counter::OriginReused) + self.sum(Counter::OriginNew),
+            ),
+            (
+                "opened = open + closes",
+                self.sum(Counter::OriginOpened),
+                self.sum(Counter::OriginOpen).wrapping_add(self.closes("origin_closes_")),
+            ),
+            (
+                "accepted = open + closes",
+                self.sum(Counter::ClientAccepted),
+                self.sum(Counter::ClientOpen).wrapping_add(self.closes("client_closes_")),
+            ),
             ("clients open", self.sum(Counter::ClientOpen), total(|c| c.clients)),
             ("clients idle", self.sum(Counter::ClientIdle), total(|c| c.clients_idle)),
             ("exchanges open", self.sum(Counter::ExchangesOpen), total(|c| c.exchanges)),
@@ -42,7 +54,11 @@ impl Books<'_> {
             ("origin connections idle", self.sum(Counter::OriginIdle), idle),
             ("origin connections open", self.sum(Counter::OriginOpen), active + idle),
             ("places of the pool", shared(|c| c.pool_open), connecting + active + idle),
-            ("sockets of the kernel", open_ends as u64, total(|c| c.clients) + on_hand as u64 + connecting + active + idle),
+            (
+                "sockets of the kernel",
+                open_ends as u64,
+                total(|c| c.clients) + on_hand as u64 + connecting + active + idle,
+            ),
         ];
         match equal.iter().find(|(_, left, right)| left != right) {
             Some((what, left, right)) => Err(format!("books: {what}: {} against {}", *left as i64, *right as i64)),
@@ -70,7 +86,12 @@ impl Books<'_> {
 }
 
 /// No connection holds more than one read of what its peer may have on the way, and one head or answer of our own.
-pub fn judge_memory(census: &Census, buffer_bytes: usize, head_bytes: usize, replay_bytes: usize) -> Result<(), String> {
+pub fn judge_memory(
+    census: &Census,
+    buffer_bytes: usize,
+    head_bytes: usize,
+    replay_bytes: usize,
+) -> Result<(), String> {
     let piece = buffer_bytes + head_bytes + 1024;
     let bounds = [
         ("a client's input", census.client_input_max, piece),

@@ -48,7 +48,7 @@ impl Client {
             pipelines: d.chance(350),
             drips: d.chance(300),
             reads: if d.chance(150) { d.between(40, 900) as usize } else { 0 },
-            http10: d.chance(100),
+            http10: d.chance(200),
             half_closes: d.chance(150),
         });
         let count = dice(|d| d.between(1, 6));
@@ -250,4 +250,3 @@ impl Client {
         net::with(|net| if reset { net.reset_end(self.end) } else { net.close(self.end) });
     }
 }
-

@@ -13,7 +13,10 @@ pub enum Side {
 #[derive(Clone, Debug)]
 pub enum Packet {
     /// `stray`: bytes that no request asked for.
-    Bytes { bytes: Vec<u8>, stray: bool },
+    Bytes {
+        bytes: Vec<u8>,
+        stray: bool,
+    },
     Fin,
     Reset,
 }
@@ -56,6 +59,10 @@ pub struct End {
     /// Bytes that no request asked for lie unread here; the poll that told of it.
     pub stray: bool,
     pub stray_poll: Option<u64>,
+    /// A request was turned back before its first byte, so it comes once more, from an outbox.
+    pub turned_back: bool,
+    /// Such bytes were read here: the connection may carry no other request.
+    pub tainted: bool,
     inbound: Vec<u8>,
     at: usize,
 }
@@ -83,6 +90,8 @@ impl End {
             requests: 0,
             stray: false,
             stray_poll: None,
+            turned_back: false,
+            tainted: false,
             inbound: Vec::new(),
             at: 0,
         }
@@ -125,6 +134,7 @@ impl End {
         if self.at == self.inbound.len() {
             self.inbound.clear();
             self.at = 0;
+            self.tainted |= self.stray;
             (self.stray, self.stray_poll) = (false, None);
         }
         taken

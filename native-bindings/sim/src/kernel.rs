@@ -134,19 +134,23 @@ impl Net {
 
     /// A connection that is known to hold what nobody asked for takes no request (architecture, section 3).
     fn judge_request(&mut self, worker: u32, end: u32, bytes: &[u8]) {
-        let Some((name, repeatable)) = BEGINNINGS.iter().find(|(text, _)| bytes.starts_with(text.as_bytes())) else {
-            return;
-        };
+        let Some((name, _)) = BEGINNINGS.iter().find(|(text, _)| bytes.starts_with(text.as_bytes())) else { return };
         let poll = self.seats[worker as usize].poll;
         let place = &mut self.ends[end as usize];
+        if std::mem::take(&mut place.turned_back) {
+            return;
+        }
         let reused = place.requests > 0;
         place.requests += 1;
+        let tainted = place.tainted;
         let (stray, told, fin) = (place.stray, place.stray_poll.is_some_and(|p| p < poll), place.fin_in);
-        if stray && told {
+        if tainted {
+            self.fail(format!("p{end}: {name} written where bytes came that nobody had asked for"));
+        } else if stray && told {
             self.fail(format!("p{end}: {name} written behind stray bytes that an earlier poll had told of"));
-        } else if stray && reused && !repeatable {
+        } else if stray && reused {
             self.fail(format!("p{end}: {name} written behind stray bytes that a peek would have shown"));
-        } else if fin && reused && !repeatable {
+        } else if fin && reused {
             self.fail(format!("p{end}: {name} written behind a FIN that a peek would have shown"));
         }
     }
@@ -173,12 +177,17 @@ impl Net {
         self.seats[worker as usize].calls += 1;
         self.judge_request(worker, end, bytes);
         let result = self.send(end, bytes, false);
-        if result.is_ok() {
-            self.judge_attempt(end, bytes);
+        match result {
+            Ok(_) => self.judge_attempt(end, bytes),
+            Err(_) => self.ends[end as usize].turned_back = is_request(bytes),
         }
         self.say(|| format!("w{worker} p{end} write {} -> {result:?} {}", bytes.len(), preview(bytes)));
         result
     }
+}
+
+fn is_request(bytes: &[u8]) -> bool {
+    BEGINNINGS.iter().any(|(text, _)| bytes.starts_with(text.as_bytes()))
 }
 
 fn preview(bytes: &[u8]) -> String {

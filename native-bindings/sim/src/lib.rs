@@ -7,6 +7,8 @@ mod books;
 mod client;
 mod content;
 mod dice;
+#[path = "../../engine/tests/support/document.rs"]
+mod document;
 mod end;
 mod kernel;
 mod ledger;

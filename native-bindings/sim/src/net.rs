@@ -306,7 +306,8 @@ impl Net {
         }
         let mut rest = &bytes[..taken];
         while !rest.is_empty() {
-            let piece = if self.dice().chance(split) { 1 + self.dice().below(rest.len() as u64) as usize } else { rest.len() };
+            let piece =
+                if self.dice().chance(split) { 1 + self.dice().below(rest.len() as u64) as usize } else { rest.len() };
             self.ends[peer as usize].on_the_wire += piece;
             self.post(peer, Packet::Bytes { bytes: rest[..piece].to_vec(), stray });
             rest = &rest[piece..];

@@ -193,7 +193,11 @@ impl OriginPeer {
         let cut = dice(|d| d.below(bytes.len() as u64 + 1)) as usize;
         let (front, rest) = bytes.split_at(cut);
         let gap = dice(|d| d.skewed(3_000));
-        self.push(vec![(gap, Out::Bytes(front.to_vec())), (gap, Out::Bytes(rest.to_vec())), (0, Out::Whole(id, execution))]);
+        self.push(vec![
+            (gap, Out::Bytes(front.to_vec())),
+            (gap, Out::Bytes(rest.to_vec())),
+            (0, Out::Whole(id, execution)),
+        ]);
         self.tunnel = true;
         self.answered = true;
         // The reader waits for a next head; what comes is the tunnel's.

@@ -83,7 +83,7 @@ pub fn make(dice: &mut Dice, ledger: &mut Ledger, mood: Mood, ip: &str, http10: 
     let wild = mood == Mood::Wild;
     match dice.below(100) {
         0..=9 if wild => illegal(dice, ledger, ip),
-        10..=13 if wild => broken(dice, ledger, ip),
+        10..=13 if wild && !http10 => broken(dice, ledger, ip),
         14..=17 => own(ledger, ip, http10),
         18..=21 if !http10 => upgrade(dice, ledger, ip),
         _ => honest(dice, ledger, mood, ip, http10),

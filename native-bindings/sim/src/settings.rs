@@ -1,13 +1,10 @@
 //! The plan and the hostility of a run, drawn from its seed.
 
 use crate::dice::Dice;
+use crate::document::{self, Value, map};
 use crate::ledger::Mood;
 use crate::net::Knobs;
-use proto::plan::{
-    Action, FieldLine, Forwarding, HostPolicy, Limits, Listener, Origin, PLAN_VERSION, PathMatch, Plan, Pool, Route,
-    Target, Timeouts,
-};
-use std::net::{IpAddr, Ipv4Addr};
+use proto::plan::{Limits, Plan, Pool, Timeouts};
 
 /// Most request body kept for a repeat.
 pub const REPLAY_BYTES: u32 = 700;
@@ -41,104 +38,104 @@ pub fn knobs(dice: &mut Dice, mood: Mood) -> Knobs {
     }
 }
 
+/// Settings that no run is about keep the document's defaults.
 #[must_use]
 pub fn plan(dice: &mut Dice, mood: Mood) -> Plan {
     let workers = dice.between(1, 3) as u32;
     let origins = (0..2).map(|number| origin(dice, mood, number)).collect();
-    Plan {
-        version: PLAN_VERSION,
-        name: "simproxy".to_owned(),
-        workers,
-        listeners: vec![Listener { name: "sim".to_owned(), address: Ipv4Addr::LOCALHOST.into(), port: 80, backlog: 1 }],
-        limits: limits(dice, mood),
-        timeouts: timeouts(dice, mood),
-        pool: pool(dice, mood, workers),
-        forwarding: Forwarding { via: dice.chance(500), x_forwarded: true, forwarded: dice.chance(300), trusted: Vec::new() },
-        origins,
-        routes: routes(),
-        access_log: dice.chance(300),
-    }
+    let mut plan = document::plan(origins, routes(), dice.chance(300));
+    "simproxy".clone_into(&mut plan.name);
+    plan.workers = workers;
+    set_limits(dice, mood, &mut plan.limits);
+    set_timeouts(dice, mood, &mut plan.timeouts);
+    set_pool(dice, mood, workers, &mut plan.pool);
+    (plan.forwarding.via, plan.forwarding.forwarded) = (dice.chance(500), dice.chance(300));
+    plan
 }
 
-fn limits(dice: &mut Dice, mood: Mood) -> Limits {
+fn set_limits(dice: &mut Dice, mood: Mood, limits: &mut Limits) {
     let wild = mood == Mood::Wild;
-    Limits {
-        request_line_bytes: 2_000,
-        head_bytes: 4_096,
-        field_count: 40,
-        chunk_extension_bytes: 100_000,
-        request_body_bytes: if wild && dice.chance(200) { dice.between(100, 3_000) } else { 0 },
-        pipelined_requests: if wild { dice.between(1, 8) as u32 } else { 100 },
-        drain_bytes: dice.skewed(5_000),
-        replay_body_bytes: dice.skewed(u64::from(REPLAY_BYTES)) as u32,
-        client_connections: 0,
-        client_requests: if mood != Mood::Stale && dice.chance(300) { dice.between(1, 5) } else { 0 },
-    }
+    limits.request_line_bytes = 2_000;
+    limits.head_bytes = 4_096;
+    limits.field_count = 40;
+    limits.chunk_extension_bytes = 100_000;
+    limits.request_body_bytes = if wild && dice.chance(200) { dice.between(100, 3_000) } else { 0 };
+    limits.pipelined_requests = if wild { dice.between(1, 8) as u32 } else { 100 };
+    limits.drain_bytes = dice.skewed(5_000);
+    limits.replay_body_bytes = dice.skewed(u64::from(REPLAY_BYTES)) as u32;
+    limits.client_requests = if mood != Mood::Stale && dice.chance(300) { dice.between(1, 5) } else { 0 };
 }
 
-fn timeouts(dice: &mut Dice, mood: Mood) -> Timeouts {
+fn set_timeouts(dice: &mut Dice, mood: Mood, timeouts: &mut Timeouts) {
     let mut time = |most: u64| if mood == Mood::Wild { 20 + dice.skewed(most) as u32 } else { 300_000 };
-    Timeouts {
-        client_head_ms: time(5_000),
-        client_body_ms: time(5_000),
-        client_idle_ms: time(5_000),
-        client_write_ms: time(5_000),
-        client_linger_ms: time(2_000).min(5_000),
-        tunnel_idle_ms: time(5_000),
-        continue_ms: time(2_000).min(1_000),
-    }
+    timeouts.client_head_ms = time(5_000);
+    timeouts.client_body_ms = time(5_000);
+    timeouts.client_idle_ms = time(5_000);
+    timeouts.client_write_ms = time(5_000);
+    timeouts.client_linger_ms = time(2_000).min(5_000);
+    timeouts.tunnel_idle_ms = time(5_000);
+    timeouts.continue_ms = time(2_000).min(1_000);
 }
 
-fn pool(dice: &mut Dice, mood: Mood, workers: u32) -> Pool {
+fn set_pool(dice: &mut Dice, mood: Mood, workers: u32, pool: &mut Pool) {
     let wild = mood == Mood::Wild;
-    Pool {
-        shards: dice.between(1, u64::from(workers)) as u32,
-        steal: dice.chance(700),
-        connections: if dice.chance(250) { dice.between(2, 6) as u32 } else { 0 },
-        queue_length: if wild { dice.skewed(6) as u32 } else { 1_000 },
-        queue_wait_ms: if wild { 10 + dice.skewed(3_000) as u32 } else { 300_000 },
-    }
+    pool.shards = dice.between(1, u64::from(workers)) as u32;
+    pool.steal = dice.chance(700);
+    pool.connections = if dice.chance(250) { dice.between(2, 6) as u32 } else { 0 };
+    pool.queue_length = if wild { dice.skewed(6) as u32 } else { 1_000 };
+    pool.queue_wait_ms = if wild { 10 + dice.skewed(3_000) as u32 } else { 300_000 };
 }
 
-fn origin(dice: &mut Dice, mood: Mood, number: u8) -> Origin {
+fn origin(dice: &mut Dice, mood: Mood, number: u64) -> Value {
     let wild = mood == Mood::Wild;
-    let mut time = |most: u64| if wild { 50 + dice.skewed(most) as u32 } else { 300_000 };
-    let (connect_ms, first_byte_ms, between_bytes_ms, idle_ms) = (time(3_000), time(3_000), time(3_000), time(8_000));
-    let targets = (1..=dice.between(1, 3) as u8).map(|place| Target {
-        label: format!("t{number}-{place}:80"),
-        address: IpAddr::V4(Ipv4Addr::new(10, 9, number, place)),
-        port: 80,
-        weight: 1 + u32::from(place % 2),
-    });
-    Origin {
-        name: format!("origin{number}"),
-        targets: targets.collect(),
-        host: if number == 0 { HostPolicy::Client } else { HostPolicy::Target },
-        connect_ms,
-        first_byte_ms,
-        between_bytes_ms,
-        idle_ms,
-        age_ms: if dice.chance(200) { dice.between(10, 20_000) as u32 } else { 0 },
-        requests: if dice.chance(200) { dice.between(1, 5) } else { 0 },
-        target_connections: if dice.chance(350) { dice.between(1, 4) as u32 } else { 0 },
-        target_idle: dice.between(1, 8) as u32,
-    }
-}
-
-fn routes() -> Vec<Route> {
-    let route = |name: &str, hosts: &[&str], path: &str, action: Action| Route {
-        name: name.to_owned(),
-        hosts: hosts.iter().map(|h| (*h).to_owned()).collect(),
-        path: PathMatch::Prefix { value: path.to_owned() },
-        methods: Vec::new(),
-        headers: Vec::new(),
-        action,
+    let mut time = |most: u64| if wild { 50 + dice.skewed(most) } else { 300_000 };
+    let times = [3_000, 3_000, 3_000, 8_000].map(&mut time);
+    let target = |place: u64| {
+        map([
+            ("label", Value::Text(format!("t{number}-{place}:80"))),
+            ("address", Value::Text(format!("10.9.{number}.{place}"))),
+            ("port", 80.into()),
+            ("weight", (1 + place % 2).into()),
+        ])
     };
-    let forward = |origin| Action::Forward { origin, rewrite: None, request_fields: Vec::new(), answer_fields: Vec::new() };
-    let field = FieldLine { name: "X-Own".to_owned(), value: "1".to_owned() };
+    let targets: Vec<Value> = (1..=dice.between(1, 3)).map(target).collect();
+    let host = if number == 0 { "client" } else { "target" };
+    let age_ms = if dice.chance(200) { dice.between(10, 20_000) } else { 0 };
+    let requests = if dice.chance(200) { dice.between(1, 5) } else { 0 };
+    let connections = if dice.chance(350) { dice.between(1, 4) } else { 0 };
+    map([
+        ("name", Value::Text(format!("origin{number}"))),
+        ("targets", targets.into()),
+        ("host", map([("kind", host.into())])),
+        ("connectMs", times[0].into()),
+        ("firstByteMs", times[1].into()),
+        ("betweenBytesMs", times[2].into()),
+        ("idleMs", times[3].into()),
+        ("ageMs", age_ms.into()),
+        ("requests", requests.into()),
+        ("targetConnections", connections.into()),
+        ("targetIdle", dice.between(1, 8).into()),
+    ])
+}
+
+fn routes() -> Vec<Value> {
+    let prefix = |path: &str| map([("kind", "prefix".into()), ("value", path.into())]);
+    let forward = |origin: u64| {
+        let none = || Value::List(Vec::new());
+        let parts = [("kind", "forward".into()), ("origin", origin.into())];
+        let edits = [("requestFields", none()), ("answerFields", none())];
+        Value::Map(parts.into_iter().chain(edits).collect())
+    };
+    let field = map([("name", "X-Own".into()), ("value", "1".into())]);
+    let own = map([
+        ("kind", "answer".into()),
+        ("status", 203.into()),
+        ("fields", vec![field].into()),
+        ("body", "own\n".into()),
+    ]);
     vec![
-        route("own", &[], "/own", Action::Answer { status: 203, fields: vec![field], body: b"own\n".to_vec() }),
-        route("two", &["two.sim"], "/r", forward(1)),
-        route("one", &[], "/r", forward(0)),
+        document::route(Vec::new(), prefix("/own"), own),
+        document::route(vec!["two.sim".into()], prefix("/r"), forward(1)),
+        document::route(Vec::new(), prefix("/r"), forward(0)),
     ]
 }

@@ -21,8 +21,16 @@ enum Answer {
     Interim,
     /// Of the proxy's own making.
     Own,
-    Origin { id: u64, execution: u64, bytes: u64, seen: u64 },
-    Tunnel { id: u64, seen: u64 },
+    Origin {
+        id: u64,
+        execution: u64,
+        bytes: u64,
+        seen: u64,
+    },
+    Tunnel {
+        id: u64,
+        seen: u64,
+    },
 }
 
 pub struct Verdict {

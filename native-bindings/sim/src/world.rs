@@ -205,6 +205,9 @@ impl World {
         let handed: u64 = self.handed.iter().sum();
         let on_hand = handed.saturating_sub(Books(self.words).sum(Counter::ClientAccepted)) as usize;
         let held: Vec<_> = self.workers.iter().map(Worker::census).collect();
+        if held[number as usize].put_off > 0 && !net::with(|net| net.has_ready(number)) {
+            fail(format!("worker {number} put work off, and nothing will wake it"));
+        }
         if let Err(what) = Books(self.words).judge(&held, open, on_hand) {
             fail(what);
         }
@@ -232,16 +235,16 @@ impl World {
         }
         if self.mood == Mood::Wild {
             match dice(|d| d.below(150)) {
-                0 => {
+                0..=2 => {
                     let worker = dice(|d| d.below(self.workers.len() as u64)) as u32;
                     self.host.workers[worker as usize].panic_asked.store(true, Relaxed);
                     net::with(|net| net.schedule(worker));
                 }
-                1 => net::with(|net| {
+                3 => net::with(|net| {
                     net.now_us += net.dice().skewed(20_000_000);
                     net.say(|| "everything stood still".to_owned());
                 }),
-                2 => self.drain(),
+                4 => self.drain(),
                 _ => {}
             }
         }
@@ -250,7 +253,7 @@ impl World {
             net.wall_offset_ms = 1_700_000_000_000 - 2_000_000_000 + back;
         });
         let gap = if self.clients_to_come > 0 { ARRIVALS_US / 10 } else { 2_000_000 };
-        let gap = dice(|d| d.skewed(gap));
+        let gap = dice(|d| gap / 20 + d.skewed(gap));
         net::with(|net| net.plan(gap, What::Chaos));
     }
 

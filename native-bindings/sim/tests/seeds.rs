@@ -1,0 +1,25 @@
+//! The seeds of every test run: the first hundred, with all assertions of the engine on.
+
+use sim::run_seed;
+
+#[test]
+fn a_hundred_seeds_keep_every_promise() {
+    let mut tally = sim::Tally::default();
+    for seed in 0..100 {
+        match run_seed(seed, false) {
+            Ok(one) => tally.add(&one),
+            Err(failure) => panic!("seed {} failed at step {}: {}", failure.seed, failure.step, failure.what),
+        }
+    }
+    // Runs in which nothing happens would keep every promise too.
+    let seen = [tally.answered, tally.refusals, tally.reused, tally.stolen, tally.repeated, tally.tunnels];
+    assert!(seen.iter().all(|count| *count > 0), "{tally:?}");
+}
+
+#[test]
+fn a_seed_is_the_same_conversation_every_time() {
+    for seed in [3, 30, 300] {
+        let tallies = [0, 1].map(|_| format!("{:?}", run_seed(seed, false).expect("these seeds are clean")));
+        assert_eq!(tallies[0], tallies[1]);
+    }
+}
