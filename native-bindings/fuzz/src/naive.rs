@@ -110,10 +110,25 @@ fn leading_number(value: &[u8]) -> u64 {
     digits.fold(0, |n: u64, b| n.wrapping_mul(10).wrapping_add(u64::from(b - b'0')))
 }
 
-/// A chunked body as a lenient reader decodes it: its content and length on the wire; `None` if more is needed. A line
-/// ends at its LF, a size where its digits end, and what stands behind them is not looked at.
+/// A chunked body as lenient readers decode it: its content and length on the wire; `None` if more is needed. A line
+/// ends at its LF, a size where its digits end, and what stands behind them is not looked at. Behind the data one reader
+/// skips to the end of the line, another skips a line end only if it is there; where they part, nobody can say what the
+/// body is.
 #[must_use]
 pub fn decode_chunks(bytes: &[u8]) -> Option<(Vec<u8>, usize)> {
+    let to_line_end = decode_chunks_with(bytes, |rest| rest.iter().position(|&b| b == b'\n').map(|n| n + 1));
+    let if_there = decode_chunks_with(bytes, |rest| match rest {
+        [] | [b'\r'] => None,
+        [b'\r', b'\n', ..] => Some(2),
+        [b'\n', ..] => Some(1),
+        _ => Some(0),
+    });
+    assert_eq!(to_line_end, if_there, "lenient readers see two bodies in {}", bytes.escape_ascii());
+    to_line_end
+}
+
+/// `skip` says how much stands between a chunk's data and the next line.
+fn decode_chunks_with(bytes: &[u8], skip: impl Fn(&[u8]) -> Option<usize>) -> Option<(Vec<u8>, usize)> {
     let mut content = Vec::new();
     let mut at = 0;
     loop {
@@ -125,7 +140,7 @@ pub fn decode_chunks(bytes: &[u8]) -> Option<(Vec<u8>, usize)> {
         }
         let end = usize::try_from(size).ok().and_then(|size| at.checked_add(size))?;
         content.extend_from_slice(bytes.get(at..end)?);
-        at = end + bytes.get(end..)?.iter().position(|&b| b == b'\n')? + 1;
+        at = end + skip(bytes.get(end..)?)?;
     }
     loop {
         let end = at + bytes[at..].iter().position(|&b| b == b'\n')?;

@@ -43,6 +43,14 @@ pub fn map<const N: usize>(entries: [(&'static str, Value); N]) -> Value {
 }
 
 impl Value {
+    /// The document as it crosses the border.
+    #[must_use]
+    pub fn bytes(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        self.write(&mut out);
+        out
+    }
+
     /// As msgpack, in its longest forms: the reader takes any.
     fn write(&self, out: &mut Vec<u8>) {
         let sized = |out: &mut Vec<u8>, kind: u8, len: usize| {
@@ -74,10 +82,10 @@ impl Value {
     }
 }
 
-/// A plan of one worker with these origins and routes, and limits and times that nothing meets.
+/// The document of a plan of one worker with these origins and routes, and limits and times that nothing meets.
 #[must_use]
-pub fn plan(origins: Vec<Value>, routes: Vec<Value>, access_log: bool) -> Plan {
-    let document = map([
+pub fn document(origins: Vec<Value>, routes: Vec<Value>, access_log: bool) -> Value {
+    map([
         ("version", 1.into()),
         ("name", "millrace".into()),
         ("workers", 1.into()),
@@ -89,9 +97,13 @@ pub fn plan(origins: Vec<Value>, routes: Vec<Value>, access_log: bool) -> Plan {
         ("origins", origins.into()),
         ("routes", routes.into()),
         ("accessLog", access_log.into()),
-    ]);
-    let mut bytes = Vec::new();
-    document.write(&mut bytes);
+    ])
+}
+
+/// The plan that TypeScript would have written as this document.
+#[must_use]
+pub fn plan(origins: Vec<Value>, routes: Vec<Value>, access_log: bool) -> Plan {
+    let bytes = document(origins, routes, access_log).bytes();
     rmp_serde::from_slice(&bytes).unwrap_or_else(|error| panic!("the plan of this test: {error}"))
 }
 

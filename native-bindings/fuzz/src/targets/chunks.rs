@@ -15,7 +15,8 @@ pub fn run(bytes: &[u8]) {
     for limits in [HeadLimits::default(), TIGHT] {
         let whole = decode(bytes, std::iter::once(bytes.len()), &limits);
         assert_eq!(decode(bytes, 1..=bytes.len(), &limits), whole, "byte by byte");
-        for cut in cuts(bytes.len()) {
+        // Byte by byte has every cut already, but none with more than a byte on both sides.
+        for cut in cuts(bytes.len()).step_by(5) {
             let two = [cut, bytes.len()].into_iter();
             assert_eq!(decode(bytes, two, &limits), whole, "cut at {cut}");
         }

@@ -253,6 +253,7 @@ const CHUNK_WORDS: &[&[u8]] = &[
     b"\r\n",
     b"\n",
     b"5\r\nhello\r\n",
+    b"5\r\nhello1\n",
     b"00000000000000005",
     b"7fffffffffffffff\r\n",
     b"ffffffffffffffff\r\n",
@@ -269,6 +270,7 @@ const CHUNK_WORDS: &[&[u8]] = &[
 ];
 
 const PLAN_WORDS: &[&[u8]] = &[
+    b"\xc1",
     b"\xa7version",
     b"\xa7workers",
     b"\xa6routes",
