@@ -5,9 +5,11 @@ mod loop_bridge;
 mod mailbox;
 
 use engine::acceptor::Acceptor;
-use engine::host::Host;
+use engine::explain::{explain as explain_request, targets_json};
+use engine::host::{Host, Message};
 use engine::stats::{ROW_WORDS, Row, layout_json};
-use engine::sys::{SysIo, SysShared, listen as open_listener};
+use engine::sys::{SysIo, SysShared, listen as open_listener, monotonic_ms};
+use engine::target::TargetState;
 use engine::worker::{Worker, settle};
 use loop_bridge::Driver;
 use mailbox::{Callback, Part, StatsBlock};
@@ -33,6 +35,15 @@ struct Running {
 }
 
 impl Running {
+    /// Settled for the life of the proxy: a plan with another number is refused.
+    fn workers(&self) -> u32 {
+        self.host.workers.len() as u32
+    }
+
+    fn ring_all(&self) {
+        (0..self.workers()).for_each(|worker| self.sys.ring(worker));
+    }
+
     fn row(&self, row: u32) -> Result<Row> {
         Row::of_block(self.block.words, row as usize).ok_or_else(|| fault("the stats block is too short"))
     }
@@ -129,7 +140,7 @@ pub fn listen(host: u32) -> Result<Vec<Listening>> {
     let running = running(host)?;
     let mut opened = Vec::new();
     let mut places = Vec::new();
-    for listener in &running.host.plan.listeners {
+    for listener in &running.host.plan().listeners {
         let at = SocketAddr::new(listener.address, listener.port);
         let (socket, place) = open_listener(at, listener.backlog).map_err(|error| {
             let code = errno_name(&error);
@@ -185,7 +196,7 @@ impl Driver for AcceptorDriver {
 pub fn start_acceptor(env: Env, host: u32, on_failure: Function<'_>) -> Result<()> {
     loop_bridge::expect_none().map_err(fault)?;
     let running = running(host)?;
-    let workers = running.host.plan.workers;
+    let workers = running.workers();
     let rows = (0..workers).map(|worker| running.row(worker)).collect::<Result<Vec<Row>>>()?;
     let listeners = running.listeners.lock().unwrap_or_else(PoisonError::into_inner);
     let copies = listeners.iter().map(OwnedFd::try_clone).collect::<std::io::Result<Vec<OwnedFd>>>();
@@ -258,7 +269,7 @@ impl Driver for EdgeDriver {
 pub fn start_edge(env: Env, host: u32, worker: u32, on_turn: Function<'_>, on_failure: Function<'_>) -> Result<()> {
     loop_bridge::expect_none().map_err(fault)?;
     let running = running(host)?;
-    if worker >= running.host.plan.workers {
+    if worker >= running.workers() {
         return Err(fault(format!("there is no worker {worker}")));
     }
     let io = SysIo::new(Arc::clone(&running.sys), worker)
@@ -288,7 +299,7 @@ pub fn drain(host: u32) -> Result<()> {
     running.host.draining.store(true, Relaxed);
     running.listeners.lock().unwrap_or_else(PoisonError::into_inner).clear();
     running.sys.ring_acceptor();
-    (0..running.host.plan.workers).for_each(|worker| running.sys.ring(worker));
+    running.ring_all();
     Ok(())
 }
 
@@ -308,10 +319,10 @@ pub fn close_host(env: Env, host: u32) -> Result<()> {
 #[napi(catch_unwind)]
 pub fn settle_worker(host: u32, worker: u32) -> Result<()> {
     let running = running(host)?;
-    if worker == running.host.plan.workers {
+    if worker == running.workers() {
         return Ok(());
     }
-    if worker > running.host.plan.workers {
+    if worker > running.workers() {
         return Err(fault(format!("there is no worker {worker}")));
     }
     settle::<SysIo>(&running.host, worker, running.row(worker)?);
@@ -322,7 +333,7 @@ pub fn settle_worker(host: u32, worker: u32) -> Result<()> {
 #[napi(catch_unwind)]
 pub fn provoke_panic(host: u32, worker: u32) -> Result<()> {
     let running = running(host)?;
-    if worker == running.host.plan.workers {
+    if worker == running.workers() {
         running.acceptor_panic_asked.store(true, Relaxed);
         running.sys.ring_acceptor();
         return Ok(());
@@ -330,5 +341,56 @@ pub fn provoke_panic(host: u32, worker: u32) -> Result<()> {
     let shared = running.host.workers.get(worker as usize).ok_or_else(|| fault("there is no such worker"))?;
     shared.panic_asked.store(true, Relaxed);
     running.sys.ring(worker);
+    Ok(())
+}
+
+/// Replaces the plan: workers take it at their next turn. Listeners, workers and shards stay as they are; a target that
+/// is gone takes no more requests and its idle connections close.
+#[napi(catch_unwind)]
+pub fn install_plan(host: u32, plan: Uint8Array) -> Result<()> {
+    let running = running(host)?;
+    let plan = decode(&plan)?;
+    if plan.workers != running.workers() {
+        return Err(fault("the number of workers cannot change while the proxy runs"));
+    }
+    running.host.install(plan, monotonic_ms());
+    running.ring_all();
+    Ok(())
+}
+
+/// Every target ever known, with its state and books, as JSON.
+#[napi(catch_unwind)]
+pub fn read_targets(host: u32) -> Result<String> {
+    Ok(targets_json(&running(host)?.host))
+}
+
+/// Sets a target's state for all workers at once.
+#[napi(catch_unwind)]
+pub fn set_target_state(host: u32, target: u32, state: String) -> Result<()> {
+    let running = running(host)?;
+    let state = TargetState::of_token(&state).filter(|s| *s != TargetState::Removed);
+    let state = state.ok_or_else(|| fault("a target's state is up, down, suspect or draining"))?;
+    if !running.host.set_target_state(target, state, monotonic_ms()) {
+        return Err(fault(format!("there is no target {target}")));
+    }
+    running.ring_all();
+    Ok(())
+}
+
+/// What the proxy would do with a request, given as the bytes of its head; nothing is sent.
+#[napi(catch_unwind)]
+pub fn explain(host: u32, request: Uint8Array) -> Result<String> {
+    explain_request(&running(host)?.host, &request).map_err(fault)
+}
+
+/// Asks every worker for its connections; each answers with one note that carries the ticket.
+#[napi(catch_unwind)]
+pub fn dump_connections(host: u32, ticket: u32) -> Result<()> {
+    let running = running(host)?;
+    for inbox in &running.host.inboxes {
+        // A worker whose inbox is full says nothing; whoever asked has a deadline.
+        let _ = inbox.push(Message::Dump { ticket });
+    }
+    running.ring_all();
     Ok(())
 }

@@ -27,6 +27,8 @@ pub struct Acceptor {
     /// Held so that one descriptor can be freed to take and refuse a connection when none are left.
     spare: Option<OwnedFd>,
     rung: Vec<bool>,
+    /// Client connections of the process; 0 = no limit.
+    clients_max: u32,
     next: usize,
 }
 
@@ -46,7 +48,8 @@ impl Acceptor {
         let bell = EventData::new_u64(u64::MAX);
         epoll::add(&set, shared.acceptor_bell(), bell, EventFlags::IN | EventFlags::ET).map_err(sys::trouble)?;
         let rung = vec![false; rows.len()];
-        Ok(Self { host, shared, rows, own_row, listeners, set, spare: spare(), rung, next: 0 })
+        let clients_max = host.plan().limits.client_connections;
+        Ok(Self { host, shared, rows, own_row, listeners, set, spare: spare(), rung, clients_max, next: 0 })
     }
 
     /// The descriptor an event loop watches to learn that connections wait.
@@ -100,7 +103,7 @@ impl Acceptor {
     }
 
     fn hand_over(&mut self, message: Message<OwnedFd>) {
-        let limit = u64::from(self.host.plan.limits.client_connections);
+        let limit = u64::from(self.clients_max);
         if limit != 0 && self.open_clients() >= limit {
             self.own_row.one(Counter::AcceptorLimit);
             return;

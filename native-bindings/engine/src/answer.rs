@@ -8,7 +8,8 @@ use proto::exchange::{Continue, Exchange, Upload};
 use proto::fault::OriginFault;
 use proto::http1::encode::{OwnAnswer, encode_own_answer};
 use proto::http1::head::{Method, RequestHead, Version};
-use proto::plan::FieldLine;
+use proto::plan::{Action, FaultAnswer, FieldLine};
+use std::sync::Arc;
 
 /// What an own answer says; how it is framed and whether the connection is kept is decided here.
 #[derive(Clone, Copy)]
@@ -105,32 +106,40 @@ impl<I: Io> Worker<I> {
         self.after_answer(key, &core.upload, keep);
     }
 
-    /// A failed exchange whose client has seen nothing yet gets the fault's own answer.
+    /// A failed exchange whose client has seen nothing yet gets the operator's answer to this fault, or ours.
     pub(crate) fn answer_fault(&mut self, exchange: Key, fault: OriginFault) {
+        let Some(ongoing) = self.exchanges.get(exchange) else { return };
+        let plan = Arc::clone(&ongoing.plan.plan);
+        let (route, key) = (ongoing.route as usize, ongoing.client);
+        let (method, version) = (ongoing.core.method, ongoing.core.version);
+        let may_drain = self.may_drain(&ongoing.core);
+        let theirs = match &plan.routes[route].action {
+            Action::Forward { policy, .. } => policy.answers.iter().find(|a| answers(a, fault)),
+            Action::Answer { .. } | Action::Redirect { .. } => None,
+        };
+        let status = theirs.map_or(fault.status(), |a| a.status);
         let Some(ongoing) = self.exchanges.get_mut(exchange) else { return };
-        ongoing.core.status = fault.status();
-        let keep = ongoing.core.keep_alive;
-        let (key, method, version) = (ongoing.client, ongoing.core.method, ongoing.core.version);
-        let core = ongoing.core.clone();
-        let keep = keep && self.may_drain(&core);
-        if let Some(ongoing) = self.exchanges.get_mut(exchange) {
-            ongoing.core.keep_alive = keep;
-        }
-        let told = format!("{}; error={}; details=\"{}\"", self.plan.plan.name, fault.proxy_status(), fault.token());
+        let keep = ongoing.core.keep_alive && may_drain && plan.persistence.after_errors;
+        ongoing.core.keep_alive = keep;
+        ongoing.core.status = status;
+        let told = format!("{}; error={}; details=\"{}\"", plan.name, fault.proxy_status(), fault.token());
         let mut fields = vec![("Proxy-Status", told.as_str())];
-        if fault.status() == 503 {
+        if status == 503 {
             fields.push(("Retry-After", "1"));
         }
-        self.write_own(
-            key,
-            &Own {
-                fields: &fields,
-                close: !keep,
-                keep_alive_http10: keep && version == Version::Http10,
-                head_only: method == Method::Head,
-                ..Own::fault(fault.status(), fault.sentence())
-            },
-        );
+        let own = Own {
+            fields: &fields,
+            close: !keep,
+            keep_alive_http10: keep && version == Version::Http10,
+            head_only: method == Method::Head,
+            ..theirs.map_or(Own::fault(status, fault.sentence()), |a| Own {
+                status,
+                lines: &a.fields,
+                body: &a.body,
+                ..Own::EMPTY
+            })
+        };
+        self.write_own(key, &own);
         self.finish(exchange);
     }
 
@@ -171,4 +180,8 @@ impl<I: Io> Worker<I> {
             Err(_) => client.outbox.clear(&mut self.blocks),
         }
     }
+}
+
+fn answers(rule: &FaultAnswer, fault: OriginFault) -> bool {
+    rule.faults.is_empty() || rule.faults.iter().any(|token| token == fault.token())
 }

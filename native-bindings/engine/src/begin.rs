@@ -1,7 +1,9 @@
 //! A complete head becomes an exchange: framing is settled, limits are asked, the route is found. What a route answers
 //! itself ends here; what it forwards goes on in `forward.rs`.
 
+use crate::again::ESCALATED;
 use crate::answer::Own;
+use crate::choose;
 use crate::client::ClientState;
 use crate::compiled::Compiled;
 use crate::exchange::{Asking, Ongoing};
@@ -12,10 +14,11 @@ use crate::stats::Counter;
 use crate::worker::Worker;
 use proto::exchange::{Exchange, UploadFault};
 use proto::fault::ClientFault;
-use proto::http1::fields::{FieldKind, value_of};
+use proto::http1::fields::{FieldKind, eq_ignore_case, value_of};
 use proto::http1::framing::{RequestBody, RequestFraming, decide_request};
-use proto::http1::head::{Method, RequestHead, TargetForm};
-use proto::plan::Action;
+use proto::http1::head::{Field, Method, RequestHead, TargetForm};
+use proto::identity::bound_of;
+use proto::plan::{Action, ConnectionAuth};
 use proto::route::{Asked, normalise_path};
 use std::rc::Rc;
 
@@ -34,7 +37,9 @@ impl<I: Io> Worker<I> {
                 return head.len + body.len();
             }
         };
-        if let Some(fault) = refusal(head, &framing, plan.plan.limits.request_body_bytes) {
+        let route = self.find_route(&plan, head, head_bytes);
+        let body_bytes_max = body_bytes_max(&plan, route);
+        if let Some(fault) = refusal(head, &framing, body_bytes_max) {
             self.refuse_client(key, fault, Counter::ClientCloseRefused);
             return head.len + body.len();
         }
@@ -42,7 +47,7 @@ impl<I: Io> Worker<I> {
         core.keep_alive &= !self.draining;
         let mut trailers = std::mem::take(&mut self.trailers);
         trailers.clear();
-        let piece = core.take_upload(body, &plan.head_limits, plan.plan.limits.request_body_bytes, &mut trailers);
+        let piece = core.take_upload(body, &plan.head_limits, body_bytes_max, &mut trailers);
         let piece = match piece {
             Ok(piece) => piece,
             Err(fault) => {
@@ -58,7 +63,6 @@ impl<I: Io> Worker<I> {
             client.said_last = !framing.keep_alive && core.upload_done();
         }
 
-        let route = self.find_route(&plan, head, head_bytes);
         let forward = route.and_then(|r| match &plan.plan.routes[r as usize].action {
             Action::Forward { origin, .. } if !is_last_hop(head, head_bytes) => Some((r, *origin)),
             _ => None,
@@ -76,10 +80,13 @@ impl<I: Io> Worker<I> {
         // Most requests have none, and then nothing is allocated.
         ongoing.trailers.extend_from_slice(&trailers);
         self.trailers = trailers;
+        self.take_policy(&mut ongoing, head);
         let exchange = self.exchanges.insert(ongoing);
         if let Some(client) = self.clients.get_mut(key) {
             client.exchange = exchange;
         }
+        self.bind(exchange);
+        self.arm_exchange(exchange);
         self.forward(exchange, head, head_bytes, &body[piece.data]);
         used
     }
@@ -97,8 +104,49 @@ impl<I: Io> Worker<I> {
         self.arm_for_upload(exchange);
         // The rest of a pipelined body may lie in the socket already, and its edge does not come again.
         let client = self.exchanges.get(exchange).map_or(Key::NONE, |o| o.client);
-        if self.clients.get(client).is_some_and(|c| c.readable) {
+        let Some(connection) = self.clients.get(client) else { return };
+        if connection.readable {
             self.again.push(Token::Client(client));
+        }
+        if connection.read_closed {
+            self.client_half_closed(client);
+        }
+    }
+
+    /// What the route's and the origin's rules need to know about the request, read once.
+    fn take_policy(&mut self, ongoing: &mut Ongoing, head: &RequestHead) {
+        let bytes = &ongoing.head;
+        let origin = &ongoing.plan.plan.origins[ongoing.origin_index as usize];
+        let total_ms = ongoing.policy().total_ms.unwrap_or(origin.total_ms);
+        let has_key = head.kinds.has(FieldKind::IdempotencyKey) && ongoing.policy().retry.idempotency_key;
+        let client = self.clients.get(ongoing.client);
+        let key_hash = choose::key_hash(&origin.balance, head, bytes, client.map_or(&[], |c| c.ip.as_bytes()));
+        let cookie = origin.sticky.as_ref().and_then(|s| choose::cookie(head, bytes, &s.name));
+        let sticky = cookie.and_then(|value| u64::from_str_radix(std::str::from_utf8(value).ok()?, 16).ok());
+        let marked = |f: &Field| eq_ignore_case(f.name.of(bytes), ESCALATED.as_bytes());
+        let escalated_before = !ongoing.policy().escalate.is_empty() && head.fields.iter().any(marked);
+        let owns = client.is_some_and(|c| c.owns);
+        let owner = (owns || binds_connection(head, bytes, ongoing.policy().connection_auth))
+            .then(|| client.map(|c| c.number))
+            .flatten();
+        if total_ms > 0 {
+            ongoing.total_due_ms = self.now_us / 1000 + u64::from(total_ms);
+        }
+        ongoing.visited = if ongoing.origin_index < 64 { 1 << ongoing.origin_index } else { 0 };
+        (ongoing.keyed, ongoing.key_hash, ongoing.sticky) = (has_key, key_hash, sticky);
+        (ongoing.escalated_before, ongoing.owner) = (escalated_before, owner);
+        if owner.is_some() {
+            if let Some(client) = self.clients.get_mut(ongoing.client) {
+                client.owns = true;
+            }
+        }
+    }
+
+    /// Settles what the request brings to the identity of its connection, at the origin it is at now.
+    pub(crate) fn bind(&mut self, exchange: Key) {
+        if let Some(ongoing) = self.exchanges.get_mut(exchange) {
+            let words = &ongoing.plan.plan.origins[ongoing.origin_index as usize].match_on;
+            ongoing.bound = bound_of(words, ongoing.host.of(&ongoing.head), ongoing.owner);
         }
     }
 
@@ -115,7 +163,11 @@ impl<I: Io> Worker<I> {
         client.requests += 1;
         client.pipelined = if more_waits { client.pipelined + 1 } else { 0 };
         let spent = limits.client_requests != 0 && client.requests >= limits.client_requests;
-        if spent || client.pipelined >= limits.pipelined_requests {
+        let keeps = &self.plan.plan.persistence;
+        let age_max = u64::from(keeps.client_age_ms);
+        let aged = age_max != 0 && self.now_us / 1000 >= client.since_ms + age_max;
+        // S4-02: each of these is said in the answer, and done.
+        if !keeps.client || self.scarce || spent || aged || client.pipelined >= limits.pipelined_requests {
             core.keep_alive = false;
         }
         self.wheel.arm(client.timer, crate::wheel::NEVER);
@@ -176,6 +228,33 @@ impl<I: Io> Worker<I> {
             UploadFault::TooLarge(fault) => self.refuse_client(key, fault, Counter::ClientCloseRefused),
         }
     }
+}
+
+/// Longest body of a request on this route; 0 = no limit.
+fn body_bytes_max(plan: &Compiled, route: Option<u32>) -> u64 {
+    let whole = plan.plan.limits.request_body_bytes;
+    match route.map(|r| &plan.plan.routes[r as usize].action) {
+        Some(Action::Forward { policy, .. }) => policy.request_body_bytes.unwrap_or(whole),
+        _ => whole,
+    }
+}
+
+/// Whether the request authenticates its connection rather than itself (RFC 4559 for Negotiate; NTLM has no RFC).
+fn binds_connection(head: &RequestHead, bytes: &[u8], rule: ConnectionAuth) -> bool {
+    let authorization = || value_of(bytes, &head.fields, FieldKind::Authorization);
+    match rule {
+        ConnectionAuth::Never => false,
+        _ if !head.kinds.has(FieldKind::Authorization) => false,
+        ConnectionAuth::Any => true,
+        ConnectionAuth::Bound => authorization().is_some_and(is_connection_scheme),
+    }
+}
+
+/// Whether a challenge or credentials name a scheme that authenticates the connection.
+#[must_use]
+pub fn is_connection_scheme(value: &[u8]) -> bool {
+    let scheme = value.split(|b| *b == b' ' || *b == b',').next().unwrap_or(&[]);
+    eq_ignore_case(scheme, b"ntlm") || eq_ignore_case(scheme, b"negotiate")
 }
 
 /// What is HTTP and refused all the same.

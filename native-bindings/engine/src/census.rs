@@ -41,7 +41,7 @@ impl<I: Io> Worker<I> {
         }
         for exchange in self.exchanges.keys().into_iter().filter_map(|key| self.exchanges.get(key)) {
             census.tunnels += usize::from(exchange.core.stage == Stage::Tunnelling);
-            census.waiting += usize::from(exchange.timer.is_some());
+            census.waiting += usize::from(exchange.in_line);
             census.kept_max = census.kept_max.max(exchange.kept.len());
         }
         for origin in self.origins.keys().into_iter().filter_map(|key| self.origins.get(key)) {

@@ -17,9 +17,12 @@ use crate::slab::Key;
 use crate::stats::Counter;
 use crate::wheel::TimerId;
 use crate::worker::Worker;
+use proto::exchange::Stage;
 use proto::fault::ClientFault;
+use proto::plan::HalfClose;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// Where a client's connection is; the map is above.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -31,6 +34,21 @@ pub enum ClientState {
     Closing { why: Counter },
     Lingering { left: u64, why: Counter },
     Tunnel,
+}
+
+impl ClientState {
+    #[must_use]
+    pub const fn token(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Head => "head",
+            Self::Exchange => "exchange",
+            Self::Draining { .. } => "draining",
+            Self::Closing { .. } => "closing",
+            Self::Lingering { .. } => "lingering",
+            Self::Tunnel => "tunnel",
+        }
+    }
 }
 
 /// A client's connection as its worker holds it.
@@ -55,6 +73,11 @@ pub struct Client<S> {
     pub trusted: bool,
     /// It said that nothing follows its present request.
     pub said_last: bool,
+    /// Unique in the process, for connections that belong to it.
+    pub number: u64,
+    /// Origin connections carry its authentication.
+    pub owns: bool,
+    pub since_ms: u64,
 }
 
 /// An address as text, without an allocation.
@@ -93,6 +116,7 @@ impl<I: Io> Worker<I> {
     pub(crate) fn take_client(&mut self, socket: I::Socket, peer: SocketAddr, listener: u16) {
         let address = peer.ip().to_canonical();
         let timer = self.wheel.add(0);
+        let number = self.next_client_number();
         let key = self.clients.insert(Client {
             socket,
             state: ClientState::Idle,
@@ -110,9 +134,13 @@ impl<I: Io> Worker<I> {
             read_closed: false,
             trusted: self.plan.trusts(address),
             said_last: false,
+            number,
+            owns: false,
+            since_ms: self.now_us / 1000,
         });
         self.row.one(Counter::ClientAccepted);
         self.row.one(Counter::ClientOpen);
+        self.host.clients_open.fetch_add(1, Relaxed);
         self.row.one(Counter::ClientIdle);
         self.wheel.set_owner(timer, Token::Client(key).pack());
         self.wheel.arm(timer, self.now_ms() + u64::from(self.plan.plan.timeouts.client_head_ms));
@@ -132,10 +160,39 @@ impl<I: Io> Worker<I> {
             self.client_gone(key);
             return;
         }
+        if event.read_closed && client.state == ClientState::Exchange && !self.client_half_closed(key) {
+            return;
+        }
+        let Some(client) = self.clients.get_mut(key) else { return };
         if event.writable && !client.outbox.is_empty() && !self.flush_client(key) {
             return;
         }
         self.client_go(key);
+    }
+
+    /// The client's FIN came while its answer is awaited or on its way. What that means is the route's to say, but only
+    /// once the whole request is here: a body that ends short is the end of it. Returns false when the exchange ended.
+    pub(crate) fn client_half_closed(&mut self, key: Key) -> bool {
+        let Some(client) = self.clients.get(key) else { return false };
+        let exchange = client.exchange;
+        let Some(ongoing) = self.exchanges.get_mut(exchange) else { return true };
+        if ongoing.half_closed || !ongoing.core.upload_done() || !client.input.is_empty() {
+            return true;
+        }
+        ongoing.half_closed = true;
+        self.row.one(Counter::HalfClosed);
+        match ongoing.policy().half_close {
+            HalfClose::Finish => true,
+            HalfClose::Abort if ongoing.core.stage == Stage::Relaying => true,
+            HalfClose::Abort => {
+                self.abandon(exchange, ClientFault::Gone, Counter::ClientCloseByClient);
+                false
+            }
+            HalfClose::Propagate => {
+                self.propagate_fin(exchange);
+                true
+            }
+        }
     }
 
     /// Goes on with whatever the connection's state has to do.
@@ -286,7 +343,11 @@ impl<I: Io> Worker<I> {
             self.row.less(Counter::ClientIdle);
         }
         self.row.less(Counter::ClientOpen);
+        self.host.clients_open.fetch_sub(1, Relaxed);
         self.row.one(why);
+        if client.owns {
+            self.close_owned(client.number);
+        }
         self.wheel.remove(client.timer);
         self.blocks.release(&mut client.input);
         client.outbox.clear(&mut self.blocks);

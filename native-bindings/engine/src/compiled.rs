@@ -3,9 +3,11 @@
 
 use crate::pool::Pool;
 use crate::target::TargetShared;
-use proto::identity::identity_of;
+use proto::balance::target_hash;
+use proto::fault::OriginFault;
+use proto::identity::{any_address, identity_of, is_shared};
 use proto::limits::HeadLimits;
-use proto::plan::{Cidr, HostPolicy, Plan};
+use proto::plan::{Balance, Cidr, HostPolicy, Origin, Plan, Target};
 use proto::route::RouteTable;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -22,7 +24,16 @@ pub struct Compiled {
 /// As `plan::Origin`, ready for choosing.
 pub struct CompiledOrigin {
     pub targets: Vec<CompiledTarget>,
-    pub weights: Vec<u32>,
+    /// Why there are no targets, if there are none.
+    pub unresolved: OriginFault,
+    pub panic_percent: u32,
+    pub slow_start_ms: u32,
+    /// Its balancer asks for requests under way and latencies, so they are kept.
+    pub watches_load: bool,
+    /// A word of its match rule says what a connection is to; without one nothing is shared.
+    pub shares: bool,
+    /// Connections to one of its targets serve requests for any.
+    pub any_address: bool,
 }
 
 /// As `plan::Target`, bound to what all workers share about it.
@@ -31,26 +42,46 @@ pub struct CompiledTarget {
     pub shared: Arc<TargetShared>,
     /// What the target sees as Host unless the client's is handed on.
     pub host: Vec<u8>,
+    pub weight: u32,
+    pub tier: u8,
+    pub zone: String,
+    /// Of its label; the same in every process, so that hashes and cookies outlive a restart.
+    pub name_hash: u64,
+}
+
+impl CompiledOrigin {
+    fn new<S>(origin: &Origin, pool: &Pool<S>) -> Self {
+        Self {
+            targets: origin.targets.iter().map(|target| CompiledTarget::new(origin, target, pool)).collect(),
+            unresolved: OriginFault::of_token(&origin.unresolved).unwrap_or(OriginFault::NoTarget),
+            panic_percent: origin.panic_percent,
+            slow_start_ms: origin.slow_start_ms,
+            watches_load: !matches!(origin.balance, Balance::RoundRobin) && origin.targets.len() > 1,
+            shares: is_shared(&origin.match_on),
+            any_address: any_address(&origin.match_on),
+        }
+    }
+}
+
+impl CompiledTarget {
+    fn new<S>(origin: &Origin, target: &Target, pool: &Pool<S>) -> Self {
+        Self {
+            address: target.socket_address(),
+            shared: pool.target(&identity_of(origin, target)),
+            host: match &origin.host {
+                HostPolicy::Literal { value } => value.clone().into_bytes(),
+                HostPolicy::Client | HostPolicy::Target => target.label.clone().into_bytes(),
+            },
+            weight: target.weight,
+            tier: target.tier,
+            zone: target.zone.clone(),
+            name_hash: target_hash(target),
+        }
+    }
 }
 
 impl Compiled {
     pub fn new<S>(plan: Arc<Plan>, pool: &Pool<S>) -> Self {
-        let origins = plan.origins.iter().map(|origin| CompiledOrigin {
-            weights: origin.targets.iter().map(|t| t.weight).collect(),
-            targets: origin
-                .targets
-                .iter()
-                .map(|target| CompiledTarget {
-                    address: target.socket_address(),
-                    shared: pool.target(&identity_of(origin, target)),
-                    host: match &origin.host {
-                        HostPolicy::Literal { value } => value.clone().into_bytes(),
-                        HostPolicy::Client | HostPolicy::Target => target.label.clone().into_bytes(),
-                    },
-                })
-                .collect(),
-        });
-        let origins = origins.collect();
         let limits = &plan.limits;
         Self {
             routes: RouteTable::new(&plan),
@@ -60,7 +91,7 @@ impl Compiled {
                 field_count: limits.field_count,
                 chunk_extension_bytes: limits.chunk_extension_bytes,
             },
-            origins,
+            origins: plan.origins.iter().map(|origin| CompiledOrigin::new(origin, pool)).collect(),
             plan,
         }
     }

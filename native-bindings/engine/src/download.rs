@@ -1,6 +1,7 @@
 //! Moves answers from origin to client: interim heads, the final head with its framing settled anew, and the body.
 //! Reading stops as soon as the client's outbox holds something and goes on when that ran empty.
 
+use crate::begin::is_connection_scheme;
 use crate::client::ClientState;
 use crate::io::{Io, Token, Trouble};
 use crate::origin::Place;
@@ -11,11 +12,13 @@ use crate::worker::Worker;
 use proto::exchange::{AtEof, Continue, Piece, Stage};
 use proto::fault::{OriginFault, WireFault};
 use proto::http1::encode::{AnswerEncoding, encode_answer, encode_interim};
-use proto::http1::framing::{AnswerBody, decide_answer};
+use proto::http1::fields::{FieldKind, value_of};
+use proto::http1::framing::{AnswerBody, AnswerFraming, decide_answer};
 use proto::http1::head::{Parsed, ResponseHead, Version};
 use proto::limits::SCRATCH_BYTES;
-use proto::plan::Action;
+use proto::plan::{Action, ConnectionAuth, FieldEdit};
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// Reads of one connection in one pass; the others are looked at before it goes on.
 const READS_MAX: u32 = 8;
@@ -180,8 +183,19 @@ impl<I: Io> Worker<I> {
                 return;
             }
         };
-        let limits = &plan.plan.limits;
-        let told = ongoing.core.handle_answer_head(head.status, &framing, !self.draining, limits.drain_bytes);
+        let after_s = value_of(bytes, &head.fields, FieldKind::RetryAfter).and_then(decimal);
+        if head.status >= 400 && self.status_failed(exchange, head.status, after_s.map(|s| s.saturating_mul(1000))) {
+            return;
+        }
+        if self.is_too_large(exchange, &framing) {
+            self.attempt_failed(exchange, OriginFault::AnswerTooLarge);
+            return;
+        }
+        self.answer_is_usable(exchange, head, bytes);
+        let may_keep = self.may_keep_client(exchange, head.status, &framing);
+        let Some(ongoing) = self.exchanges.get_mut(exchange) else { return };
+        let drain_bytes = plan.plan.limits.drain_bytes;
+        let told = ongoing.core.handle_answer_head(head.status, &framing, may_keep, drain_bytes);
         ongoing.answer_keeps = framing.keep_alive;
         ongoing.keeps_ms = framing.keep_alive_timeout_s.map(closes_before_ms);
         ongoing.answer_chunked = told.body == AnswerBody::Chunked;
@@ -191,6 +205,14 @@ impl<I: Io> Worker<I> {
         let edits = match &plan.plan.routes[ongoing.route as usize].action {
             Action::Forward { answer_fields, .. } => answer_fields.as_slice(),
             Action::Answer { .. } | Action::Redirect { .. } => &[],
+        };
+        let stuck;
+        let edits = match ongoing.sticky_edit() {
+            None => edits,
+            Some(edit) => {
+                stuck = edits.iter().cloned().chain([edit]).collect::<Vec<FieldEdit>>();
+                &stuck
+            }
         };
         let date = self.log.date();
         let mut out = std::mem::take(&mut self.out);
@@ -215,6 +237,47 @@ impl<I: Io> Worker<I> {
         );
         self.count_answer(head.status);
         self.pass_piece(exchange, out, rest, taken);
+    }
+
+    /// A usable head came: its target did well, and is known a little better.
+    fn answer_is_usable(&mut self, exchange: Key, head: &ResponseHead, bytes: &[u8]) {
+        let Some(ongoing) = self.exchanges.get_mut(exchange) else { return };
+        let target = Arc::clone(ongoing.target_shared());
+        let waited_us = ongoing.times.first_byte_us.saturating_sub(ongoing.times.sent_us);
+        let watched = ongoing.counted.is_some();
+        // A challenge that authenticates the connection binds it to this client from here on (S4-11).
+        let rule = ongoing.policy().connection_auth;
+        let challenge = value_of(bytes, &head.fields, FieldKind::WwwAuthenticate);
+        let binds = rule != ConnectionAuth::Never && challenge.is_some_and(is_connection_scheme);
+        if binds && ongoing.owner.is_none() {
+            let client = self.clients.get_mut(ongoing.client);
+            ongoing.owner = client.map(|client| {
+                client.owns = true;
+                client.number
+            });
+            self.bind(exchange);
+            let bound = self.exchanges.get(exchange).map(|o| (o.origin, o.bound.clone()));
+            if let Some((key, bound)) = bound {
+                if let Some(origin) = self.origins.get_mut(key) {
+                    origin.lease.bound = bound;
+                }
+            }
+        }
+        self.tally(&target, watched.then_some(waited_us));
+    }
+
+    /// Squid's order of refusing a client the next request (S4-02), as far as the answer decides it.
+    fn may_keep_client(&self, exchange: Key, status: u16, framing: &AnswerFraming) -> bool {
+        let Some(ongoing) = self.exchanges.get(exchange) else { return false };
+        let errors = status < 400 || ongoing.plan.plan.persistence.after_errors;
+        let owned = ongoing.owner.is_none() || framing.keep_alive;
+        errors && owned && !self.draining && !self.scarce
+    }
+
+    fn is_too_large(&self, exchange: Key, framing: &AnswerFraming) -> bool {
+        let Some(ongoing) = self.exchanges.get(exchange) else { return false };
+        let most = ongoing.policy().answer_body_bytes;
+        matches!(framing.body, AnswerBody::Length(length) if most != 0 && length > most)
     }
 
     /// Bytes of an answer's body.
@@ -261,7 +324,11 @@ impl<I: Io> Worker<I> {
         }
         self.tail = tail;
         self.out = out;
+        let most = ongoing_most(self.exchanges.get(exchange));
         match fault {
+            _ if most.is_some_and(|(passed, most)| passed > most) => {
+                self.attempt_failed(exchange, OriginFault::AnswerTooLarge);
+            }
             Some(fault) => self.answer_malformed(exchange, fault),
             None if done => self.finish(exchange),
             None => self.await_more(exchange, key, origin_key, data.len()),
@@ -278,7 +345,7 @@ impl<I: Io> Worker<I> {
             ongoing.room *= 2;
         }
         if let Some(origin) = self.origins.get(origin) {
-            self.wheel.arm(origin.timer, self.now_us / 1000 + u64::from(ongoing.origin_plan().between_bytes_ms));
+            self.wheel.arm(origin.timer, self.now_us / 1000 + ongoing.between_bytes_ms());
         }
     }
 
@@ -317,17 +384,16 @@ impl<I: Io> Worker<I> {
     pub(crate) fn answer_due(&mut self, exchange: Key) {
         let Some(ongoing) = self.exchanges.get(exchange) else { return };
         let Some(origin) = self.origins.get(ongoing.origin) else { return };
-        let plan = ongoing.origin_plan();
         let (wait_ms, fault, excused) = if ongoing.core.stage == Stage::Sent {
             // An origin need not answer what it has not been sent; the client's own timer watches over the body.
             let unsent = !ongoing.core.upload_done() && origin.outbox.is_empty() && !ongoing.write_broke;
-            (plan.first_byte_ms, OriginFault::HeaderTimeout, unsent)
+            (ongoing.first_byte_ms(), OriginFault::HeaderTimeout, unsent)
         } else {
             let slow_client = self.clients.get(ongoing.client).is_some_and(|c| !c.outbox.is_empty());
-            (plan.between_bytes_ms, OriginFault::BodyTimeout, slow_client)
+            (ongoing.between_bytes_ms(), OriginFault::BodyTimeout, slow_client)
         };
         let now_ms = self.now_us / 1000;
-        let due_ms = if excused { now_ms } else { origin.active_ms } + u64::from(wait_ms);
+        let due_ms = if excused { now_ms } else { origin.active_ms } + wait_ms;
         if due_ms > now_ms {
             self.wheel.arm(origin.timer, due_ms);
         } else {
@@ -355,6 +421,18 @@ impl<I: Io> Worker<I> {
 fn closes_before_ms(keeps_s: u32) -> u32 {
     let keeps_ms = keeps_s.saturating_mul(1000);
     keeps_ms - (keeps_ms / 2).min(1000)
+}
+
+/// What was passed of an answer whose size is limited, and the limit.
+fn ongoing_most(ongoing: Option<&crate::exchange::Ongoing>) -> Option<(u64, u64)> {
+    let ongoing = ongoing?;
+    let most = ongoing.policy().answer_body_bytes;
+    (most != 0).then_some((ongoing.core.download_bytes, most))
+}
+
+/// Seconds in Retry-After; its other form, a date, is left alone.
+fn decimal(value: &[u8]) -> Option<u64> {
+    std::str::from_utf8(value).ok()?.parse().ok()
 }
 
 fn ongoing_done(ongoing: Option<&mut crate::exchange::Ongoing>) {

@@ -4,15 +4,20 @@
 use crate::compiled::Compiled;
 use crate::slab::Key;
 use crate::stats::Counter;
-use crate::wheel::TimerId;
+use crate::target::{TargetShared, TargetState};
+use crate::wheel::{NEVER, TimerId};
 use proto::exchange::Exchange;
+use proto::failure::Phase;
 use proto::fault::{ClientFault, OriginFault, WireFault};
 use proto::http1::framing::RequestFraming;
 use proto::http1::head::{RequestHead, Span};
+use proto::identity::Bound;
 use proto::limits::SCRATCH_BYTES;
-use proto::plan::Action;
+use proto::plan::{Action, FieldEdit, ForwardPolicy};
 use proto::retry::WhyNoRetry;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// One exchange under way, in a slot of its worker.
 pub struct Ongoing {
@@ -37,8 +42,34 @@ pub struct Ongoing {
     pub method: Span,
     pub host: Span,
     pub url: Span,
-    /// Runs only while it waits in a queue.
+    /// Its own timer, made when it first waits for something or has a total time.
     pub timer: Option<TimerId>,
+    /// End of a place in line or of a pause, and of the time for the whole exchange; `NEVER` = none.
+    pub wait_due_ms: u64,
+    pub total_due_ms: u64,
+    /// It is counted among those who wait.
+    pub in_line: bool,
+    /// Attempts at the present origin.
+    pub attempts: u8,
+    pub escalations: u8,
+    /// Origins it was sent to by escalation, and the one it began at.
+    pub visited: u64,
+    /// It came by the escalation of a proxy before us, and goes no further.
+    pub escalated_before: bool,
+    /// It has an `Idempotency-Key` that the route lets count.
+    pub keyed: bool,
+    /// Its client's authentication is bound to its origin connection.
+    pub owner: Option<u64>,
+    pub bound: Option<Box<Bound>>,
+    /// For a consistent hash, and the target its cookie names.
+    pub key_hash: u64,
+    pub sticky: Option<u64>,
+    /// How long the last failing answer asked to wait.
+    pub retry_after_ms: Option<u64>,
+    /// The client's FIN was handled.
+    pub half_closed: bool,
+    /// The target whose requests under way it is counted among.
+    pub counted: Option<Arc<TargetShared>>,
     pub times: Times,
     pub faults: Faults,
     pub bytes_sent: u64,
@@ -80,6 +111,9 @@ pub struct Times {
 #[derive(Default, Clone, Copy)]
 pub struct Faults {
     pub origin: Option<OriginFault>,
+    pub phase: Option<Phase>,
+    /// Failure events so far.
+    pub count: u8,
     pub wire: Option<WireFault>,
     pub client: Option<ClientFault>,
     pub no_retry: Option<WhyNoRetry>,
@@ -120,6 +154,21 @@ impl Ongoing {
             host: head.host,
             url: head.target,
             timer: None,
+            wait_due_ms: NEVER,
+            total_due_ms: NEVER,
+            in_line: false,
+            attempts: 0,
+            escalations: 0,
+            visited: 0,
+            escalated_before: false,
+            keyed: false,
+            owner: None,
+            bound: None,
+            key_hash: 0,
+            sticky: None,
+            retry_after_ms: None,
+            half_closed: false,
+            counted: None,
             times: Times { began_us: asking.began_us, ..Times::default() },
             faults: Faults::default(),
             bytes_sent: 0,
@@ -140,11 +189,75 @@ impl Ongoing {
         }
     }
 
+    /// Counts it among its target's requests under way, where a balancer asks for that or the target is on trial.
+    pub fn count_in(&mut self) {
+        self.count_out();
+        let on_trial = self.target_shared().state() == TargetState::Suspect;
+        if on_trial || self.plan.origins[self.origin_index as usize].watches_load {
+            let target = Arc::clone(self.target_shared());
+            target.inflight.fetch_add(1, Relaxed);
+            self.counted = Some(target);
+        }
+    }
+
+    pub fn count_out(&mut self) {
+        if let Some(target) = self.counted.take() {
+            target.inflight.fetch_sub(1, Relaxed);
+        }
+    }
+
+    /// Whether sending it twice does no harm.
+    #[must_use]
+    pub fn is_repeatable(&self) -> bool {
+        self.keyed || self.core.method.is_idempotent()
+    }
+
+    /// The cookie that brings the client back to its target, unless it has it already.
+    #[must_use]
+    pub fn sticky_edit(&self) -> Option<FieldEdit> {
+        let cookie = self.origin_plan().sticky.as_ref()?;
+        let target = &self.plan.origins[self.origin_index as usize].targets[self.target as usize];
+        if self.sticky == Some(target.name_hash) {
+            return None;
+        }
+        let lasts = if cookie.max_age_s == 0 { String::new() } else { format!("; Max-Age={}", cookie.max_age_s) };
+        let value = format!("{}={:016x}; Path=/; HttpOnly; SameSite=Lax{lasts}", cookie.name, target.name_hash);
+        Some(FieldEdit::Add { name: "Set-Cookie".to_owned(), value })
+    }
+
     /// Whether all of the body that came so far may be held for a repeat.
     #[must_use]
     pub fn may_keep_body(&self) -> bool {
         let bound = u64::from(self.plan.plan.limits.replay_body_bytes);
-        self.core.method.is_idempotent() && self.core.upload_bytes <= bound
+        self.is_repeatable() && self.core.upload_bytes <= bound
+    }
+
+    /// What its route asks of connections and retries.
+    #[must_use]
+    pub fn policy(&self) -> &ForwardPolicy {
+        match self.action() {
+            Action::Forward { policy, .. } => policy,
+            Action::Answer { .. } | Action::Redirect { .. } => unreachable!("only forwarding makes an exchange"),
+        }
+    }
+
+    /// Bound of the time from the request to its answer's first byte, for one attempt.
+    #[must_use]
+    pub fn first_byte_ms(&self) -> u64 {
+        let wait = self.policy().first_byte_ms.unwrap_or(self.origin_plan().first_byte_ms);
+        let per_try = self.policy().retry.per_try_ms;
+        u64::from(if per_try == 0 { wait } else { wait.min(per_try) })
+    }
+
+    #[must_use]
+    pub fn between_bytes_ms(&self) -> u64 {
+        u64::from(self.policy().between_bytes_ms.unwrap_or(self.origin_plan().between_bytes_ms))
+    }
+
+    /// Longest request body; 0 = no limit.
+    #[must_use]
+    pub fn request_body_bytes(&self) -> u64 {
+        self.policy().request_body_bytes.unwrap_or(self.plan.plan.limits.request_body_bytes)
     }
 
     /// The edits and rewrites of its route.

@@ -50,7 +50,11 @@ impl<I: Io> Worker<I> {
             self.leave_line(exchange);
         }
         self.end_waiting(exchange);
-        let ongoing = self.exchanges.remove(exchange)?;
+        let mut ongoing = self.exchanges.remove(exchange)?;
+        ongoing.count_out();
+        if let Some(timer) = ongoing.timer.take() {
+            self.wheel.remove(timer);
+        }
         self.row.less(Counter::ExchangesOpen);
         if ongoing.core.stage == Stage::Tunnelling {
             self.row.less(Counter::TunnelsOpen);
@@ -85,21 +89,25 @@ impl<I: Io> Worker<I> {
         }
         let now_ms = self.now_ms();
         let verdict = is_reusable(&AfterExchange {
-            answer_keeps: ongoing.answer_keeps,
+            answer_keeps: ongoing.answer_keeps && plan.plan.persistence.origin,
             answer_complete: finished,
             surplus_bytes: origin.surplus,
             read_closed: origin.read_closed,
             request_sent: ongoing.core.upload_done() && origin.outbox.is_empty() && !ongoing.write_broke,
             requests: origin.lease.requests,
             requests_max: origin_plan.requests,
-            age_ms: now_ms.saturating_sub(origin.lease.opened_ms),
-            age_ms_max: u64::from(origin_plan.age_ms),
+            aged: origin.lease.age_due_ms <= now_ms,
             draining: self.draining,
         });
         match verdict {
+            Ok(()) if !plan.origins[ongoing.origin_index as usize].shares => {
+                self.close_origin(key, Counter::OriginCloseNotKept);
+            }
             Ok(()) => {
-                let idle_ms = ongoing.keeps_ms.map_or(origin_plan.idle_ms, |keeps| keeps.min(origin_plan.idle_ms));
-                self.rest(key, idle_ms, origin_plan.target_idle);
+                if let Some(keeps_ms) = ongoing.keeps_ms.filter(|_| origin_plan.idle_learn) {
+                    origin.lease.target.learn_told(keeps_ms);
+                }
+                self.rest(key, origin_plan.idle_ms, origin_plan.target_idle);
             }
             Err(why) => self.close_origin(key, close_reason(why)),
         }

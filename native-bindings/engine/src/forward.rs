@@ -1,17 +1,18 @@
-//! Finds a target and a connection for an exchange, and sends the request on it. Reuse, waiting in line and making room
-//! are decided here; what a connection does with the request is `origin.rs`; waiting in line is `line.rs`, sending is `send.rs`.
+//! Gets a connection for an exchange whose target is chosen: an idle one that fits, a new one, or a place in line. What
+//! the connection does with the request is `origin.rs`; the line is `line.rs`, sending is `send.rs`.
 
-use crate::io::{Io, Peek, Token};
+use crate::exchange::Ongoing;
+use crate::io::{Io, Peek, SocketOptions, Token};
 use crate::origin::{Origin, OriginState, Place};
 use crate::outbox::Outbox;
-use crate::pool::{Lease, Taken};
+use crate::pool::{Lease, Taken, Wanted};
 use crate::slab::Key;
 use crate::stats::Counter;
 use crate::target::TargetShared;
 use crate::wheel::NEVER;
 use crate::worker::Worker;
 use proto::exchange::Stage;
-use proto::fault::OriginFault;
+use proto::plan::{Origin as OriginPlan, ReusePolicy};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -20,7 +21,7 @@ use std::sync::atomic::Ordering::Relaxed;
 pub enum Found {
     /// The exchange has a connection that takes its request now.
     Connection,
-    /// One is being opened, or the exchange waits in line.
+    /// One is being opened, or the exchange waits.
     Later,
     /// The exchange was answered with a fault.
     Ended,
@@ -29,25 +30,18 @@ pub enum Found {
 impl<I: Io> Worker<I> {
     /// Chooses a target that was not tried and gets a connection to it.
     pub(crate) fn find_connection(&mut self, exchange: Key) -> Found {
-        let Some(ongoing) = self.exchanges.get_mut(exchange) else { return Found::Ended };
-        let origin_index = ongoing.origin_index as usize;
-        let weights = &ongoing.plan.origins[origin_index].weights;
-        let Some(target) = self.turns[origin_index].choose(weights, ongoing.core.tried) else {
-            self.answer_fault(exchange, OriginFault::NoTarget);
-            return Found::Ended;
-        };
-        ongoing.target = target as u32;
-        if target < 64 {
-            ongoing.core.tried |= 1 << target;
+        match self.choose_target(exchange) {
+            Ok(()) => self.connect_to_target(exchange, false),
+            Err(fault) => self.attempt_failed(exchange, fault),
         }
-        self.connect_to_target(exchange, false)
     }
 
     /// Gets a connection to the chosen target: an idle one unless `fresh`, else a new one, else a place in line.
     pub(crate) fn connect_to_target(&mut self, exchange: Key, fresh: bool) -> Found {
-        let Some(ongoing) = self.exchanges.get(exchange) else { return Found::Ended };
-        let target =
-            Arc::clone(&ongoing.plan.origins[ongoing.origin_index as usize].targets[ongoing.target as usize].shared);
+        let Some(ongoing) = self.exchanges.get_mut(exchange) else { return Found::Ended };
+        ongoing.attempts = ongoing.attempts.saturating_add(1);
+        ongoing.core.attempts = ongoing.core.attempts.saturating_add(1);
+        let target = Arc::clone(ongoing.target_shared());
         let mut why_new = if fresh { Counter::NewRepeat } else { Counter::NewNoIdle };
         if !fresh {
             match self.reuse(exchange, &target) {
@@ -65,12 +59,17 @@ impl<I: Io> Worker<I> {
     /// Takes idle connections until one is fit for this request. Each is looked at first: one that closed would cost a
     /// repeat, and bytes that nobody asked for would be taken for this request's answer.
     pub(crate) fn reuse(&mut self, exchange: Key, target: &Arc<TargetShared>) -> Result<(), Counter> {
-        let mut why_new = Counter::NewNoIdle;
-        while let Some(taken) = self.host.pool.checkout(self.index, target) {
+        let mut why_new = match self.why_not_reused(exchange) {
+            Some(why) => {
+                self.make_room_for_fresh(target);
+                return Err(why);
+            }
+            None => Counter::NewNoIdle,
+        };
+        while let Some(taken) = self.take_fitting(exchange, target) {
             self.row.less(Counter::OriginIdle);
             let spent = taken.lease.age_due_ms <= self.now_ms();
-            let peek = self.io.peek(&taken.socket);
-            let why_not = match peek {
+            let why_not = match self.io.peek(&taken.socket) {
                 Peek::Quiet if spent => Counter::OriginCloseAge,
                 Peek::Quiet => {
                     self.adopt(exchange, taken);
@@ -85,10 +84,62 @@ impl<I: Io> Worker<I> {
         Err(why_new)
     }
 
+    /// Whether rules keep this request from idle connections altogether.
+    fn why_not_reused(&self, exchange: Key) -> Option<Counter> {
+        let ongoing = self.exchanges.get(exchange)?;
+        if !ongoing.plan.origins[ongoing.origin_index as usize].shares {
+            return Some(Counter::NewNotShared);
+        }
+        (!ongoing.is_repeatable() && ongoing.policy().unrepeatable == ReusePolicy::Fresh).then_some(Counter::NewPolicy)
+    }
+
+    /// One idle connection that is what the request wants; with names that outrank addresses, one of any target.
+    fn take_fitting(&self, exchange: Key, target: &Arc<TargetShared>) -> Option<Taken<I::Socket>> {
+        let ongoing = self.exchanges.get(exchange)?;
+        let bound = ongoing.bound.as_deref();
+        let any = Wanted { bound, ..Wanted::ANY };
+        let ready = Wanted { unused: true, ..any };
+        let find = |wanted: &Wanted<'_>| {
+            let found = self.host.pool.checkout(self.index, target, wanted);
+            let origin = &ongoing.plan.origins[ongoing.origin_index as usize];
+            if found.is_some() || !origin.any_address {
+                return found;
+            }
+            let others = origin.targets.iter().filter(|t| t.shared.state().keeps_connections());
+            others.map(|t| &t.shared).find_map(|other| self.host.pool.checkout(self.index, other, wanted))
+        };
+        if ongoing.is_repeatable() {
+            return find(&any);
+        }
+        match ongoing.policy().unrepeatable {
+            ReusePolicy::Fresh => None,
+            ReusePolicy::Standby => find(&ready),
+            ReusePolicy::Reuse => find(&any),
+            ReusePolicy::ReuseIfRecent { within_ms } => {
+                let since_ms_min = self.now_ms().saturating_sub(u64::from(within_ms));
+                find(&Wanted { since_ms_min, ..any }).or_else(|| find(&ready))
+            }
+        }
+    }
+
+    /// A fresh connection takes the place of an idle one, so that the total does not grow (S4-08).
+    fn make_room_for_fresh(&mut self, target: &Arc<TargetShared>) {
+        if target.idle_total() > 0 {
+            if let Some(oldest) = self.host.pool.take_oldest(self.index, |t| t.number == target.number) {
+                self.row.less(Counter::OriginIdle);
+                self.discard_taken(oldest, Counter::OriginCloseEvicted);
+            }
+        }
+    }
+
     /// A connection out of the pool becomes this exchange's.
     fn adopt(&mut self, exchange: Key, taken: Taken<I::Socket>) {
         let Taken { socket, mut lease, worker, slot } = taken;
+        let unused = lease.requests == 0;
         lease.requests += 1;
+        if unused {
+            lease.target.standby.fetch_sub(1, Relaxed);
+        }
         let key = if worker == self.index {
             let origin = self.origins.get_mut(slot).expect("a resting connection keeps its slot");
             origin.place = Place::Held(socket);
@@ -102,16 +153,17 @@ impl<I: Io> Worker<I> {
         if let Some(origin) = self.origins.get_mut(key) {
             origin.state = OriginState::Active;
             origin.exchange = exchange;
-            origin.reused = true;
         }
         if let Some(ongoing) = self.exchanges.get_mut(exchange) {
             ongoing.origin = key;
-            ongoing.core.reused = true;
+            // A connection that was opened ahead has carried nothing: it is as good as new, and counted so.
+            ongoing.core.reused = !unused;
+            ongoing.why_new = Counter::NewStandby;
         }
     }
 
     /// A slot for a connection this worker has just opened or stolen, watched from now on.
-    fn new_origin(&mut self, socket: I::Socket, lease: Lease) -> Key {
+    pub(crate) fn new_origin(&mut self, socket: I::Socket, lease: Lease) -> Key {
         let timer = self.wheel.add(0);
         let key = self.origins.insert(Origin {
             place: Place::Held(socket),
@@ -122,10 +174,10 @@ impl<I: Io> Worker<I> {
             outbox: Outbox::default(),
             input: Vec::new(),
             active_ms: self.now_us / 1000,
+            since_ms: 0,
             readable: false,
             read_closed: false,
             surplus: false,
-            reused: false,
         });
         self.wheel.set_owner(timer, Token::Origin(key).pack());
         if let Some(Place::Held(socket)) = self.origins.get(key).map(|o| &o.place) {
@@ -143,28 +195,33 @@ impl<I: Io> Worker<I> {
             }
         }
         self.io.close(taken.socket);
-        self.count_origin_closed(&taken.lease.target, why);
+        self.count_origin_closed(&taken.lease, why);
     }
 
     /// Room for one more connection, if need be by closing one that is idle.
     pub(crate) fn find_place(&mut self, exchange: Key, target: &TargetShared, fresh: bool) -> bool {
         let Some(ongoing) = self.exchanges.get(exchange) else { return false };
-        let target_max = ongoing.origin_plan().target_connections;
-        if self.host.pool.ask_for_place(target, target_max) {
+        let plan = ongoing.origin_plan();
+        let (target_max, origin_max) = (plan.target_connections, plan.connections);
+        // What rests for somebody else's name or client, or is not what the route gives such a request, is of no use.
+        let picky = ongoing.bound.is_some()
+            || (!ongoing.is_repeatable() && ongoing.policy().unrepeatable != ReusePolicy::Reuse);
+        if self.host.pool.ask_for_place(target, target_max, origin_max) {
             return true;
         }
         let pool = &self.host.pool;
-        let idle = if pool.is_full() {
-            pool.take_oldest(self.index, None)
-        } else if fresh || pool.is_split() {
-            pool.take_oldest(self.index, Some(target))
+        let idle = if target_max != 0 && target.open.load(Relaxed) >= target_max {
+            let useless = fresh || picky || pool.is_split();
+            useless.then(|| pool.take_oldest(self.index, |t| t.number == target.number)).flatten()
+        } else if origin_max != 0 && target.origin.open.load(Relaxed) >= origin_max {
+            pool.take_oldest(self.index, |t| Arc::ptr_eq(&t.origin, &target.origin))
         } else {
-            None
+            pool.take_oldest(self.index, |_| true)
         };
         let Some(idle) = idle else { return false };
         self.row.less(Counter::OriginIdle);
         self.discard_taken(idle, Counter::OriginCloseEvicted);
-        self.host.pool.ask_for_place(target, target_max)
+        self.host.pool.ask_for_place(target, target_max, origin_max)
     }
 
     pub(crate) fn open_connection(&mut self, exchange: Key, target: Arc<TargetShared>, why_new: Counter) -> Found {
@@ -172,18 +229,13 @@ impl<I: Io> Worker<I> {
         ongoing.core.stage = Stage::Connecting;
         ongoing.core.reused = false;
         ongoing.times.connect_us = self.now_us;
-        let address = ongoing.plan.origins[ongoing.origin_index as usize].targets[ongoing.target as usize].address;
-        let (connect_ms, age_ms) = (ongoing.origin_plan().connect_ms, ongoing.origin_plan().age_ms);
         ongoing.why_new = why_new;
-        let now_ms = self.now_ms();
-        match self.io.connect(address) {
-            Ok(socket) => {
-                let age_due_ms = if age_ms == 0 { NEVER } else { now_ms + u64::from(age_ms) };
-                let lease = Lease { target, opened_ms: now_ms, requests: 1, age_due_ms };
-                let key = self.new_origin(socket, lease);
+        let plan = Arc::clone(&ongoing.plan.plan);
+        let (origin_plan, bound) = (&plan.origins[ongoing.origin_index as usize], ongoing.bound.clone());
+        match self.dial(origin_plan, Arc::clone(&target), bound, 1) {
+            Ok(key) => {
                 if let Some(origin) = self.origins.get_mut(key) {
                     origin.exchange = exchange;
-                    self.wheel.arm(origin.timer, now_ms + u64::from(connect_ms));
                 }
                 if let Some(ongoing) = self.exchanges.get_mut(exchange) {
                     ongoing.origin = key;
@@ -191,11 +243,58 @@ impl<I: Io> Worker<I> {
                 Found::Later
             }
             Err(trouble) => {
-                self.host.pool.give_up_place(&target);
-                self.row.one(Counter::OriginConnectFailed);
                 self.call_waiters(&target);
                 self.attempt_failed(exchange, crate::origin::connect_fault(trouble))
             }
         }
+    }
+
+    /// Begins a connection to a target for which a place was given; gives the place back when it cannot.
+    pub(crate) fn dial(
+        &mut self,
+        plan: &OriginPlan,
+        target: Arc<TargetShared>,
+        bound: Option<Box<proto::identity::Bound>>,
+        requests: u64,
+    ) -> Result<Key, crate::io::Trouble> {
+        let now_ms = self.now_ms();
+        match self.io.connect_from(target.identity.target, plan.local_address) {
+            Ok(socket) => {
+                self.io.tune(
+                    &socket,
+                    &SocketOptions { keepalive_ms: plan.tcp_keepalive_ms, user_timeout_ms: plan.tcp_user_timeout_ms },
+                );
+                let age_due_ms = self.age_due_ms(plan, now_ms);
+                let lease = Lease { target, opened_ms: now_ms, requests, age_due_ms, bound };
+                let key = self.new_origin(socket, lease);
+                if let Some(origin) = self.origins.get(key) {
+                    self.wheel.arm(origin.timer, now_ms + u64::from(plan.connect_ms));
+                }
+                Ok(key)
+            }
+            Err(trouble) => {
+                self.host.pool.give_up_place(&target);
+                self.row.one(Counter::OriginConnectFailed);
+                Err(trouble)
+            }
+        }
+    }
+
+    /// When a connection opened now is too old: around the origin's age, so that those opened together end apart.
+    fn age_due_ms(&mut self, plan: &OriginPlan, now_ms: u64) -> u64 {
+        if plan.age_ms == 0 {
+            return NEVER;
+        }
+        let age = u64::from(plan.age_ms);
+        let spread = age * u64::from(plan.age_jitter_percent.min(90)) / 100;
+        now_ms + age - spread + self.dice.up_to(2 * spread)
+    }
+}
+
+impl Ongoing {
+    /// The target that was chosen.
+    #[must_use]
+    pub fn target_shared(&self) -> &Arc<TargetShared> {
+        &self.plan.origins[self.origin_index as usize].targets[self.target as usize].shared
     }
 }

@@ -1,14 +1,18 @@
 //! What all threads of one proxy share: the plan, the pool, an inbox for each worker, and the few flags by which the
 //! main thread steers them.
 
+use crate::budget::Budget;
 use crate::pool::Pool;
 use crate::slab::Key;
-use crate::target::TargetShared;
+use crate::target::{TargetShared, TargetState};
 use crossbeam_queue::ArrayQueue;
+use parking_lot::RwLock;
+use proto::identity::{Identity, identity_of};
 use proto::plan::Plan;
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 /// Accepted sockets and calls that may lie before a worker; a full inbox means the next worker is asked.
 pub const INBOX_LENGTH: usize = 4096;
@@ -20,6 +24,10 @@ pub enum Message<S> {
         peer: SocketAddr,
         listener: u16,
     },
+    /// The main thread wants to see the worker's connections.
+    Dump {
+        ticket: u32,
+    },
     /// A connection that this exchange waits for may be free now.
     Called {
         exchange: Key,
@@ -29,7 +37,14 @@ pub enum Message<S> {
 
 /// One proxy, as all its threads see it.
 pub struct Host<S> {
-    pub plan: Arc<Plan>,
+    /// The present plan and its number; workers take a new one at the beginning of a turn.
+    plan: RwLock<Arc<Plan>>,
+    pub generation: AtomicU32,
+    /// Rises whenever a target's state changes in a way that ends idle connections.
+    pub targets_changed: AtomicU32,
+    pub budget: Budget,
+    /// Client connections of all workers.
+    pub clients_open: AtomicU64,
     pub pool: Pool<S>,
     pub inboxes: Box<[ArrayQueue<Message<S>>]>,
     pub draining: AtomicBool,
@@ -57,8 +72,41 @@ impl<S> Host<S> {
             inboxes: (0..workers).map(|_| ArrayQueue::new(INBOX_LENGTH)).collect(),
             draining: AtomicBool::new(false),
             workers: (0..workers).map(|_| WorkerShared::default()).collect(),
-            plan: Arc::new(plan),
+            clients_open: AtomicU64::new(0),
+            budget: Budget::new(&plan.retry_budget),
+            generation: AtomicU32::new(0),
+            targets_changed: AtomicU32::new(0),
+            plan: RwLock::new(Arc::new(plan)),
         }
+    }
+
+    #[must_use]
+    pub fn plan(&self) -> Arc<Plan> {
+        Arc::clone(&self.plan.read())
+    }
+
+    /// Puts another plan in the place of the present one. Targets that it does not have are no longer used.
+    pub fn install(&self, plan: Plan, now_ms: u64) {
+        let kept: HashSet<Identity> =
+            plan.origins.iter().flat_map(|o| o.targets.iter().map(|t| identity_of(o, t))).collect();
+        for target in self.pool.all_targets() {
+            match (kept.contains(&target.identity), target.state()) {
+                (false, _) => target.set_state(TargetState::Removed, now_ms),
+                (true, TargetState::Removed) => target.set_state(TargetState::Up, now_ms),
+                (true, _) => {}
+            }
+        }
+        *self.plan.write() = Arc::new(plan);
+        self.generation.fetch_add(1, Relaxed);
+        self.targets_changed.fetch_add(1, Relaxed);
+    }
+
+    /// Sets a target's state for all workers; false when there is no such target.
+    pub fn set_target_state(&self, number: u32, state: TargetState, now_ms: u64) -> bool {
+        let Some(target) = self.pool.all_targets().into_iter().find(|t| t.number == number) else { return false };
+        target.set_state(state, now_ms);
+        self.targets_changed.fetch_add(1, Relaxed);
+        true
     }
 
     #[must_use]

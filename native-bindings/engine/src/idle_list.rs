@@ -3,6 +3,7 @@
 
 use crate::slab::{Key, Slab};
 use crate::target::TargetShared;
+use proto::identity::Bound;
 use std::sync::Arc;
 
 /// What a connection carries through its whole life.
@@ -13,6 +14,29 @@ pub struct Lease {
     pub requests: u64,
     /// Our end of the connection is old at this time (`NEVER` = at none).
     pub age_due_ms: u64,
+    /// What the request that opened it brought to its identity.
+    pub bound: Option<Box<Bound>>,
+}
+
+/// What a request wants of an idle connection.
+#[derive(Clone, Copy)]
+pub struct Wanted<'a> {
+    pub bound: Option<&'a Bound>,
+    /// One that never carried a request; others want one that did.
+    pub unused: bool,
+    /// One that rests since this time or later.
+    pub since_ms_min: u64,
+}
+
+impl Wanted<'_> {
+    /// Any connection that nothing binds.
+    pub const ANY: Wanted<'static> = Wanted { bound: None, unused: false, since_ms_min: 0 };
+
+    fn fits<S>(&self, idle: &Idle<S>) -> bool {
+        idle.lease.bound.as_deref() == self.bound
+            && (idle.lease.requests == 0) == self.unused
+            && idle.since_ms >= self.since_ms_min
+    }
 }
 
 /// A resting connection.
@@ -71,32 +95,32 @@ impl<S> IdleLists<S> {
         key
     }
 
-    /// The newest, or one nearly as new that rests in the worker's own epoll and so need not be registered anew.
-    pub fn take_newest(&mut self, list: u32, worker: u32) -> Option<(Key, Idle<S>)> {
-        let newest = self.ends.get(list as usize)?.newest;
-        let mut at = newest;
-        let mut chosen = newest;
-        for _ in 0..OWN_SEARCH_MAX {
-            let Some(node) = self.nodes.get(at) else { break };
-            if node.idle.worker == worker {
-                chosen = at;
-                break;
+    /// The newest that fits, or one nearly as new that rests in the worker's own epoll and so need not be registered anew.
+    pub fn take_newest(&mut self, list: u32, worker: u32, wanted: &Wanted<'_>) -> Option<Idle<S>> {
+        let mut at = self.ends.get(list as usize)?.newest;
+        let mut chosen = None;
+        let mut searched = 0;
+        while let Some(node) = self.nodes.get(at) {
+            if wanted.fits(&node.idle) {
+                let own = node.idle.worker == worker;
+                if own || chosen.is_none() {
+                    chosen = Some(at);
+                }
+                searched += 1;
+                if own || searched == OWN_SEARCH_MAX {
+                    break;
+                }
             }
             at = node.older;
         }
-        self.remove(chosen).map(|idle| (chosen, idle))
+        self.remove(chosen?)
     }
 
-    /// The one idle longest in one list, or in all.
-    pub fn take_oldest(&mut self, list: Option<u32>) -> Option<Idle<S>> {
-        let key = match list {
-            Some(list) => self.ends.get(list as usize)?.oldest,
-            None => {
-                let ends =
-                    self.ends.iter().filter_map(|e| self.nodes.get(e.oldest).map(|n| (n.idle.since_ms, e.oldest)));
-                ends.min_by_key(|(since, _)| *since)?.1
-            }
-        };
+    /// The one idle longest among those to targets for which `which` holds.
+    pub fn take_oldest(&mut self, which: impl Fn(&TargetShared) -> bool) -> Option<Idle<S>> {
+        let oldest = self.ends.iter().filter_map(|ends| Some((ends.oldest, &self.nodes.get(ends.oldest)?.idle)));
+        let fitting = oldest.filter(|(_, idle)| which(&idle.lease.target));
+        let key = fitting.min_by_key(|(_, idle)| idle.since_ms)?.0;
         self.remove(key)
     }
 
@@ -119,9 +143,10 @@ impl<S> IdleLists<S> {
         Some(node.idle)
     }
 
-    pub fn take_all_of(&mut self, worker: u32) -> Vec<Idle<S>> {
+    /// Takes every connection for which `which` holds.
+    pub fn take_all(&mut self, which: impl Fn(&Idle<S>) -> bool) -> Vec<Idle<S>> {
         let keys = self.nodes.keys().into_iter();
-        let own: Vec<Key> = keys.filter(|k| self.get(*k).is_some_and(|idle| idle.worker == worker)).collect();
-        own.into_iter().filter_map(|key| self.remove(key)).collect()
+        let found: Vec<Key> = keys.filter(|k| self.get(*k).is_some_and(&which)).collect();
+        found.into_iter().filter_map(|key| self.remove(key)).collect()
     }
 }

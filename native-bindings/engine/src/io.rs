@@ -2,7 +2,7 @@
 //! virtual clock and a hostile network. `sys.rs` is the real one.
 
 use crate::slab::Key;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// What went wrong in a system call, as far as anybody decides by it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -36,6 +36,8 @@ pub enum Token {
     Bell,
     /// The clock reached the time asked for.
     Clock,
+    /// The keeper's timer.
+    Keeper,
 }
 
 impl Token {
@@ -48,6 +50,7 @@ impl Token {
             Token::Exchange(key) => (3, key),
             Token::Bell => (4, Key { index: 0, generation: 0 }),
             Token::Clock => (5, Key { index: 0, generation: 0 }),
+            Token::Keeper => (6, Key { index: 0, generation: 0 }),
         };
         kind << 56 | (key.generation as u64 & 0xff_ffff) << 32 | key.index as u64
     }
@@ -60,7 +63,8 @@ impl Token {
             2 => Token::Origin(key),
             3 => Token::Exchange(key),
             4 => Token::Bell,
-            _ => Token::Clock,
+            5 => Token::Clock,
+            _ => Token::Keeper,
         }
     }
 }
@@ -78,6 +82,13 @@ pub struct Ready {
 }
 
 /// What a worker asks of the kernel. No call waits.
+/// TCP's own timers of a connection; 0 = the system's.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct SocketOptions {
+    pub keepalive_ms: u32,
+    pub user_timeout_ms: u32,
+}
+
 pub trait Io {
     /// A connected or connecting stream socket; dropping it closes it.
     type Socket: Send;
@@ -105,6 +116,15 @@ pub trait Io {
     fn peek(&mut self, socket: &Self::Socket) -> Peek;
     /// Begins a connection; its end is an event, its result `connect_result`.
     fn connect(&mut self, to: SocketAddr) -> Result<Self::Socket, Trouble>;
+    /// The same from one of our addresses.
+    fn connect_from(&mut self, to: SocketAddr, local: Option<IpAddr>) -> Result<Self::Socket, Trouble> {
+        let _ = local;
+        self.connect(to)
+    }
+    /// Sets what an origin's connections are to have beyond the usual.
+    fn tune(&mut self, socket: &Self::Socket, options: &SocketOptions) {
+        let _ = (socket, options);
+    }
     fn connect_result(&mut self, socket: &Self::Socket) -> Result<(), Trouble>;
     fn shutdown_write(&mut self, socket: &Self::Socket);
     fn close(&mut self, socket: Self::Socket);
@@ -114,6 +134,10 @@ pub trait Io {
     fn wake_at_ms(&mut self, at_ms: Option<u64>);
     /// Wakes a worker because its inbox was filled.
     fn ring(&self, worker: u32);
+    /// Descriptors this process may have; 0 = unknown, and then they are never short.
+    fn descriptors_max(&self) -> u64 {
+        0
+    }
     /// Takes the worker's own bell back before it reads its inbox.
     fn hush(&mut self);
 }
@@ -125,7 +149,9 @@ mod tests {
     #[test]
     fn a_token_survives_its_way_through_epoll() {
         let key = Key { index: 0xffff_fff0, generation: 0xff_fffe };
-        for token in [Token::Client(key), Token::Origin(key), Token::Exchange(key), Token::Bell, Token::Clock] {
+        for token in
+            [Token::Client(key), Token::Origin(key), Token::Exchange(key), Token::Bell, Token::Clock, Token::Keeper]
+        {
             assert_eq!(Token::unpack(token.pack()), token);
         }
     }

@@ -9,8 +9,9 @@ use crate::stats::Counter;
 use crate::worker::Worker;
 use proto::fault::{ClientFault, WireFault};
 
-/// What is thrown away from a lingering connection before it is reset after all.
-const LINGER_BYTES_MAX: u64 = 1024 * 1024;
+/// What is thrown away from a lingering connection before it is reset after all. Its time is bounded too; this only ends
+/// a flood, and so lies well above what may be under way in the buffers of two kernels.
+const LINGER_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 impl<I: Io> Worker<I> {
     /// Throws away what comes on a connection that is closing or has an unread body before it.

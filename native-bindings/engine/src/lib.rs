@@ -3,20 +3,27 @@
 #![forbid(unsafe_code)]
 
 pub mod acceptor;
+mod again;
 pub mod answer;
 mod begin;
 pub mod blocks;
+pub mod budget;
 pub mod census;
+mod choose;
 pub mod client;
 pub mod compiled;
+pub mod dice;
 mod download;
+mod dump;
 pub mod exchange;
+pub mod explain;
 mod finish;
 pub mod forward;
 mod heads;
 pub mod host;
 pub mod idle_list;
 pub mod io;
+pub mod keeper;
 mod leaving;
 mod line;
 pub mod log;

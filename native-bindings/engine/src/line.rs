@@ -3,10 +3,11 @@
 
 use crate::forward::Found;
 use crate::host::Message;
-use crate::io::{Io, Token};
+use crate::io::Io;
 use crate::slab::Key;
 use crate::stats::Counter;
 use crate::target::{TargetShared, Waiter};
+use crate::wheel::NEVER;
 use crate::worker::Worker;
 use proto::exchange::Stage;
 use proto::fault::OriginFault;
@@ -18,7 +19,7 @@ impl<I: Io> Worker<I> {
     pub(crate) fn wait_in_line(&mut self, exchange: Key, target: &Arc<TargetShared>) -> Found {
         let waiter = Waiter { worker: self.index, exchange };
         let Some(ongoing) = self.exchanges.get_mut(exchange) else { return Found::Ended };
-        let called_before = ongoing.timer.is_some();
+        let called_before = ongoing.in_line;
         let pool = &ongoing.plan.plan.pool;
         let (length_max, wait_ms) = (pool.queue_length, pool.queue_wait_ms);
         if !target.wait(waiter, length_max, called_before) {
@@ -26,16 +27,19 @@ impl<I: Io> Worker<I> {
         }
         ongoing.core.stage = Stage::Queued;
         if !called_before {
-            let timer = self.wheel.add(Token::Exchange(exchange).pack());
-            self.wheel.arm(timer, self.now_us / 1000 + u64::from(wait_ms));
-            ongoing.timer = Some(timer);
+            ongoing.in_line = true;
+            ongoing.wait_due_ms = self.now_us / 1000 + u64::from(wait_ms);
+            self.arm_exchange(exchange);
             self.row.one(Counter::Queued);
             self.row.one(Counter::QueueLength);
         }
         // A place may have become free between asking for it and joining the line, and nobody would call for it again.
-        let target_max = self.exchanges.get(exchange).map_or(0, |o| o.origin_plan().target_connections);
-        let free = target_max == 0 || target.open.load(Relaxed) < target_max || target.idle_total() > 0;
-        if free && !self.host.pool.is_full() {
+        let bounds =
+            self.exchanges.get(exchange).map(|o| (o.origin_plan().target_connections, o.origin_plan().connections));
+        let (target_max, origin_max) = bounds.unwrap_or_default();
+        let room = (target_max == 0 || target.open.load(Relaxed) < target_max)
+            && (origin_max == 0 || target.origin.open.load(Relaxed) < origin_max);
+        if (room || target.idle_total() > 0) && !self.host.pool.is_full() {
             self.call_waiters(target);
         }
         Found::Later
@@ -71,37 +75,38 @@ impl<I: Io> Worker<I> {
         }
     }
 
+    /// The exchange waits for nothing any more, but for the end of its whole time.
     pub(crate) fn end_waiting(&mut self, exchange: Key) {
-        let timer = self.exchanges.get_mut(exchange).and_then(|o| o.timer.take());
-        if let Some(timer) = timer {
-            self.wheel.remove(timer);
+        let Some(ongoing) = self.exchanges.get_mut(exchange) else { return };
+        if std::mem::take(&mut ongoing.in_line) {
             self.row.less(Counter::QueueLength);
+        }
+        if ongoing.wait_due_ms != NEVER {
+            ongoing.wait_due_ms = NEVER;
+            self.arm_exchange(exchange);
         }
     }
 
     pub(crate) fn queue_wait_over(&mut self, exchange: Key) {
-        let Some(ongoing) = self.exchanges.get(exchange) else { return };
-        if ongoing.core.stage == Stage::Queued {
-            self.leave_line(exchange);
-            self.attempt_failed(exchange, OriginFault::PoolFull);
-        }
+        self.leave_line(exchange);
+        self.attempt_failed(exchange, OriginFault::PoolFull);
     }
 
     /// Leaves the line without having been served; passes a call on that was already made.
     pub(crate) fn leave_line(&mut self, exchange: Key) {
         let Some(ongoing) = self.exchanges.get(exchange) else { return };
-        let target =
-            Arc::clone(&ongoing.plan.origins[ongoing.origin_index as usize].targets[ongoing.target as usize].shared);
-        let was_queued = ongoing.core.stage == Stage::Queued;
-        self.end_waiting(exchange);
-        if was_queued && !target.leave(Waiter { worker: self.index, exchange }) {
-            self.call_waiters(&target);
+        if ongoing.core.stage == Stage::Queued {
+            let target = Arc::clone(ongoing.target_shared());
+            if !target.leave(Waiter { worker: self.index, exchange }) {
+                self.call_waiters(&target);
+            }
         }
+        self.end_waiting(exchange);
     }
 
     /// A connection or a place became free: whoever waits longest is called, on whichever worker it is.
     pub(crate) fn call_waiters(&mut self, target: &Arc<TargetShared>) {
-        let elsewhere = if target.waiting.load(Relaxed) == 0 { self.host.pool.any_waiting() } else { None };
+        let elsewhere = if target.waiting.load(Relaxed) == 0 { self.host.pool.waiting_beside(target) } else { None };
         let target = elsewhere.as_ref().unwrap_or(target);
         if target.waiting.load(Relaxed) == 0 {
             return;

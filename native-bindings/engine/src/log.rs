@@ -3,10 +3,11 @@
 
 use crate::client::IpText;
 use crate::exchange::Ongoing;
-use proto::fault::ClientFault;
+use crate::target::TargetShared;
+use proto::failure::{Failure, Phase, Rung};
+use proto::fault::{ClientFault, OriginFault};
 use proto::http1::encode::{write_decimal, write_http_date};
 use proto::http1::head::RequestHead;
-use proto::plan::Action;
 
 /// Most that one turn may say.
 const LINES_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -25,7 +26,12 @@ pub struct Log {
     date_second: u64,
     notes_second: u64,
     notes_count: u32,
+    /// By target number: when its trouble was last told.
+    told_ms: Vec<u64>,
 }
+
+/// A target's trouble is told at most this often by one worker; the counters hold every failure.
+const TROUBLE_EVERY_MS: u64 = 20;
 
 type Peer<'a> = Option<(&'a IpText, u16)>;
 
@@ -43,6 +49,7 @@ impl Log {
             date_second: u64::MAX,
             notes_second: 0,
             notes_count: 0,
+            told_ms: Vec::new(),
         }
     }
 
@@ -81,14 +88,18 @@ impl Log {
         self.number("bytes", ongoing.core.download_bytes);
         self.number("request_bytes", ongoing.core.upload_bytes);
         self.text("route", route.as_bytes());
-        if let Action::Forward { origin, .. } = ongoing.action() {
-            let origin = &plan.origins[*origin as usize];
-            self.text("origin", origin.name.as_bytes());
-            if let Some(target) = origin.targets.get(ongoing.target as usize) {
-                self.text("target", target.label.as_bytes());
-            }
+        let origin = &plan.origins[ongoing.origin_index as usize];
+        self.text("origin", origin.name.as_bytes());
+        if let Some(target) = origin.targets.get(ongoing.target as usize) {
+            self.text("target", target.label.as_bytes());
         }
         self.flag("reused", ongoing.core.reused);
+        if !ongoing.core.reused && ongoing.times.sent_us != 0 {
+            self.text("why_new", ongoing.why_new.reason().as_bytes());
+        }
+        if ongoing.escalations > 0 {
+            self.number("escalations", u64::from(ongoing.escalations));
+        }
         self.number("attempts", u64::from(ongoing.core.attempts));
         let times = &ongoing.times;
         self.number("duration_us", now_us.saturating_sub(times.began_us));
@@ -103,7 +114,9 @@ impl Log {
             self.text("whose", b"client");
         } else if let Some(fault) = ongoing.faults.origin {
             self.text("fault", fault.token().as_bytes());
-            self.text("whose", if fault.blames_target() { b"origin" } else { b"proxy" });
+            self.text("whose", if fault.blames_origin() { b"origin" } else { b"proxy" });
+            self.text("phase", ongoing.faults.phase.map_or("", Phase::token).as_bytes());
+            self.number("failures", u64::from(ongoing.faults.count));
         }
         if let Some(wire) = ongoing.faults.wire {
             self.text("detail", wire.token().as_bytes());
@@ -147,6 +160,29 @@ impl Log {
         self.text("fault", fault.as_bytes());
         self.text("whose", b"client");
         self.end_line();
+    }
+
+    /// A failure that says something about its target: tells the main thread to look at the target's books.
+    pub(crate) fn failure(&mut self, failure: &Failure, rung: Rung, target: &TargetShared, now_ms: u64) {
+        if rung == Rung::Nothing && failure.class != OriginFault::LocalResource {
+            return;
+        }
+        let place = target.number as usize;
+        if self.told_ms.len() <= place {
+            self.told_ms.resize(place + 1, 0);
+        }
+        if now_ms < self.told_ms[place] + TROUBLE_EVERY_MS && self.told_ms[place] != 0 {
+            return;
+        }
+        self.told_ms[place] = now_ms;
+        let line = format!(
+            "{{\"level\":\"debug\",\"event\":\"target_troubled\",\"target\":{},\"class\":\"{}\",\"phase\":\"{}\",\"rung\":{}}}\n",
+            target.number,
+            failure.class.token(),
+            failure.phase.token(),
+            rung as u8
+        );
+        self.notes.extend_from_slice(line.as_bytes());
     }
 
     fn note_fault(&mut self, ongoing: &Ongoing, fault: &str) {
@@ -238,7 +274,7 @@ impl Log {
 
 /// A JSON string of bytes that need not be UTF-8: what is not printable ASCII becomes `\u00XX`, so a log line is one
 /// line whatever a client sent.
-fn write_json_text(out: &mut Vec<u8>, bytes: &[u8]) {
+pub(crate) fn write_json_text(out: &mut Vec<u8>, bytes: &[u8]) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     out.push(b'"');
     for &byte in bytes {

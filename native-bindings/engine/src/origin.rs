@@ -8,19 +8,17 @@
 //! TUNNEL      bytes pass both ways under `exchange`               closed
 //! ```
 
-use crate::forward::Found;
 use crate::io::{Io, Ready, Token, Trouble};
 use crate::outbox::Outbox;
 use crate::pool::{Idle, Lease};
 use crate::slab::Key;
 use crate::stats::{Counter, Histogram};
-use crate::target::TargetShared;
 use crate::wheel::{NEVER, TimerId};
 use crate::worker::Worker;
 use proto::exchange::Stage;
-use proto::fault::{OriginFault, WireFault};
-use proto::retry::{Attempt, Next, WhyNoRetry, decide_next};
+use proto::fault::OriginFault;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// Where an origin's connection is; the map is above.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -54,8 +52,8 @@ pub struct Origin<S> {
     pub read_closed: bool,
     /// Bytes came beyond the answer.
     pub surplus: bool,
-    /// It carried an earlier request.
-    pub reused: bool,
+    /// When it came to rest.
+    pub since_ms: u64,
 }
 
 /// The fault a failed `connect` is.
@@ -78,10 +76,10 @@ impl<I: Io> Worker<I> {
             OriginState::Connecting if event.writable || event.dead => self.connection_settled(key),
             OriginState::Connecting => {}
             // A resting connection has nothing to say: whatever it says, it is of no more use (S0-13).
-            OriginState::Resting if event.read_closed || event.dead => {
-                self.evict_resting(key, Counter::OriginCloseByOrigin);
+            OriginState::Resting if event.read_closed || event.dead => self.left_by_origin(key),
+            OriginState::Resting if event.readable => {
+                self.evict_resting(key, Counter::OriginCloseStray);
             }
-            OriginState::Resting if event.readable => self.evict_resting(key, Counter::OriginCloseStray),
             OriginState::Resting => {}
             OriginState::Active | OriginState::Tunnel => {
                 if event.writable && !origin.outbox.is_empty() && !self.flush_origin(key) {
@@ -103,11 +101,24 @@ impl<I: Io> Worker<I> {
         }
     }
 
+    /// The origin closed a connection that was idle. How long it had been so is worth knowing for the next.
+    fn left_by_origin(&mut self, key: Key) {
+        let Some(origin) = self.origins.get(key) else { return };
+        let (target, since_ms) = (Arc::clone(&origin.lease.target), origin.since_ms);
+        if self.evict_resting(key, Counter::OriginCloseByOrigin) && since_ms != 0 {
+            target.learn_closed_after(self.now_ms().saturating_sub(since_ms));
+        }
+    }
+
     fn connection_settled(&mut self, key: Key) {
         let Some(origin) = self.origins.get_mut(key) else { return };
         let Place::Held(socket) = &origin.place else { return };
         let exchange = origin.exchange;
         if let Err(trouble) = self.io.connect_result(socket) {
+            // The slot goes before the exchange decides: its next attempt may take that slot.
+            if let Some(ongoing) = self.exchanges.get_mut(exchange) {
+                ongoing.origin = Key::NONE;
+            }
             self.end_connecting(key);
             self.attempt_failed(exchange, connect_fault(trouble));
             return;
@@ -117,6 +128,10 @@ impl<I: Io> Worker<I> {
         self.row.one(Counter::OriginOpen);
         let began = self.exchanges.get(exchange).map_or(self.now_us, |o| o.times.connect_us);
         self.row.record(Histogram::Connect, self.now_us.saturating_sub(began));
+        if exchange.is_none() {
+            self.rest_standby(key);
+            return;
+        }
         self.send_held(exchange);
     }
 
@@ -130,6 +145,9 @@ impl<I: Io> Worker<I> {
             self.io.close(socket);
         }
         self.row.one(Counter::OriginConnectFailed);
+        if origin.lease.requests == 0 {
+            origin.lease.target.standby.fetch_sub(1, Relaxed);
+        }
         self.host.pool.give_up_place(&origin.lease.target);
         self.call_waiters(&origin.lease.target);
     }
@@ -176,8 +194,7 @@ impl<I: Io> Worker<I> {
                 ongoing.bytes_sent += written as u64;
                 self.row.add(Counter::OriginBytesOut, written as u64);
                 if ongoing.core.stage == Stage::Sent {
-                    let due = now_ms + u64::from(ongoing.origin_plan().first_byte_ms);
-                    self.wheel.arm(origin.timer, due);
+                    self.wheel.arm(origin.timer, now_ms + ongoing.first_byte_ms());
                 }
             }
             Err(_) => self.write_broke(exchange),
@@ -192,96 +209,6 @@ impl<I: Io> Worker<I> {
         if let Some(origin) = self.origins.get_mut(ongoing.origin) {
             origin.readable = true;
             self.again.push(Token::Origin(ongoing.origin));
-        }
-    }
-
-    /// An attempt ended without a usable answer. Decides what follows, and does it.
-    pub(crate) fn attempt_failed(&mut self, exchange: Key, fault: OriginFault) -> Found {
-        let Some(ongoing) = self.exchanges.get_mut(exchange) else { return Found::Ended };
-        self.row.origin_fault(fault);
-        ongoing.faults.origin = Some(fault);
-        let answer_any = matches!(ongoing.core.stage, Stage::Relaying | Stage::Tunnelling);
-        let weights = &ongoing.plan.origins[ongoing.origin_index as usize].weights;
-        let tried = ongoing.core.tried;
-        let untried = weights.iter().enumerate().filter(|(i, w)| **w > 0 && *i < 64 && tried >> i & 1 == 0).count();
-        let next = decide_next(&Attempt {
-            fault,
-            method: ongoing.core.method,
-            reused: ongoing.core.reused,
-            sent_any: ongoing.core.sent_any,
-            answer_any,
-            body_replayable: ongoing.kept_whole,
-            repeated: ongoing.core.repeated,
-            untried_targets: untried as u32,
-        });
-        let origin = std::mem::replace(&mut ongoing.origin, Key::NONE);
-        self.close_origin(origin, Counter::OriginCloseFault);
-        match next {
-            Next::FreshConnection => {
-                self.row.one(Counter::Repeats);
-                self.begin_again(exchange, true);
-                self.go_on(exchange, true)
-            }
-            Next::NextTarget => {
-                self.row.one(Counter::NextTargets);
-                self.begin_again(exchange, false);
-                self.go_on(exchange, false)
-            }
-            Next::Answer(why) => {
-                self.give_up(exchange, fault, why, answer_any);
-                Found::Ended
-            }
-        }
-    }
-
-    fn begin_again(&mut self, exchange: Key, fresh: bool) {
-        self.end_waiting(exchange);
-        if let Some(ongoing) = self.exchanges.get_mut(exchange) {
-            ongoing.core.begin_again(fresh);
-            ongoing.write_broke = false;
-            ongoing.times.first_byte_us = 0;
-        }
-    }
-
-    /// Another attempt. One that has its connection at once sends its request in the next pass: whoever noticed the
-    /// fault may be in the middle of handing over this request's body.
-    fn go_on(&mut self, exchange: Key, fresh: bool) -> Found {
-        let found = if fresh { self.connect_to_target(exchange, true) } else { self.find_connection(exchange) };
-        if found == Found::Connection {
-            self.again.push(Token::Exchange(exchange));
-            return Found::Later;
-        }
-        found
-    }
-
-    /// The pass has come for an exchange that got its connection in the one before.
-    pub(crate) fn exchange_go(&mut self, exchange: Key) {
-        if self.exchanges.get(exchange).is_some_and(|o| o.core.stage == Stage::Choosing && !o.origin.is_none()) {
-            self.send_held(exchange);
-        }
-    }
-
-    fn give_up(&mut self, exchange: Key, fault: OriginFault, why: WhyNoRetry, answer_any: bool) {
-        let Some(ongoing) = self.exchanges.get_mut(exchange) else { return };
-        ongoing.faults.no_retry = Some(why);
-        self.end_waiting(exchange);
-        if answer_any {
-            self.break_answer(exchange);
-        } else {
-            self.answer_fault(exchange, fault);
-        }
-    }
-
-    /// The origin's bytes are not an answer.
-    pub(crate) fn answer_malformed(&mut self, exchange: Key, wire: WireFault) {
-        if let Some(ongoing) = self.exchanges.get_mut(exchange) {
-            ongoing.faults.wire = Some(wire);
-            let fault = if ongoing.core.stage == Stage::Relaying {
-                OriginFault::BodyMalformed
-            } else {
-                OriginFault::MalformedHeaders
-            };
-            self.attempt_failed(exchange, fault);
         }
     }
 
@@ -319,21 +246,22 @@ impl<I: Io> Worker<I> {
     }
 
     /// Takes a resting connection out of the pool and closes it, unless somebody took it before.
-    pub(crate) fn evict_resting(&mut self, key: Key, why: Counter) {
-        let Some(origin) = self.origins.get(key) else { return };
-        let (OriginState::Resting, Place::Pool(place)) = (origin.state, &origin.place) else { return };
-        if let Some(idle) = self.host.pool.evict(self.index, &origin.lease.target, *place) {
-            self.row.less(Counter::OriginIdle);
-            self.discard_idle(key, idle, why);
-        }
+    /// Returns whether it was still there.
+    pub(crate) fn evict_resting(&mut self, key: Key, why: Counter) -> bool {
+        let Some(origin) = self.origins.get(key) else { return false };
+        let (OriginState::Resting, Place::Pool(place)) = (origin.state, &origin.place) else { return false };
+        let Some(idle) = self.host.pool.evict(self.index, &origin.lease.target, *place) else { return false };
+        self.row.less(Counter::OriginIdle);
+        self.discard_idle(key, idle, why);
+        true
     }
 
-    fn discard_idle(&mut self, key: Key, idle: Idle<I::Socket>, why: Counter) {
+    pub(crate) fn discard_idle(&mut self, key: Key, idle: Idle<I::Socket>, why: Counter) {
         if let Some(origin) = self.origins.remove(key) {
             self.wheel.remove(origin.timer);
         }
         self.io.close(idle.socket);
-        self.count_origin_closed(&idle.lease.target, why);
+        self.count_origin_closed(&idle.lease, why);
     }
 
     /// Puts a connection to rest in the pool.
@@ -344,8 +272,16 @@ impl<I: Io> Worker<I> {
             return;
         }
         let target = Arc::clone(&origin.lease.target);
+        let why_not = match target.state().keeps_connections() {
+            false => Some(Counter::OriginCloseTarget),
+            true => self.scarce.then_some(Counter::OriginCloseScarce),
+        };
+        if let Some(why) = why_not {
+            self.close_origin(key, why);
+            return;
+        }
         if target.idle_total() >= idle_max {
-            match self.host.pool.take_oldest(self.index, Some(&target)) {
+            match self.host.pool.take_oldest(self.index, |t| t.number == target.number) {
                 Some(oldest) => {
                     self.row.less(Counter::OriginIdle);
                     self.discard_taken(oldest, Counter::OriginCloseEvicted);
@@ -358,6 +294,8 @@ impl<I: Io> Worker<I> {
         }
         let Some(origin) = self.origins.get_mut(key) else { return };
         let now_ms = self.now_us / 1000;
+        let idle_ms = target.idle_ms(idle_ms);
+        origin.since_ms = now_ms;
         let expires_ms = (now_ms + u64::from(idle_ms)).min(origin.lease.age_due_ms);
         let lease = origin.lease.clone();
         origin.state = OriginState::Resting;
@@ -375,7 +313,9 @@ impl<I: Io> Worker<I> {
         let Some(origin) = self.origins.get(key) else { return };
         match origin.state {
             OriginState::Connecting => self.end_connecting(key),
-            OriginState::Resting => self.evict_resting(key, why),
+            OriginState::Resting => {
+                self.evict_resting(key, why);
+            }
             OriginState::Active | OriginState::Tunnel => {
                 let Some(mut origin) = self.origins.remove(key) else { return };
                 self.wheel.arm(origin.timer, NEVER);
@@ -385,16 +325,19 @@ impl<I: Io> Worker<I> {
                 if let Place::Held(socket) = origin.place {
                     self.io.close(socket);
                 }
-                self.count_origin_closed(&origin.lease.target, why);
+                self.count_origin_closed(&origin.lease, why);
             }
         }
     }
 
     /// One established connection less, for this reason; whoever waits for its place is called.
-    pub(crate) fn count_origin_closed(&mut self, target: &Arc<TargetShared>, why: Counter) {
+    pub(crate) fn count_origin_closed(&mut self, lease: &Lease, why: Counter) {
         self.row.less(Counter::OriginOpen);
         self.row.one(why);
-        self.host.pool.give_up_place(target);
-        self.call_waiters(target);
+        if lease.requests == 0 {
+            lease.target.standby.fetch_sub(1, Relaxed);
+        }
+        self.host.pool.give_up_place(&lease.target);
+        self.call_waiters(&lease.target);
     }
 }

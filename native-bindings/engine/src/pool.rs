@@ -7,7 +7,7 @@
 //! contention never opens or closes a connection.
 
 use crate::idle_list::IdleLists;
-pub use crate::idle_list::{Idle, Lease};
+pub use crate::idle_list::{Idle, Lease, Wanted};
 use crate::slab::Key;
 use crate::target::TargetShared;
 use parking_lot::{Mutex, RwLock};
@@ -79,7 +79,9 @@ impl<S> Pool<S> {
         }
         let mut targets = self.targets.write();
         let number = targets.len() as u32;
-        let made = || Arc::new(TargetShared::new(number, self.shards.len()));
+        let sibling = targets.values().find(|t| t.identity.origin == identity.origin);
+        let origin = sibling.map_or_else(Arc::default, |t| Arc::clone(&t.origin));
+        let made = || Arc::new(TargetShared::new(number, identity.clone(), origin, self.shards.len()));
         Arc::clone(targets.entry(identity.clone()).or_insert_with(made))
     }
 
@@ -90,7 +92,7 @@ impl<S> Pool<S> {
 
     /// Takes the newest idle connection to a target: from the worker's own shard, then, if stealing, from the others.
     /// One that moved behind the search's back is searched for again, so a miss means that all were in use.
-    pub fn checkout(&self, worker: u32, target: &TargetShared) -> Option<Taken<S>> {
+    pub fn checkout(&self, worker: u32, target: &TargetShared, wanted: &Wanted<'_>) -> Option<Taken<S>> {
         let own = self.shard_of(worker);
         let reach = if self.steal { self.shards.len() } else { 1 };
         for _ in 0..SEARCHES_MAX {
@@ -101,7 +103,7 @@ impl<S> Pool<S> {
                     continue;
                 }
                 seen_any = true;
-                if let Some(taken) = self.take_from(shard, worker, target) {
+                if let Some(taken) = self.take_from(shard, worker, target, wanted) {
                     return Some(taken);
                 }
             }
@@ -112,9 +114,9 @@ impl<S> Pool<S> {
         None
     }
 
-    fn take_from(&self, shard: usize, worker: u32, target: &TargetShared) -> Option<Taken<S>> {
+    fn take_from(&self, shard: usize, worker: u32, target: &TargetShared, wanted: &Wanted<'_>) -> Option<Taken<S>> {
         let mut inside = self.shards[shard].inside.lock();
-        let (_, idle) = inside.lists.take_newest(target.number, worker)?;
+        let idle = inside.lists.take_newest(target.number, worker, wanted)?;
         target.idle[shard].fetch_sub(1, Relaxed);
         Some(self.leave(&mut inside, worker, idle))
     }
@@ -152,12 +154,12 @@ impl<S> Pool<S> {
         self.shards[self.shard_of(worker)].inside.lock().lists.get(place).map(|idle| idle.expires_ms)
     }
 
-    /// Takes the connection that has been idle longest: to this target, or to any.
-    pub fn take_oldest(&self, worker: u32, target: Option<&TargetShared>) -> Option<Taken<S>> {
+    /// Takes the connection that has been idle longest among those to targets for which `which` holds.
+    pub fn take_oldest(&self, worker: u32, which: impl Fn(&TargetShared) -> bool) -> Option<Taken<S>> {
         let own = self.shard_of(worker);
         (0..self.shards.len()).map(|step| (own + step) % self.shards.len()).find_map(|shard| {
             let mut inside = self.shards[shard].inside.lock();
-            let idle = inside.lists.take_oldest(target.map(|t| t.number))?;
+            let idle = inside.lists.take_oldest(&which)?;
             idle.lease.target.idle[shard].fetch_sub(1, Relaxed);
             Some(self.leave(&mut inside, worker, idle))
         })
@@ -180,11 +182,32 @@ impl<S> Pool<S> {
         let shard = self.shard_of(worker);
         let mut inside = self.shards[shard].inside.lock();
         inside.departed[worker as usize].clear();
-        let taken = inside.lists.take_all_of(worker);
+        let taken = inside.lists.take_all(|idle| idle.worker == worker);
         taken.iter().for_each(|idle| {
             idle.lease.target.idle[shard].fetch_sub(1, Relaxed);
         });
         taken
+    }
+
+    /// Takes the worker's resting connections that belong to one client.
+    pub fn take_owned(&self, worker: u32, owner: u64) -> Vec<Idle<S>> {
+        let shard = self.shard_of(worker);
+        let owned = |idle: &Idle<S>| {
+            idle.worker == worker && idle.lease.bound.as_ref().is_some_and(|bound| bound.owner == Some(owner))
+        };
+        let taken = self.shards[shard].inside.lock().lists.take_all(owned);
+        taken.iter().for_each(|idle| {
+            idle.lease.target.idle[shard].fetch_sub(1, Relaxed);
+        });
+        taken
+    }
+
+    /// Every target there ever was, in the order of their numbers.
+    #[must_use]
+    pub fn all_targets(&self) -> Vec<Arc<TargetShared>> {
+        let mut all: Vec<Arc<TargetShared>> = self.targets.read().values().cloned().collect();
+        all.sort_by_key(|target| target.number);
+        all
     }
 
     /// Takes a dead worker's requests out of every line.
@@ -193,22 +216,29 @@ impl<S> Pool<S> {
     }
 
     /// Asks for room for one more connection to this target. A yes must be given back by `give_up_place`.
-    pub fn ask_for_place(&self, target: &TargetShared, target_max: u32) -> bool {
-        if self.open.fetch_add(1, Relaxed) >= self.open_max && self.open_max != 0 {
-            self.open.fetch_sub(1, Relaxed);
-            return false;
-        }
-        if target.open.fetch_add(1, Relaxed) >= target_max && target_max != 0 {
-            target.open.fetch_sub(1, Relaxed);
-            self.open.fetch_sub(1, Relaxed);
-            return false;
+    pub fn ask_for_place(&self, target: &TargetShared, target_max: u32, origin_max: u32) -> bool {
+        let bounds = [(&self.open, self.open_max), (&target.open, target_max), (&target.origin.open, origin_max)];
+        for (place, (count, max)) in bounds.iter().enumerate() {
+            if count.fetch_add(1, Relaxed) >= *max && *max != 0 {
+                bounds[..=place].iter().for_each(|(count, _)| {
+                    count.fetch_sub(1, Relaxed);
+                });
+                return false;
+            }
         }
         true
     }
 
     pub fn give_up_place(&self, target: &TargetShared) {
-        target.open.fetch_sub(1, Relaxed);
-        self.open.fetch_sub(1, Relaxed);
+        for count in [&self.open, &target.open, &target.origin.open] {
+            count.fetch_sub(1, Relaxed);
+        }
+    }
+
+    /// Established and connecting, over all targets.
+    #[must_use]
+    pub fn open(&self) -> u32 {
+        self.open.load(Relaxed)
     }
 
     /// Whether the limit over all targets is what stands in the way.
@@ -217,13 +247,18 @@ impl<S> Pool<S> {
         self.open_max != 0 && self.open.load(Relaxed) >= self.open_max
     }
 
-    /// Some target at which a request waits, when room over all targets was what it lacked.
+    /// Some target at which a request waits for room that `freed` may have made: another of its origin, or, when room
+    /// over all targets is what may lack, any.
     #[must_use]
-    pub fn any_waiting(&self) -> Option<Arc<TargetShared>> {
-        if self.open_max == 0 {
+    pub fn waiting_beside(&self, freed: &TargetShared) -> Option<Arc<TargetShared>> {
+        let of_origin = freed.origin.waiting.load(Relaxed) > 0;
+        if !of_origin && self.open_max == 0 {
             return None;
         }
-        self.targets.read().values().find(|t| t.waiting.load(Relaxed) > 0).cloned()
+        let waits = |t: &&Arc<TargetShared>| t.waiting.load(Relaxed) > 0;
+        let targets = self.targets.read();
+        let sibling = targets.values().filter(|t| Arc::ptr_eq(&t.origin, &freed.origin)).find(waits);
+        sibling.or_else(|| targets.values().find(|t| self.open_max != 0 && waits(t))).cloned()
     }
 
     /// Whether idle connections may rest where a worker cannot take them.

@@ -1,6 +1,7 @@
 //! Sends a request on the connection its exchange has: head written anew, body framed anew, and what may have to be sent
 //! again kept within its bound.
 
+use crate::again::ESCALATED;
 use crate::exchange::Ongoing;
 use crate::io::{Io, Token};
 use crate::outbox::{COPY_BYTES_MAX, frame_chunk};
@@ -11,7 +12,7 @@ use proto::exchange::{Continue, Stage};
 use proto::http1::encode::{Forwarding, RequestEncoding, encode_request};
 use proto::http1::framing::RequestBody;
 use proto::http1::head::{Method, Parsed, RequestHead, TargetForm};
-use proto::plan::{Action, HostPolicy, Rewrite};
+use proto::plan::{Action, FieldEdit, HostPolicy, Rewrite};
 use proto::route::normalise_path;
 
 impl<I: Io> Worker<I> {
@@ -52,7 +53,6 @@ impl<I: Io> Worker<I> {
     pub(crate) fn send_request(&mut self, exchange: Key, head: &RequestHead, bytes: &[u8], data: &[u8]) {
         let Some(ongoing) = self.exchanges.get_mut(exchange) else { return };
         ongoing.core.stage = Stage::Sent;
-        ongoing.core.attempts = ongoing.core.attempts.saturating_add(1);
         ongoing.times.sent_us = self.now_us;
         self.row.one(Counter::OriginRequests);
         if ongoing.core.reused {
@@ -61,6 +61,7 @@ impl<I: Io> Worker<I> {
             self.row.one(Counter::OriginNew);
             self.row.one(ongoing.why_new);
         }
+        ongoing.count_in();
         let mut out = std::mem::take(&mut self.out);
         out.clear();
         let client = self.clients.get(ongoing.client);
@@ -118,6 +119,14 @@ fn encode_for_origin(
     let (rewrite, edits) = match ongoing.action() {
         Action::Forward { rewrite, request_fields, .. } => (rewrite.as_ref(), request_fields.as_slice()),
         Action::Answer { .. } | Action::Redirect { .. } => (None, [].as_slice()),
+    };
+    let marked;
+    let edits = if ongoing.escalations == 0 {
+        edits
+    } else {
+        let mark = FieldEdit::Set { name: ESCALATED.to_owned(), value: ongoing.escalations.to_string() };
+        marked = edits.iter().cloned().chain([mark]).collect::<Vec<FieldEdit>>();
+        &marked
     };
     let target = &ongoing.plan.origins[ongoing.origin_index as usize].targets[ongoing.target as usize];
     let asked = head.host.of(bytes);

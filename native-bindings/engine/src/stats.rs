@@ -17,6 +17,15 @@ macro_rules! counters {
 }
 
 /// Whether a word only rises.
+impl Counter {
+    /// The name without what it is a reason for: `no_idle` of `origin_new_no_idle`.
+    #[must_use]
+    pub fn reason(self) -> &'static str {
+        let name = COUNTERS[self as usize].0;
+        name.strip_prefix("origin_new_").unwrap_or(name)
+    }
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
     Counter,
@@ -56,6 +65,9 @@ counters! {
     NewNoIdle "origin_new_no_idle" Counter "New because no idle connection was there.";
     NewStale "origin_new_stale" Counter "New because the idle connection proved dead when looked at.";
     NewRepeat "origin_new_repeat" Counter "New because the request is a repeat.";
+    NewPolicy "origin_new_policy" Counter "New because the route gives requests like this a connection of their own.";
+    NewStandby "origin_new_standby" Counter "On a connection that was opened ahead and had carried nothing.";
+    NewNotShared "origin_new_not_shared" Counter "New because the origin's match rule shares nothing.";
     OriginOpened "origin_connections_opened" Counter "Origin connections that were established.";
     OriginConnectFailed "origin_connects_failed" Counter "Origin connections that could not be established.";
     OriginOpen "origin_connections_open" Gauge "Origin connections that are established.";
@@ -71,6 +83,9 @@ counters! {
     OriginCloseFault "origin_closes_fault" Counter "Closed because an attempt on them failed.";
     OriginCloseClientGone "origin_closes_client_gone" Counter "Closed because the client left during the answer.";
     OriginCloseEvicted "origin_closes_evicted" Counter "Closed to make room for another.";
+    OriginCloseOwner "origin_closes_owner_gone" Counter "Closed because the client they belonged to left.";
+    OriginCloseTarget "origin_closes_target_gone" Counter "Closed because their target drains or is no longer there.";
+    OriginCloseScarce "origin_closes_descriptors_scarce" Counter "Closed while idle because descriptors run short.";
     OriginCloseTunnel "origin_closes_tunnel_end" Counter "Closed at the end of a tunnel.";
     OriginCloseDrain "origin_closes_drain" Counter "Closed because the proxy stops.";
     OriginCloseWorkerLost "origin_closes_worker_lost" Counter "Lost with their worker.";
@@ -78,6 +93,11 @@ counters! {
     OriginBytesOut "origin_bytes_sent" Counter "Bytes sent to origins.";
     Repeats "origin_repeats" Counter "Requests repeated on a fresh connection after a stale one.";
     NextTargets "origin_next_targets" Counter "Requests moved to another target after a fault.";
+    Failures "origin_failures" Counter "Failed attempts: one event each.";
+    BudgetSpent "retries_over_budget" Counter "Further attempts that were not made because the budget was spent.";
+    Escalations "escalations" Counter "Requests sent on to another origin by a route's rule.";
+    HalfClosed "client_half_closes" Counter "Clients that stopped sending before their answer was complete.";
+    StandbyOpened "origin_standby_opened" Counter "Connections opened ahead of any request.";
     Queued "pool_queued" Counter "Requests that had to wait for a connection.";
     QueueLength "pool_queue_length" Gauge "Requests that wait for a connection now.";
     Tunnels "tunnels" Counter "Connections that switched protocols.";

@@ -1,7 +1,7 @@
 //! The real kernel behind `io.rs`: epoll, sockets, timerfd, eventfd. Every system call of the engine is in this file,
 //! and rustix makes each of them without `unsafe`.
 
-use crate::io::{Io, Peek, Ready, Token, Trouble};
+use crate::io::{Io, Peek, Ready, SocketOptions, Token, Trouble};
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
@@ -14,8 +14,9 @@ use rustix::net::{
 };
 use rustix::time::{ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, clock_gettime};
 use std::io::IoSlice;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Events taken from epoll in one call.
 const READY_MAX: usize = 256;
@@ -167,13 +168,33 @@ impl Io for SysIo {
     }
 
     fn connect(&mut self, to: SocketAddr) -> Result<OwnedFd, Trouble> {
+        self.connect_from(to, None)
+    }
+
+    fn connect_from(&mut self, to: SocketAddr, local: Option<IpAddr>) -> Result<OwnedFd, Trouble> {
         let family = if to.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         let socket = socket_with(family, SocketType::STREAM, flags, None).map_err(trouble)?;
         sockopt::set_tcp_nodelay(&socket, true).map_err(trouble)?;
+        if let Some(local) = local {
+            rustix::net::bind(&socket, &SocketAddr::new(local, 0)).map_err(trouble)?;
+        }
         match connect(&socket, &to) {
             Ok(()) | Err(Errno::INPROGRESS | Errno::INTR) => Ok(socket),
             Err(errno) => Err(trouble(errno)),
+        }
+    }
+
+    fn tune(&mut self, socket: &OwnedFd, options: &SocketOptions) {
+        // A kernel that refuses one of these leaves a connection that works without it.
+        if options.keepalive_ms > 0 {
+            let silence = Duration::from_millis(u64::from(options.keepalive_ms)).max(Duration::from_secs(1));
+            let _ = sockopt::set_socket_keepalive(socket, true);
+            let _ = sockopt::set_tcp_keepidle(socket, silence);
+            let _ = sockopt::set_tcp_keepintvl(socket, (silence / 3).max(Duration::from_secs(1)));
+        }
+        if options.user_timeout_ms > 0 {
+            let _ = sockopt::set_tcp_user_timeout(socket, options.user_timeout_ms);
         }
     }
 
@@ -194,7 +215,7 @@ impl Io for SysIo {
     }
 
     fn reset(&mut self, socket: OwnedFd) {
-        let _ = sockopt::set_socket_linger(&socket, Some(std::time::Duration::ZERO));
+        let _ = sockopt::set_socket_linger(&socket, Some(Duration::ZERO));
     }
 
     fn wake_at_ms(&mut self, at_ms: Option<u64>) {
@@ -207,6 +228,10 @@ impl Io for SysIo {
 
     fn ring(&self, worker: u32) {
         self.shared.ring(worker);
+    }
+
+    fn descriptors_max(&self) -> u64 {
+        rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(0)
     }
 
     fn hush(&mut self) {

@@ -1,21 +1,99 @@
-//! What all workers share about one target: how many connections there are, where idle ones rest, who waits for one.
+//! What all workers share about one target: how many connections there are, where idle ones rest, who waits for one,
+//! whether it may be used, and what was learned about it.
+//!
+//! ```text
+//! state     promises                                   left for (by whom)
+//! UP        takes its share                            DOWN (health), DRAINING (admin), REMOVED (a plan without it)
+//! DOWN      takes nothing, unless too few are up       SUSPECT, UP (health), DRAINING, REMOVED
+//! SUSPECT   takes a few tries                          UP, DOWN (health), DRAINING, REMOVED
+//! DRAINING  takes nothing, finishes, keeps nothing     UP (admin), REMOVED
+//! REMOVED   as DRAINING                                UP (a plan with it)
+//! ```
 
 use crate::slab::Key;
 use parking_lot::Mutex;
+use proto::failure::Rung;
+use proto::identity::Identity;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 
-/// One target, over all workers.
+/// Shorter idle times are not learned: no origin closes so soon on purpose.
+const LEARNED_IDLE_MS_MIN: u32 = 100;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum TargetState {
+    Up = 0,
+    Down = 1,
+    Suspect = 2,
+    Draining = 3,
+    Removed = 4,
+}
+
+impl TargetState {
+    const ALL: [Self; 5] = [Self::Up, Self::Down, Self::Suspect, Self::Draining, Self::Removed];
+
+    #[must_use]
+    pub const fn token(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Down => "down",
+            Self::Suspect => "suspect",
+            Self::Draining => "draining",
+            Self::Removed => "removed",
+        }
+    }
+
+    #[must_use]
+    pub fn of_token(token: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.token() == token)
+    }
+
+    /// Whether its idle connections may be kept and used.
+    #[must_use]
+    pub const fn keeps_connections(self) -> bool {
+        !matches!(self, Self::Draining | Self::Removed)
+    }
+}
+
+/// The same over all targets of an origin.
+#[derive(Default)]
+pub struct OriginShared {
+    /// Established and connecting.
+    pub open: AtomicU32,
+    /// Requests in the lines of all its targets.
+    pub waiting: AtomicU32,
+}
+
 pub struct TargetShared {
     /// Number of the target in the pool's lists.
     pub number: u32,
+    pub identity: Identity,
     /// Established and connecting, of all workers.
     pub open: AtomicU32,
+    pub origin: Arc<OriginShared>,
     /// Idle connections by shard: a hint that spares locking in vain.
     pub idle: Box<[AtomicU32]>,
     /// Length of `queue`, readable without its lock.
     pub waiting: AtomicU32,
     queue: Mutex<VecDeque<Waiter>>,
+    state: AtomicU8,
+    /// Monotonic ms at which it came up; 0 = it was never away.
+    pub up_since_ms: AtomicU64,
+    /// Requests under way; counted only where a balancer asks for it.
+    pub inflight: AtomicU32,
+    /// Smoothed time to the first byte of an answer, in µs; 0 = unknown.
+    pub latency_us: AtomicU32,
+    /// How long its connections may lie idle, as far as it was learned; 0 = unknown.
+    pub learned_idle_ms: AtomicU32,
+    /// Connections that never carried a request: resting or being opened.
+    pub standby: AtomicU32,
+    pub succeeded: AtomicU64,
+    /// By rung: TCP, TLS, silence, broken.
+    pub failed: [AtomicU64; 4],
+    /// Failures since the last success.
+    pub in_row: AtomicU32,
 }
 
 /// A request that waits for a connection to this target.
@@ -27,13 +105,80 @@ pub struct Waiter {
 
 impl TargetShared {
     #[must_use]
-    pub fn new(number: u32, shards: usize) -> Self {
+    pub fn new(number: u32, identity: Identity, origin: Arc<OriginShared>, shards: usize) -> Self {
         Self {
             number,
+            identity,
             open: AtomicU32::new(0),
+            origin,
             idle: (0..shards).map(|_| AtomicU32::new(0)).collect(),
             waiting: AtomicU32::new(0),
             queue: Mutex::new(VecDeque::new()),
+            state: AtomicU8::new(TargetState::Up as u8),
+            up_since_ms: AtomicU64::new(0),
+            inflight: AtomicU32::new(0),
+            latency_us: AtomicU32::new(0),
+            learned_idle_ms: AtomicU32::new(0),
+            standby: AtomicU32::new(0),
+            succeeded: AtomicU64::new(0),
+            failed: [const { AtomicU64::new(0) }; 4],
+            in_row: AtomicU32::new(0),
+        }
+    }
+
+    #[must_use]
+    pub fn state(&self) -> TargetState {
+        TargetState::ALL[usize::from(self.state.load(Relaxed)) % TargetState::ALL.len()]
+    }
+
+    pub fn set_state(&self, state: TargetState, now_ms: u64) {
+        let before = self.state.swap(state as u8, Relaxed);
+        if state == TargetState::Up && before != state as u8 {
+            self.up_since_ms.store(now_ms, Relaxed);
+            self.in_row.store(0, Relaxed);
+        }
+    }
+
+    /// Counts failures that say something about the target.
+    pub fn count_failure(&self, rung: Rung) {
+        if let Some(place) = (rung as usize).checked_sub(1) {
+            self.failed[place].fetch_add(1, Relaxed);
+            self.in_row.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Counts successes, gathered by a worker over a turn.
+    pub fn count_successes(&self, count: u32) {
+        self.succeeded.fetch_add(u64::from(count), Relaxed);
+        if self.in_row.load(Relaxed) != 0 {
+            self.in_row.store(0, Relaxed);
+        }
+    }
+
+    /// The target closed a connection that had been idle for this long: the next is left a fifth earlier.
+    pub fn learn_closed_after(&self, idle_ms: u64) {
+        let safe = u32::try_from(idle_ms - idle_ms / 5).unwrap_or(u32::MAX);
+        if safe >= LEARNED_IDLE_MS_MIN {
+            let known = self.learned_idle_ms.load(Relaxed);
+            if known == 0 || safe < known {
+                self.learned_idle_ms.store(safe, Relaxed);
+            }
+        }
+    }
+
+    /// The target said how long it keeps idle connections.
+    pub fn learn_told(&self, keeps_ms: u32) {
+        if self.learned_idle_ms.load(Relaxed) != keeps_ms {
+            self.learned_idle_ms.store(keeps_ms, Relaxed);
+        }
+    }
+
+    /// How long a connection may rest, given what the operator allows.
+    #[must_use]
+    pub fn idle_ms(&self, configured_ms: u32) -> u32 {
+        match self.learned_idle_ms.load(Relaxed) {
+            0 => configured_ms,
+            learned => learned.min(configured_ms),
         }
     }
 
@@ -54,6 +199,7 @@ impl TargetShared {
         } else {
             queue.push_back(waiter);
         }
+        self.origin.waiting.fetch_add(1, Relaxed);
         self.waiting.store(queue.len() as u32, Relaxed);
         true
     }
@@ -62,6 +208,9 @@ impl TargetShared {
         let mut queue = self.queue.lock();
         let waiter = queue.pop_front();
         self.waiting.store(queue.len() as u32, Relaxed);
+        if waiter.is_some() {
+            self.origin.waiting.fetch_sub(1, Relaxed);
+        }
         waiter
     }
 
@@ -77,13 +226,52 @@ impl TargetShared {
         let before = queue.len();
         queue.retain(|w| *w != waiter);
         self.waiting.store(queue.len() as u32, Relaxed);
+        self.origin.waiting.fetch_sub((before - queue.len()) as u32, Relaxed);
         queue.len() != before
     }
 
     /// Forgets all that a dead worker's requests waited for.
     pub fn leave_all_of(&self, worker: u32) {
         let mut queue = self.queue.lock();
+        let before = queue.len();
         queue.retain(|w| w.worker != worker);
         self.waiting.store(queue.len() as u32, Relaxed);
+        self.origin.waiting.fetch_sub((before - queue.len()) as u32, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target() -> TargetShared {
+        TargetShared::new(0, Identity::plain("o", ([127, 0, 0, 1], 80).into()), Arc::default(), 1)
+    }
+
+    #[test]
+    fn the_learned_idle_time_only_shortens_what_the_operator_allows() {
+        let target = target();
+        assert_eq!(target.idle_ms(4000), 4000);
+        target.learn_told(1000);
+        assert_eq!(target.idle_ms(4000), 1000);
+        target.learn_closed_after(500);
+        assert_eq!(target.idle_ms(4000), 400);
+        target.learn_closed_after(2000);
+        assert_eq!(target.idle_ms(4000), 400, "a later close teaches nothing new");
+        target.learn_told(90_000);
+        assert_eq!(target.idle_ms(4000), 4000);
+    }
+
+    #[test]
+    fn a_success_ends_a_row_of_failures() {
+        let target = target();
+        target.count_failure(Rung::Nothing);
+        assert_eq!(target.in_row.load(Relaxed), 0);
+        target.count_failure(Rung::Broken);
+        target.count_failure(Rung::Tcp);
+        assert_eq!(target.in_row.load(Relaxed), 2);
+        target.count_successes(1);
+        assert_eq!(target.in_row.load(Relaxed), 0);
+        assert_eq!(target.failed[3].load(Relaxed), 1);
     }
 }

@@ -30,6 +30,8 @@ impl<I: Io> Worker<I> {
         ongoing.core.stage = Stage::Tunnelling;
         ongoing.core.status = 101;
         ongoing.core.keep_alive = false;
+        // The time for an answer has found its end in the answer; what a tunnel has is its idle time.
+        ongoing.total_due_ms = NEVER;
         let (client_key, origin_key) = (ongoing.client, ongoing.origin);
         let plan = std::rc::Rc::clone(&ongoing.plan);
         let mut out = std::mem::take(&mut self.out);

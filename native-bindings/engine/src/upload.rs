@@ -2,6 +2,7 @@
 //! when that ran empty, so a body of any size passes in bounded memory.
 
 use crate::io::{Io, Token, Trouble};
+use crate::origin::Place;
 use crate::outbox::frame_chunk;
 use crate::slab::Key;
 use crate::stats::Counter;
@@ -50,7 +51,7 @@ impl<I: Io> Worker<I> {
     fn take_body(&mut self, exchange: Key, key: Key, bytes: &mut [u8]) {
         let Some(ongoing) = self.exchanges.get_mut(exchange) else { return };
         let plan = Rc::clone(&ongoing.plan);
-        let bound = plan.plan.limits.request_body_bytes;
+        let bound = ongoing.request_body_bytes();
         let taken = ongoing.core.take_upload(bytes, &plan.head_limits, bound, &mut ongoing.trailers);
         let piece = match taken {
             Ok(piece) => piece,
@@ -74,6 +75,16 @@ impl<I: Io> Worker<I> {
         self.keep(exchange, data);
         self.send_body(exchange, data, piece.done);
         self.arm_for_upload(exchange);
+    }
+
+    /// Tells the origin that the client will send nothing more. A connection that was half-closed is not used again.
+    pub(crate) fn propagate_fin(&mut self, exchange: Key) {
+        let Some(ongoing) = self.exchanges.get_mut(exchange) else { return };
+        let Some(origin) = self.origins.get_mut(ongoing.origin) else { return };
+        if let (Place::Held(socket), true) = (&origin.place, origin.outbox.is_empty()) {
+            self.io.shutdown_write(socket);
+            ongoing.write_broke = true;
+        }
     }
 
     /// Writes a piece of the request body, framed for the origin.

@@ -7,15 +7,18 @@
 use crate::blocks::Blocks;
 use crate::client::{Client, ClientState};
 use crate::compiled::Compiled;
+use crate::dice::Dice;
 use crate::exchange::Ongoing;
 use crate::host::{Host, Message};
 use crate::io::{Io, Ready, Token};
+use crate::keeper::Tally;
 use crate::log::Log;
 use crate::origin::Origin;
 use crate::slab::{Key, Slab};
 use crate::stats::{Counter, Histogram, Row};
-use crate::wheel::Wheel;
-use proto::balance::RoundRobin;
+use crate::target::TargetShared;
+use crate::wheel::{TimerId, Wheel};
+use proto::balance::{Balancer, Candidate};
 use proto::http1::head::{RequestHead, ResponseHead};
 use proto::limits::SCRATCH_BYTES;
 use std::rc::Rc;
@@ -51,7 +54,21 @@ pub struct Worker<I: Io> {
     pub(crate) head: Option<Box<RequestHead>>,
     pub(crate) answer_head: Option<Box<ResponseHead>>,
     /// By origin: whose turn it is.
-    pub(crate) turns: Vec<RoundRobin>,
+    pub(crate) turns: Vec<Balancer>,
+    /// Targets as a balancer sees them, while it looks.
+    pub(crate) candidates: Vec<Candidate>,
+    pub(crate) dice: Dice,
+    /// By target number, and the targets that have something to tell.
+    pub(crate) tallies: Vec<Tally>,
+    pub(crate) tallied: Vec<Arc<TargetShared>>,
+    pub(crate) requests_told: u64,
+    pub(crate) client_numbers: u64,
+    /// What this worker has seen of the host's plan and targets.
+    pub(crate) generation: u32,
+    pub(crate) targets_changed: u32,
+    pub(crate) keeper: TimerId,
+    /// Descriptors run short: nothing idle is kept.
+    pub(crate) scarce: bool,
     /// Connections that stopped before they were drained, or have bytes in hand: looked at in the next pass.
     pub(crate) again: Vec<Token>,
     pub(crate) log: Log,
@@ -67,8 +84,12 @@ pub struct Worker<I: Io> {
 
 impl<I: Io> Worker<I> {
     pub fn new(mut io: I, host: Arc<Host<I::Socket>>, index: u32, row: Row) -> Self {
-        let plan = Rc::new(Compiled::new(Arc::clone(&host.plan), &host.pool));
+        let generation = host.generation.load(Relaxed);
+        let plan = Rc::new(Compiled::new(host.plan(), &host.pool));
         let now_us = io.now_us();
+        let mut wheel = Wheel::new(now_us / 1000);
+        let keeper = wheel.add(Token::Keeper.pack());
+        wheel.arm(keeper, now_us / 1000);
         host.workers[index as usize].beat_ms.store(now_us / 1000, Relaxed);
         host.workers[index as usize].alive.store(true, Relaxed);
         Self {
@@ -77,7 +98,17 @@ impl<I: Io> Worker<I> {
             clients: Slab::default(),
             origins: Slab::default(),
             exchanges: Slab::default(),
-            wheel: Wheel::new(now_us / 1000),
+            wheel,
+            keeper,
+            scarce: false,
+            candidates: Vec::new(),
+            dice: Dice::new(now_us ^ u64::from(index) << 32),
+            tallies: Vec::new(),
+            tallied: Vec::new(),
+            requests_told: row.get(Counter::Requests),
+            client_numbers: 0,
+            generation,
+            targets_changed: host.targets_changed.load(Relaxed),
             blocks: Blocks::default(),
             scratch: vec![0; SCRATCH_BYTES],
             out: Vec::with_capacity(SCRATCH_BYTES / 4),
@@ -86,7 +117,7 @@ impl<I: Io> Worker<I> {
             path: Vec::with_capacity(1024),
             head: None,
             answer_head: None,
-            turns: plan.origins.iter().map(|_| RoundRobin::default()).collect(),
+            turns: plan.plan.origins.iter().map(|o| Balancer::new(&o.balance)).collect(),
             again: Vec::new(),
             again_spare: Vec::new(),
             log: Log::new(plan.plan.access_log),
@@ -110,6 +141,10 @@ impl<I: Io> Worker<I> {
         let unix_ms = self.io.unix_ms();
         self.log.begin_turn(unix_ms);
         self.free_departed();
+        self.take_changes();
+        if self.host.is_draining() && !self.draining {
+            self.begin_drain();
+        }
         let mut handled = 0;
         for pass in 0..PASSES_MAX {
             let mut ready = std::mem::take(&mut self.ready);
@@ -134,6 +169,7 @@ impl<I: Io> Worker<I> {
         if !self.again.is_empty() {
             self.io.ring(self.index);
         }
+        self.tell_tallies();
         self.set_clock();
         let spent = self.io.now_us().saturating_sub(began_us);
         self.row.one(Counter::Turns);
@@ -193,7 +229,7 @@ impl<I: Io> Worker<I> {
             Token::Origin(key) => self.origin_ready(key, event),
             Token::Bell => self.empty_inbox(),
             Token::Clock => self.wake_ms = None,
-            Token::Exchange(_) => {}
+            Token::Exchange(_) | Token::Keeper => {}
         }
     }
 
@@ -203,13 +239,9 @@ impl<I: Io> Worker<I> {
         for _ in 0..INBOX_TAKE_MAX {
             match self.host.inboxes[self.index as usize].pop() {
                 Some(Message::Client { socket, peer, listener }) => self.take_client(socket, peer, listener),
+                Some(Message::Dump { ticket }) => self.dump(ticket),
                 Some(Message::Called { exchange, target }) => self.called(exchange, target),
-                None => {
-                    if self.host.is_draining() && !self.draining {
-                        self.begin_drain();
-                    }
-                    return;
-                }
+                None => return,
             }
         }
         self.io.ring(self.index);
@@ -224,7 +256,7 @@ impl<I: Io> Worker<I> {
                 Token::Client(key) => self.client_go(key),
                 Token::Origin(key) => self.origin_go(key),
                 Token::Exchange(key) => self.exchange_go(key),
-                Token::Bell | Token::Clock => {}
+                Token::Bell | Token::Clock | Token::Keeper => {}
             }
         }
         self.again_spare = list;
@@ -237,7 +269,8 @@ impl<I: Io> Worker<I> {
             match Token::unpack(owner) {
                 Token::Client(key) => self.client_due(key),
                 Token::Origin(key) => self.origin_due(key),
-                Token::Exchange(key) => self.queue_wait_over(key),
+                Token::Exchange(key) => self.exchange_timer_due(key),
+                Token::Keeper => self.look_after(),
                 Token::Bell | Token::Clock => {}
             }
         }
@@ -294,6 +327,9 @@ pub fn settle<I: Io>(host: &Host<I::Socket>, worker: u32, row: Row) {
     host.workers[worker as usize].alive.store(false, Relaxed);
     for idle in host.pool.take_all_of(worker) {
         host.pool.give_up_place(&idle.lease.target);
+        if idle.lease.requests == 0 {
+            idle.lease.target.standby.fetch_sub(1, Relaxed);
+        }
         row.less(Counter::OriginIdle);
         row.less(Counter::OriginOpen);
         row.one(Counter::OriginCloseWorkerLost);

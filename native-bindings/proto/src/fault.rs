@@ -98,6 +98,12 @@ fault_table! {
         BodyMalformed 502 "body_malformed" "The framing of the target's answer broke in its body.";
         BodyTimeout 504 "body_timeout" "The target stopped sending its answer.";
         NoTarget 503 "no_healthy_target" "The origin has no target that may be used.";
+        DnsNxdomain 502 "dns_nxdomain" "The origin's name does not exist.";
+        DnsServfail 502 "dns_servfail" "The origin's name could not be resolved.";
+        DnsTimeout 504 "dns_timeout" "The resolver did not answer in time.";
+        Status 502 "status" "The answer's status counts as a failure by the route's rule.";
+        AnswerTooLarge 502 "answer_too_large" "The answer's body is larger than the route passes on.";
+        TotalTimeout 504 "total_timeout" "The time for the whole exchange was over.";
         PoolFull 503 "pool_full" "The origin has as many connections as it may have, and the queue is full or slow.";
         LocalResource 503 "local_resource" "This host ran out of descriptors, ports or memory.";
     }
@@ -116,14 +122,25 @@ impl OriginFault {
             Self::HeaderTimeout | Self::BodyTimeout => "http_response_timeout",
             Self::MalformedHeaders | Self::BodyMalformed => "http_protocol_error",
             Self::NoTarget => "destination_unavailable",
+            Self::DnsNxdomain | Self::DnsServfail => "dns_error",
+            Self::DnsTimeout => "dns_timeout",
+            Self::Status => "http_request_error",
+            Self::AnswerTooLarge => "http_response_body_size",
+            Self::TotalTimeout => "http_response_timeout",
             Self::PoolFull => "connection_limit_reached",
             Self::LocalResource => "proxy_internal_error",
         }
     }
 
-    /// Whether this fault says something about the target (true) or only about this host (false).
+    /// The fault of this name, as rules of routes write it.
     #[must_use]
-    pub const fn blames_target(self) -> bool {
-        !matches!(self, Self::LocalResource | Self::PoolFull | Self::NoTarget)
+    pub fn of_token(token: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|fault| fault.token() == token)
+    }
+
+    /// Whether this fault says something about the origin (true) or only about this host (false).
+    #[must_use]
+    pub const fn blames_origin(self) -> bool {
+        !matches!(self, Self::LocalResource | Self::PoolFull)
     }
 }

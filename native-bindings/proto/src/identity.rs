@@ -1,21 +1,95 @@
 //! What must be equal before two requests may share an origin connection. One pure function computes it; checkout,
 //! checkin, stealing, the log and `explain` all use its result and nothing else.
 
-use crate::plan::{Origin, Target};
-use std::net::SocketAddr;
+use crate::plan::{MatchWord, Origin, Target};
+use std::net::{IpAddr, SocketAddr};
 
-/// The pool key of a plain TCP origin.
+/// The part of the pool key that the plan settles: one value for each target of each origin.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Identity {
     /// Two origins with one address keep their own limits and times, so they do not share connections.
     pub origin: String,
     pub target: SocketAddr,
+    /// Our end, when it is not left to the system.
+    pub local: Option<IpAddr>,
+    pub tls: Option<TlsIdentity>,
 }
 
-/// The key of a target's connections.
+/// What a TLS session was opened for. (Plain targets have none.)
+#[derive(Clone, Debug, Eq)]
+pub struct TlsIdentity {
+    /// Outbound SNI; empty = none was sent.
+    pub sni: String,
+    /// The name the certificate was checked for.
+    pub verified_name: String,
+    /// Digest of trust store and verify policy: another digest, another identity.
+    pub trust_digest: u64,
+    /// Digest of the client certificate shown; 0 = none.
+    pub client_certificate: u64,
+    pub alpn: String,
+}
+
+impl PartialEq for TlsIdentity {
+    /// Names are compared whole and without regard to case; none and some never match (S0-07).
+    fn eq(&self, other: &Self) -> bool {
+        self.sni.eq_ignore_ascii_case(&other.sni)
+            && self.verified_name.eq_ignore_ascii_case(&other.verified_name)
+            && self.trust_digest == other.trust_digest
+            && self.client_certificate == other.client_certificate
+            && self.alpn == other.alpn
+    }
+}
+
+impl std::hash::Hash for TlsIdentity {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.sni.to_ascii_lowercase().hash(state);
+        self.verified_name.to_ascii_lowercase().hash(state);
+        (self.trust_digest, self.client_certificate, &self.alpn).hash(state);
+    }
+}
+
+impl Identity {
+    #[must_use]
+    pub fn plain(origin: &str, target: SocketAddr) -> Self {
+        Self { origin: origin.to_owned(), target, local: None, tls: None }
+    }
+}
+
 #[must_use]
 pub fn identity_of(origin: &Origin, target: &Target) -> Identity {
-    Identity { origin: origin.name.clone(), target: target.socket_address() }
+    Identity { local: origin.local_address, ..Identity::plain(&origin.name, target.socket_address()) }
+}
+
+/// The part of the pool key that a request brings along. Most requests bring nothing, and then it costs nothing.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Bound {
+    /// Host the connection was used for, lower case, where the origin matches by host.
+    pub host: Option<Box<[u8]>>,
+    /// The one client whose authentication the connection carries.
+    pub owner: Option<u64>,
+}
+
+/// Computes what a request brings. `owner` is the client's number if its connection is to be its own.
+#[must_use]
+pub fn bound_of(match_on: &[MatchWord], host: &[u8], owner: Option<u64>) -> Option<Box<Bound>> {
+    let by_host = match_on.iter().any(|w| matches!(w, MatchWord::Host | MatchWord::Both | MatchWord::Hostonly));
+    if !by_host && owner.is_none() {
+        return None;
+    }
+    let host = by_host.then(|| host.to_ascii_lowercase().into_boxed_slice());
+    Some(Box::new(Bound { host, owner }))
+}
+
+/// Whether connections of this origin are kept at all: without a word that says what a connection is to, they are not.
+#[must_use]
+pub fn is_shared(match_on: &[MatchWord]) -> bool {
+    match_on.iter().any(|w| matches!(w, MatchWord::Ip | MatchWord::Host | MatchWord::Both | MatchWord::Hostonly))
+}
+
+/// Whether a connection to one target serves requests for another of the same origin: the name is all that counts.
+#[must_use]
+pub fn any_address(match_on: &[MatchWord]) -> bool {
+    is_shared(match_on) && !match_on.iter().any(|w| matches!(w, MatchWord::Ip | MatchWord::Both))
 }
 
 /// What is known about a connection when its exchange is over.
@@ -34,9 +108,8 @@ pub struct AfterExchange {
     /// Requests it carried, this one included, and how many it may (0 = any number).
     pub requests: u64,
     pub requests_max: u64,
-    /// Age and how old it may become in ms (0 = any age).
-    pub age_ms: u64,
-    pub age_ms_max: u64,
+    /// It is older than it may become.
+    pub aged: bool,
     pub draining: bool,
 }
 
@@ -62,7 +135,7 @@ pub fn is_reusable(after: &AfterExchange) -> Result<(), WhyNotReusable> {
         (!after.answer_keeps, WhyNotReusable::NotKept),
         (after.read_closed, WhyNotReusable::ClosedByOrigin),
         (after.requests_max != 0 && after.requests >= after.requests_max, WhyNotReusable::RequestsSpent),
-        (after.age_ms_max != 0 && after.age_ms >= after.age_ms_max, WhyNotReusable::TooOld),
+        (after.aged, WhyNotReusable::TooOld),
         (after.draining, WhyNotReusable::Draining),
     ];
     rows.iter().find(|(holds, _)| *holds).map_or(Ok(()), |(_, why)| Err(*why))
@@ -72,6 +145,73 @@ pub fn is_reusable(after: &AfterExchange) -> Result<(), WhyNotReusable> {
 mod tests {
     use super::*;
 
+    fn tls() -> TlsIdentity {
+        TlsIdentity {
+            sni: "a.example".into(),
+            verified_name: "a.example".into(),
+            trust_digest: 1,
+            client_certificate: 2,
+            alpn: "h2".into(),
+        }
+    }
+
+    fn identity() -> Identity {
+        Identity { tls: Some(tls()), ..Identity::plain("o", ([10, 0, 0, 1], 443).into()) }
+    }
+
+    #[test]
+    fn s0_03_identities_that_differ_in_any_one_part_are_never_equal() {
+        let same = identity();
+        assert_eq!(same, identity());
+        let with = |change: &dyn Fn(&mut TlsIdentity)| {
+            let mut other = tls();
+            change(&mut other);
+            Identity { tls: Some(other), ..identity() }
+        };
+        for (part, other) in [
+            ("address", Identity { target: ([10, 0, 0, 2], 443).into(), ..identity() }),
+            ("port", Identity { target: ([10, 0, 0, 1], 444).into(), ..identity() }),
+            ("origin", Identity { origin: "p".into(), ..identity() }),
+            ("local address", Identity { local: Some([127, 0, 0, 9].into()), ..identity() }),
+            ("TLS or not", Identity { tls: None, ..identity() }),
+            ("sni", with(&|t| t.sni = "b.example".into())),
+            ("verified name", with(&|t| t.verified_name = "b.example".into())),
+            ("trust", with(&|t| t.trust_digest = 9)),
+            ("client certificate", with(&|t| t.client_certificate = 0)),
+            ("alpn", with(&|t| t.alpn = "http/1.1".into())),
+        ] {
+            assert_ne!(same, other, "{part}");
+        }
+    }
+
+    #[test]
+    fn s0_07_names_match_whole_and_without_case_and_one_empty_name_matches_nothing() {
+        let named = |sni: &str| TlsIdentity { sni: sni.into(), ..tls() };
+        assert_eq!(named(""), named(""));
+        assert_ne!(named(""), named("a.example"));
+        assert_eq!(named("A.Example"), named("a.example"));
+        assert_ne!(named("a.example"), named("a.example.org"));
+    }
+
+    #[test]
+    fn s0_05_the_match_words_say_what_is_compared() {
+        use MatchWord::{Both, Cert, Host, Hostonly, Ip, Sni};
+        assert_eq!(bound_of(&[Ip], b"a", None), None);
+        for word in [Host, Both, Hostonly] {
+            assert_ne!(bound_of(&[word], b"a", None), bound_of(&[word], b"b", None));
+            assert_eq!(bound_of(&[word], b"A", None), bound_of(&[word], b"a", None));
+        }
+        assert!(!is_shared(&[]) && !is_shared(&[Sni, Cert]));
+        assert!(any_address(&[Hostonly]) && any_address(&[Host]) && !any_address(&[Host, Ip]) && !any_address(&[Both]));
+    }
+
+    #[test]
+    fn s0_16_an_owned_connection_is_nobody_elses() {
+        use MatchWord::Ip;
+        assert_ne!(bound_of(&[Ip], b"a", Some(1)), bound_of(&[Ip], b"a", Some(2)));
+        assert_ne!(bound_of(&[Ip], b"a", Some(1)), bound_of(&[Ip], b"a", None));
+    }
+
     const GOOD: AfterExchange = AfterExchange {
         answer_keeps: true,
         answer_complete: true,
@@ -80,8 +220,7 @@ mod tests {
         request_sent: true,
         requests: 1,
         requests_max: 0,
-        age_ms: 10,
-        age_ms_max: 0,
+        aged: false,
         draining: false,
     };
 
@@ -95,7 +234,7 @@ mod tests {
             (AfterExchange { answer_keeps: false, ..GOOD }, WhyNotReusable::NotKept),
             (AfterExchange { read_closed: true, ..GOOD }, WhyNotReusable::ClosedByOrigin),
             (AfterExchange { requests: 5, requests_max: 5, ..GOOD }, WhyNotReusable::RequestsSpent),
-            (AfterExchange { age_ms: 9, age_ms_max: 9, ..GOOD }, WhyNotReusable::TooOld),
+            (AfterExchange { aged: true, ..GOOD }, WhyNotReusable::TooOld),
             (AfterExchange { draining: true, ..GOOD }, WhyNotReusable::Draining),
         ] {
             assert_eq!(is_reusable(&after), Err(why));

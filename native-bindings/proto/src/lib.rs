@@ -4,6 +4,7 @@
 
 pub mod balance;
 pub mod exchange;
+pub mod failure;
 pub mod fault;
 pub mod http1;
 pub mod identity;

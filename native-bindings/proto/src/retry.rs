@@ -1,41 +1,49 @@
-//! Decides what follows a failed attempt. It knows what was sent and what may be repeated; it never opens a connection
-//! (engine `origin.rs`) and never writes an answer (engine `answer.rs`).
+//! Decides what follows a failed attempt. It reads the failure event and what is known about the request; it never opens
+//! a connection (engine `origin.rs`) and never writes an answer (engine `answer.rs`).
+//!
+//! RFC 9110 9.2.2 is the rule under all others: a proxy must not repeat a request on its own unless the method is
+//! idempotent, or it knows that the request was never received. Nothing sent is the one proof of the latter it has.
 
+use crate::failure::Failure;
 use crate::fault::OriginFault;
 use crate::http1::head::Method;
 
-/// What is known when an attempt has failed.
+/// What is known about the request when an attempt has failed.
 #[derive(Clone, Copy, Debug)]
-pub struct Attempt {
-    pub fault: OriginFault,
+pub struct Facts {
     pub method: Method,
-    /// The connection had carried an earlier request.
-    pub reused: bool,
-    /// The kernel took at least one byte of this request.
+    /// `Idempotency-Key` was sent and the route lets it count.
+    pub keyed: bool,
+    /// The kernel took at least one byte of this attempt's request.
     pub sent_any: bool,
-    /// At least one byte of an answer came.
-    pub answer_any: bool,
     /// Every body byte received so far is still held, or there is none.
     pub body_replayable: bool,
     /// This exchange was already repeated once on a fresh connection.
     pub repeated: bool,
-    /// Targets of the origin that this exchange has not tried.
+    /// Targets of the origin that this exchange has not tried and that may be used.
     pub untried_targets: u32,
+    /// Attempts the route still allows.
+    pub attempts_left: u32,
+    /// The budget of the process allows another attempt.
+    pub budget_allows: bool,
+    /// Nobody waits for the answer any more, or the time for all attempts is over.
+    pub too_late: bool,
 }
 
 /// What to do next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Next {
-    /// The same target, on a connection that carried nothing before. Happens at most once an exchange.
+    /// The same target, on a connection that carried nothing before. At most once an exchange, and no attempt of the
+    /// route or the budget is spent on it: a stale connection is nobody's failure.
     FreshConnection,
-    /// Another target of the same origin.
+    /// Another target of the same origin, or the same again when there is only one.
     NextTarget,
-    /// No further attempt: the fault becomes the answer.
+    /// No further attempt here: escalation is asked, then the fault becomes the answer.
     Answer(WhyNoRetry),
 }
 
 /// Why an attempt was not repeated; the token goes to the access log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum WhyNoRetry {
     AnswerBegun,
     MethodNotRepeatable,
@@ -43,6 +51,9 @@ pub enum WhyNoRetry {
     AlreadyRepeated,
     NoOtherTarget,
     LocalFault,
+    AttemptsSpent,
+    BudgetSpent,
+    TooLate,
 }
 
 impl WhyNoRetry {
@@ -55,40 +66,69 @@ impl WhyNoRetry {
             Self::AlreadyRepeated => "already_repeated",
             Self::NoOtherTarget => "no_other_target",
             Self::LocalFault => "local_fault",
+            Self::AttemptsSpent => "attempts_spent",
+            Self::BudgetSpent => "budget_spent",
+            Self::TooLate => "too_late",
         }
     }
 }
 
-/// RFC 9110 9.2.2: a proxy must not repeat a request on its own unless the method is idempotent, or it knows that the
-/// request was never received. Nothing sent is the one proof of the latter that a proxy has.
+/// The failure matrix as one function.
 #[must_use]
-pub fn decide_next(attempt: &Attempt) -> Next {
-    if attempt.answer_any {
-        return Next::Answer(WhyNoRetry::AnswerBegun);
-    }
-    if !attempt.fault.blames_target() {
-        return Next::Answer(WhyNoRetry::LocalFault);
-    }
-    if attempt.sent_any && !attempt.method.is_idempotent() {
-        return Next::Answer(WhyNoRetry::MethodNotRepeatable);
-    }
-    if !attempt.body_replayable {
-        return Next::Answer(WhyNoRetry::BodyNotHeld);
+pub fn decide_next(failure: &Failure, facts: &Facts) -> Next {
+    if let Some(why) = never_again(failure, facts) {
+        return Next::Answer(why);
     }
     // An origin that closed an idle connection as we wrote to it has done nothing wrong: it gets the same request again.
-    if attempt.reused && is_stale_connection(attempt.fault) {
-        return if attempt.repeated { Next::Answer(WhyNoRetry::AlreadyRepeated) } else { Next::FreshConnection };
+    if failure.reused && is_stale_connection(failure.class) {
+        return if facts.repeated { Next::Answer(WhyNoRetry::AlreadyRepeated) } else { Next::FreshConnection };
     }
-    // Silence and junk may mean that the work was begun: only what never got a connection, or was dropped unanswered,
-    // goes to another target.
-    if matches!(attempt.fault, OriginFault::HeaderTimeout | OriginFault::MalformedHeaders) && !attempt.method.is_safe()
-    {
-        return Next::Answer(WhyNoRetry::MethodNotRepeatable);
-    }
-    if attempt.fault == OriginFault::MalformedHeaders || attempt.untried_targets == 0 {
+    if facts.untried_targets == 0 && !may_try_same_target(failure.class) {
         return Next::Answer(WhyNoRetry::NoOtherTarget);
     }
+    if facts.attempts_left == 0 {
+        return Next::Answer(WhyNoRetry::AttemptsSpent);
+    }
+    if !facts.budget_allows {
+        return Next::Answer(WhyNoRetry::BudgetSpent);
+    }
     Next::NextTarget
+}
+
+/// What stands against any further attempt, at this origin or at another.
+#[must_use]
+pub fn never_again(failure: &Failure, facts: &Facts) -> Option<WhyNoRetry> {
+    use OriginFault as F;
+    if matches!(failure.class, F::BodyTruncated | F::BodyMalformed | F::BodyTimeout | F::AnswerTooLarge) {
+        return Some(WhyNoRetry::AnswerBegun);
+    }
+    if facts.too_late || failure.class == F::TotalTimeout {
+        return Some(WhyNoRetry::TooLate);
+    }
+    if !failure.class.blames_origin() {
+        return Some(WhyNoRetry::LocalFault);
+    }
+    if facts.sent_any && !may_be_repeated(failure, facts) {
+        return Some(WhyNoRetry::MethodNotRepeatable);
+    }
+    if !facts.body_replayable {
+        return Some(WhyNoRetry::BodyNotHeld);
+    }
+    None
+}
+
+/// Whether a request that may have been executed can be sent again. A stale connection is the mildest case: idempotent is
+/// enough. Silence, junk and a fresh connection that dies may mean work that was begun: there the method must be safe.
+fn may_be_repeated(failure: &Failure, facts: &Facts) -> bool {
+    let stale = failure.reused && is_stale_connection(failure.class);
+    facts.keyed
+        || facts.method.is_safe()
+        || (facts.method.is_idempotent() && (stale || failure.class == OriginFault::Status))
+}
+
+/// A target that answered with a failing status may do better in a moment; one that is silent or broken will not.
+const fn may_try_same_target(class: OriginFault) -> bool {
+    matches!(class, OriginFault::Status)
 }
 
 /// The faults by which a kept connection shows that its other end had already left it.
@@ -96,70 +136,18 @@ const fn is_stale_connection(fault: OriginFault) -> bool {
     matches!(fault, OriginFault::EofBeforeHeaders | OriginFault::ResetBeforeHeaders | OriginFault::WriteError)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const STALE: Attempt = Attempt {
-        fault: OriginFault::EofBeforeHeaders,
-        method: Method::Get,
-        reused: true,
-        sent_any: true,
-        answer_any: false,
-        body_replayable: true,
-        repeated: false,
-        untried_targets: 0,
-    };
-
-    #[test]
-    fn a_get_on_a_stale_connection_is_repeated_once_on_a_fresh_one() {
-        assert_eq!(decide_next(&STALE), Next::FreshConnection);
-        assert_eq!(decide_next(&Attempt { repeated: true, ..STALE }), Next::Answer(WhyNoRetry::AlreadyRepeated));
+/// How long to wait before an attempt, in ms: a random part of a bound that doubles with each attempt (full jitter), or
+/// as long as the answer asked. `attempt` is the number of the attempt that failed, from 1.
+#[must_use]
+pub fn backoff_ms(attempt: u8, base_ms: u32, max_ms: u32, asked_ms: Option<u64>, dice: u64) -> u64 {
+    if let Some(asked) = asked_ms {
+        return asked;
     }
-
-    #[test]
-    fn a_post_is_repeated_only_when_nothing_was_sent() {
-        let post = Attempt { method: Method::Post, ..STALE };
-        assert_eq!(decide_next(&post), Next::Answer(WhyNoRetry::MethodNotRepeatable));
-        assert_eq!(decide_next(&Attempt { sent_any: false, ..post }), Next::FreshConnection);
-    }
-
-    #[test]
-    fn nothing_is_repeated_once_an_answer_began() {
-        assert_eq!(decide_next(&Attempt { answer_any: true, ..STALE }), Next::Answer(WhyNoRetry::AnswerBegun));
-    }
-
-    #[test]
-    fn a_body_that_is_gone_cannot_be_sent_again() {
-        let put = Attempt { method: Method::Put, body_replayable: false, ..STALE };
-        assert_eq!(decide_next(&put), Next::Answer(WhyNoRetry::BodyNotHeld));
-    }
-
-    #[test]
-    fn a_refused_connection_tries_the_next_target_with_any_method() {
-        let refused = Attempt {
-            fault: OriginFault::ConnectRefused,
-            method: Method::Post,
-            reused: false,
-            sent_any: false,
-            untried_targets: 1,
-            ..STALE
-        };
-        assert_eq!(decide_next(&refused), Next::NextTarget);
-        assert_eq!(decide_next(&Attempt { untried_targets: 0, ..refused }), Next::Answer(WhyNoRetry::NoOtherTarget));
-    }
-
-    #[test]
-    fn a_local_fault_never_moves_on_to_another_target() {
-        let local = Attempt { fault: OriginFault::LocalResource, sent_any: false, untried_targets: 3, ..STALE };
-        assert_eq!(decide_next(&local), Next::Answer(WhyNoRetry::LocalFault));
-    }
-
-    #[test]
-    fn silence_is_retried_elsewhere_only_for_safe_methods() {
-        let silent = Attempt { fault: OriginFault::HeaderTimeout, reused: false, untried_targets: 1, ..STALE };
-        assert_eq!(decide_next(&silent), Next::NextTarget);
-        let delete = Attempt { method: Method::Delete, ..silent };
-        assert_eq!(decide_next(&delete), Next::Answer(WhyNoRetry::MethodNotRepeatable));
-    }
+    let doubled = u64::from(base_ms) << u32::from(attempt.saturating_sub(1)).min(20);
+    let bound = doubled.min(u64::from(max_ms));
+    if bound == 0 { 0 } else { dice % (bound + 1) }
 }
+
+#[cfg(test)]
+#[path = "retry_tests.rs"]
+mod tests;

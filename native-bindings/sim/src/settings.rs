@@ -4,7 +4,7 @@ use crate::dice::Dice;
 use crate::document::{self, Value, map};
 use crate::ledger::Mood;
 use crate::net::Knobs;
-use proto::plan::{Limits, Plan, Pool, Timeouts};
+use proto::plan::{Action, Balance, HashBy, Limits, MatchWord, Origin, Plan, Pool, ReusePolicy, Timeouts};
 
 /// Most request body kept for a repeat.
 pub const REPLAY_BYTES: u32 = 700;
@@ -50,7 +50,43 @@ pub fn plan(dice: &mut Dice, mood: Mood) -> Plan {
     set_timeouts(dice, mood, &mut plan.timeouts);
     set_pool(dice, mood, workers, &mut plan.pool);
     (plan.forwarding.via, plan.forwarding.forwarded) = (dice.chance(500), dice.chance(300));
+    plan.persistence.after_errors = dice.chance(800);
+    "here".clone_into(&mut plan.zone);
+    let unrepeatable = *dice.pick(&[
+        ReusePolicy::Fresh,
+        ReusePolicy::Standby,
+        ReusePolicy::Reuse,
+        ReusePolicy::ReuseIfRecent { within_ms: 500 },
+    ]);
+    for route in &mut plan.routes {
+        if let Action::Forward { policy, .. } = &mut route.action {
+            policy.unrepeatable = unrepeatable;
+        }
+    }
+    plan.origins.iter_mut().for_each(|origin| set_policy(dice, mood, origin));
     plan
+}
+
+/// How connections are matched and targets chosen. (None is kept ready: such an origin never comes to rest, which every
+/// seed must.)
+fn set_policy(dice: &mut Dice, mood: Mood, origin: &mut Origin) {
+    let tiers = dice.chance(200);
+    for (place, target) in origin.targets.iter_mut().enumerate() {
+        target.tier = u8::from(tiers && place == 0);
+        target.zone = if place == 1 { "here".to_owned() } else { String::new() };
+    }
+    origin.connections = if dice.chance(200) { dice.between(1, 6) as u32 } else { 0 };
+    origin.total_ms = if mood == Mood::Wild && dice.chance(200) { 100 + dice.skewed(5_000) as u32 } else { 0 };
+    origin.idle_learn = dice.chance(700);
+    origin.age_jitter_percent = 30;
+    origin.match_on = vec![*dice.pick(&[MatchWord::Ip, MatchWord::Both, MatchWord::Hostonly])];
+    origin.slow_start_ms = if dice.chance(200) { 1_000 } else { 0 };
+    origin.balance = match dice.between(0, 3) {
+        0 => Balance::LeastConnections,
+        1 => Balance::TwoChoices,
+        2 => Balance::ConsistentHash { by: HashBy::Path, bound_percent: 150 },
+        _ => Balance::RoundRobin,
+    };
 }
 
 fn set_limits(dice: &mut Dice, mood: Mood, limits: &mut Limits) {

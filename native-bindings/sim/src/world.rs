@@ -212,7 +212,8 @@ impl World {
             fail(what);
         }
         for census in &held {
-            let limits = &self.host.plan.limits;
+            let plan = self.host.plan();
+            let limits = &plan.limits;
             let replay = settings::REPLAY_BYTES as usize;
             if let Err(what) = judge_memory(census, buffer as usize, limits.head_bytes as usize, replay) {
                 fail(what);

@@ -217,7 +217,11 @@ impl Plan {
             "plan.name: must be a token",
         )?;
         for origin in &self.origins {
-            ensure(!origin.targets.is_empty(), "plan.origins: an origin needs a target")?;
+            if origin.targets.is_empty() {
+                let known = crate::fault::OriginFault::of_token(&origin.unresolved).is_some();
+                ensure(known, "plan.origins: an origin without targets must say why")?;
+                continue;
+            }
             ensure(origin.targets.iter().any(|t| t.weight > 0), "plan.origins: a target needs a weight above 0")?;
         }
         for route in &self.routes {

@@ -9,7 +9,11 @@ use std::net::{IpAddr, SocketAddr};
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Origin {
     pub name: String,
+    /// May be empty only together with `unresolved`.
     pub targets: Vec<Target>,
+    /// Why its name gave no address: the token of one of the DNS faults. Empty = it did.
+    #[serde(default)]
+    pub unresolved: String,
     /// What the origin sees as Host.
     pub host: HostPolicy,
     pub connect_ms: u32,
