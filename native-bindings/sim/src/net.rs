@@ -296,7 +296,7 @@ impl Net {
         let (stall, split, peer, side) = (self.knobs.stall, self.knobs.split, end.peer, end.side);
         let mut taken = bytes.len().min(room);
         if side == Side::Proxy && taken > 0 && self.dice().chance(stall) {
-            taken = self.dice().below(taken as u64) as usize;
+            taken = if self.dice().chance(500) { 0 } else { self.dice().below(taken as u64) as usize };
             let wait = self.dice().skewed(2_000_000);
             self.plan(wait, What::Edge(from));
         }

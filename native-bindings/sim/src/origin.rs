@@ -156,7 +156,8 @@ impl OriginPeer {
         if head.get("expect").is_some() && dice(|d| d.chance(700)) {
             self.push(vec![(dice(|d| d.skewed(3_000)), Out::Bytes(b"HTTP/1.1 100 Continue\r\n\r\n".to_vec()))]);
         }
-        let early = self.mood == Mood::Wild && dice(|d| d.chance(70));
+        let odds = if head.get("expect").is_some() { 300 } else { 70 };
+        let early = self.mood == Mood::Wild && dice(|d| d.chance(odds));
         if early {
             self.answered = true;
             let script = dice(|d| answers::script(d, self.mood, id, execution, &ask, bytes));
