@@ -16,7 +16,7 @@ import type { Drained } from "./control/health.js";
 import { Origins, type OriginsReport } from "./control/origins.js";
 import type { Stats } from "./control/stats.js";
 import { type Replacement, Supervisor } from "./control/supervisor.js";
-import { type ListenerPlace, loadNative } from "./native.js";
+import type { ListenerPlace } from "./native.js";
 import { MillraceError, settingsError } from "./shared/errors.js";
 import { createLog, type Log } from "./shared/log.js";
 
@@ -232,7 +232,7 @@ export class Millrace extends EventEmitter<MillraceEvents> {
 
   async #attach(origins: Origins, supervisor: Supervisor): Promise<Admin | null> {
     try {
-      if (loadNative().readTargets !== undefined) origins.attach(supervisor.core);
+      origins.attach(supervisor.core);
       return await this.#startAdmin(supervisor);
     } catch (thrown) {
       await supervisor.stop(0);

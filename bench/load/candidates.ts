@@ -70,12 +70,7 @@ export function proxyCpus(place: Placement, workers: number): readonly number[] 
   return place.proxy.slice(0, workers);
 }
 
-async function serving(
-  name: CandidateName,
-  self: Running,
-  port: number,
-  adminPort?: number,
-): Promise<Serving> {
+async function serving(name: CandidateName, self: Running, port: number, adminPort?: number): Promise<Serving> {
   try {
     await untilListening(self, port);
     if (adminPort !== undefined) await untilListening(self, adminPort);
@@ -93,10 +88,7 @@ async function serving(
 }
 
 /** Fills in a settings file of peers/ and returns its path in a new folder of the run. */
-function fillIn(
-  file: string,
-  values: Readonly<Record<string, string | number>>,
-): { folder: string; path: string } {
+function fillIn(file: string, values: Readonly<Record<string, string | number>>): { folder: string; path: string } {
   const folder = join(RUN_FOLDER, `${file}-${values["PORT"]}`);
   mkdirSync(folder, { recursive: true });
   const text = readFileSync(join(PROJECT_ROOT, "bench", "load", "peers", file), "utf8");

@@ -14,8 +14,7 @@ export const PROJECT_ROOT = findProjectRoot();
 function findProjectRoot(): string {
   for (let at = dirname(fileURLToPath(import.meta.url)); ; at = dirname(at)) {
     if (existsSync(join(at, "bench", "floor", "relay.c"))) return at;
-    if (at === dirname(at))
-      throw new Error("bench/floor is missing: the load bench runs from a clone of the project");
+    if (at === dirname(at)) throw new Error("bench/floor is missing: the load bench runs from a clone of the project");
   }
 }
 
@@ -112,8 +111,7 @@ function run(path: string, args: string[]): { stdout: string; stderr: string } {
 /** The versions behind the figures, by name; what is not installed is absent. */
 export function versions(): Readonly<Record<string, string>> {
   const ours = JSON.parse(readFileSync(join(PROJECT_ROOT, "package.json"), "utf8")) as { version: string };
-  const revision =
-    findProgram("git") && run("git", ["-C", PROJECT_ROOT, "rev-parse", "--short", "HEAD"]).stdout.trim();
+  const revision = findProgram("git") && run("git", ["-C", PROJECT_ROOT, "rev-parse", "--short", "HEAD"]).stdout.trim();
   const known: Record<string, string | undefined> = {
     millrace: ours.version + (revision && /^[0-9a-f]{7,}$/.test(revision) ? ` (${revision})` : ""),
     haproxy: versionOf("haproxy", "-v", /version (\d+(?:\.\d+)+)/),
@@ -123,7 +121,5 @@ export function versions(): Readonly<Record<string, string>> {
     kernel: `Linux ${/^\d+\.\d+/.exec(release())?.[0] ?? release()}`,
     cpu: `${cpus()[0]?.model ?? "unknown"}, ${cpus().length} CPUs`,
   };
-  return Object.fromEntries(
-    Object.entries(known).filter((pair): pair is [string, string] => pair[1] !== undefined),
-  );
+  return Object.fromEntries(Object.entries(known).filter((pair): pair is [string, string] => pair[1] !== undefined));
 }

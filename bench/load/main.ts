@@ -19,8 +19,7 @@ const FLOOR_PROGRAMS = ["origin", "relay", "hold"] as const;
 /** What must be there for any figure at all; throws a sentence naming what is not. */
 function checkTools(): void {
   if (process.platform !== "linux") throw new Error("the load bench needs Linux");
-  if (!findProgram("cc"))
-    throw new Error("the load bench needs a C compiler (cc), for the programs of bench/floor");
+  if (!findProgram("cc")) throw new Error("the load bench needs a C compiler (cc), for the programs of bench/floor");
   if (!findProgram("wrk")) throw new Error("the load bench needs wrk, which makes the load");
   checkCpuIsKept();
 }

@@ -66,9 +66,7 @@ function signal(pid: number, name: NodeJS.Signals): void {
 
 /** Starts a program, pinned to CPUs and with enough files; it is remembered until it ends. */
 export function start(name: string, command: string, args: readonly string[], how: Start = {}): Running {
-  const pinned = how.cpus?.length
-    ? ["taskset", "-c", how.cpus.join(","), command, ...args]
-    : [command, ...args];
+  const pinned = how.cpus?.length ? ["taskset", "-c", how.cpus.join(","), command, ...args] : [command, ...args];
   // Should the bench itself be killed outright, the kernel tells what it started to end.
   const bound = LEASH === undefined ? pinned : [LEASH, "--pdeathsig", "TERM", ...pinned];
   const files = how.files ?? 1_024;

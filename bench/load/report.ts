@@ -55,9 +55,7 @@ export function median(values: readonly number[]): number {
 /** Medians of each figure that the turns have. */
 function medians(turns: readonly Turn[]): Figures {
   const names = Object.keys(turns[0]?.figures ?? {}) as (keyof Figures)[];
-  return Object.fromEntries(
-    names.map((name) => [name, median(turns.map((turn) => turn.figures[name] ?? Number.NaN))]),
-  );
+  return Object.fromEntries(names.map((name) => [name, median(turns.map((turn) => turn.figures[name] ?? Number.NaN))]));
 }
 
 /** The rows of one work. */
@@ -91,9 +89,7 @@ function share(turn: Turn, other: Turn | undefined, work: Work): number {
 export function judgeAll(rows: readonly Row[], works: readonly Work[]): Judged[] {
   return TARGETS.filter((target) => works.some((work) => work.name === target.work)).map((target) => {
     const work = works.find((candidate) => candidate.name === target.work);
-    const row = rows.find(
-      (one) => one.work === target.work && one.candidate === "millrace" && one.faults.length === 0,
-    );
+    const row = rows.find((one) => one.work === target.work && one.candidate === "millrace" && one.faults.length === 0);
     const value = work && (target.versus ? row?.ratios[target.versus] : row?.figures[work.judged]);
     const { says, sense, bound } = target;
     return { says, sense, bound, ...(value === undefined ? {} : { value }), verdict: judge(target, value) };

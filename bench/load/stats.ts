@@ -14,9 +14,7 @@ export interface OriginUse {
 export async function readOriginUse(serving: Serving): Promise<OriginUse> {
   const answer = await fetch(`http://127.0.0.1:${serving.adminPort}/stats`);
   const stats = (await answer.json()) as { all?: { counters?: Record<string, number> } };
-  const [sent, reused] = ["origin_requests", "origin_requests_reused"].map(
-    (name) => stats.all?.counters?.[name],
-  );
+  const [sent, reused] = ["origin_requests", "origin_requests_reused"].map((name) => stats.all?.counters?.[name]);
   if (sent === undefined || reused === undefined) {
     throw new Error("millrace: its stats do not say how many connections were reused");
   }

@@ -162,12 +162,7 @@ function takeTurn(work: Work, serving: Serving, scene: Scene): Promise<Turn> {
 }
 
 /** Load on a proxy: that of a work, or the small one for works of another kind. */
-function loadOn(
-  serving: Serving,
-  scene: Scene,
-  seconds: number,
-  work: LoadWork = SMALL_LOAD,
-): Promise<LoadReport> {
+function loadOn(serving: Serving, scene: Scene, seconds: number, work: LoadWork = SMALL_LOAD): Promise<LoadReport> {
   const { path, connections, closing } = work;
   return applyLoad({ port: serving.port, path, connections, closing, seconds, cpus: scene.place.load });
 }
@@ -198,8 +193,7 @@ async function takeIdleTurn(serving: Serving, scene: Scene): Promise<Turn> {
   holder.child.stdin?.end();
   const closed = Number((await untilSaid(holder, /^closed (\d+)$/m, HOLD_MS_MAX))[1]);
   await stop(holder);
-  const faults =
-    closed > 0 ? [`${closed} of ${idleConnections} connections were closed instead of kept`] : [];
+  const faults = closed > 0 ? [`${closed} of ${idleConnections} connections were closed instead of kept`] : [];
   return { figures: { idleKb: (grown / idleConnections) * 1_000 }, foreign: 0, faults };
 }
 

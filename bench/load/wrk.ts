@@ -35,8 +35,7 @@ export function readReport(report: string): LoadReport {
   const requests = Number(/^\s+(\d+) requests in /m.exec(report)?.[1]);
   const requestsPerSecond = Number(/^Requests\/sec:\s+([\d.]+)$/m.exec(report)?.[1]);
   const figures = { requests, requestsPerSecond, p50Us: micros(report, 50), p99Us: micros(report, 99) };
-  if (Object.values(figures).some(Number.isNaN))
-    throw new Error(`wrk: its report cannot be read:\n${report}`);
+  if (Object.values(figures).some(Number.isNaN)) throw new Error(`wrk: its report cannot be read:\n${report}`);
   const faults = [...report.matchAll(/^\s+(Non-2xx or 3xx responses: \d+|Socket errors: .+)$/gm)].map(
     (match) => match[1] ?? "",
   );

@@ -40,13 +40,9 @@ type Step = readonly [name: string, run: () => unknown];
 function buildAddon(): Micro {
   const target = resolve(process.env["CARGO_TARGET_DIR"] ?? join(CRATE, "target"));
   const manifest = join(CRATE, "Cargo.toml");
-  execFileSync(
-    "cargo",
-    ["build", "--release", "--quiet", "--manifest-path", manifest, "--target-dir", target],
-    {
-      stdio: "inherit",
-    },
-  );
+  execFileSync("cargo", ["build", "--release", "--quiet", "--manifest-path", manifest, "--target-dir", target], {
+    stdio: "inherit",
+  });
   const addon = join(target, "release", "millrace_micro.node");
   mkdirSync(dirname(addon), { recursive: true });
   copyFileSync(join(target, "release", "libmillrace_micro.so"), addon);
@@ -83,9 +79,7 @@ await bench.run();
 
 const width = Math.max(...bench.tasks.map((task) => task.name.length));
 console.log(`Nanoseconds a time; median and 99th percentile of calls that each do it ${TIMES} times.\n`);
-console.log(
-  `| ${"step".padEnd(width)} |  median |     p99 |\n|${"-".repeat(width + 2)}|--------:|--------:|`,
-);
+console.log(`| ${"step".padEnd(width)} |  median |     p99 |\n|${"-".repeat(width + 2)}|--------:|--------:|`);
 for (const task of bench.tasks) {
   const { result } = task;
   if (result.state !== "completed") throw new Error(`${task.name}: ${result.state}`);

@@ -24,6 +24,12 @@ export const FAULTS: readonly Fault[] = [
   { token: "body_malformed", status: 502, says: "The framing of the target's answer broke in its body." },
   { token: "body_timeout", status: 504, says: "The target stopped sending its answer." },
   { token: "no_healthy_target", status: 503, says: "The origin has no target that may be used." },
+  { token: "dns_nxdomain", status: 502, says: "The origin's name does not exist." },
+  { token: "dns_servfail", status: 502, says: "The origin's name could not be resolved." },
+  { token: "dns_timeout", status: 504, says: "The resolver did not answer in time." },
+  { token: "status", status: 502, says: "The answer's status counts as a failure by the route's rule." },
+  { token: "answer_too_large", status: 502, says: "The answer's body is larger than the route passes on." },
+  { token: "total_timeout", status: 504, says: "The time for the whole exchange was over." },
   {
     token: "pool_full",
     status: 503,

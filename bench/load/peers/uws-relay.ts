@@ -65,9 +65,7 @@ function receive(connection: OriginConnection, chunk: Buffer): void {
   connection.bytes = 0;
   idle.push(connection);
   if (waiting && !waiting.aborted) {
-    waiting.answer.cork(() =>
-      waiting.answer.writeHeader("Content-Type", "text/plain").end(whole.subarray(headBytes)),
-    );
+    waiting.answer.cork(() => waiting.answer.writeHeader("Content-Type", "text/plain").end(whole.subarray(headBytes)));
   }
 }
 
@@ -82,9 +80,7 @@ library.default
     });
     const connection = idle.pop() ?? openOrigin();
     connection.waiting = waiting;
-    connection.socket.write(
-      `GET ${question.getUrl()} HTTP/1.1\r\nHost: ${question.getHeader("host")}\r\n\r\n`,
-    );
+    connection.socket.write(`GET ${question.getUrl()} HTTP/1.1\r\nHost: ${question.getHeader("host")}\r\n\r\n`);
   })
   .listen("127.0.0.1", port, (socket) => {
     if (!socket) throw new Error(`uws-relay: cannot listen on port ${port}`);

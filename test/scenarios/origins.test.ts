@@ -1,0 +1,161 @@
+/**
+ * Promises of the control plane about origins, kept with the real core: names whose addresses change, targets that die
+ * and come back, draining by hand, and explanations.
+ */
+import assert from "node:assert/strict";
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { after, before, describe, it, type TestContext } from "node:test";
+import { createMillrace, type Millrace, type SettingsInput } from "../../src/index.js";
+import { type DnsServer, startDnsServer } from "../support/dns-server.js";
+
+let dns: DnsServer;
+before(async () => {
+  dns = await startDnsServer();
+});
+after(() => dns.close());
+
+/** An origin on an address of this host that answers with that address. */
+async function originAt(test: TestContext, address: string, port = 0): Promise<{ server: Server; port: number }> {
+  const server = createServer((_, response) => response.end(address));
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(port, address, resolve);
+  });
+  test.after(() => {
+    server.close();
+    server.closeAllConnections();
+  });
+  return { server, port: (server.address() as AddressInfo).port };
+}
+
+async function proxyFor(test: TestContext, more: SettingsInput): Promise<{ proxy: Millrace; base: string }> {
+  const proxy = createMillrace({
+    workers: 2,
+    listeners: ["127.0.0.1:0"],
+    log: { level: "silent" },
+    dns: { servers: [dns.address], refreshMinMs: 100, negativeMs: 100, timeoutMs: 300 },
+    ...more,
+  });
+  test.after(() => proxy.stop({ deadlineMs: 0 }));
+  const { listeners } = await proxy.start();
+  return { proxy, base: `http://127.0.0.1:${listeners[0]?.port}` };
+}
+
+async function ask(base: string, path = "/"): Promise<string> {
+  const answer = await fetch(base + path);
+  const body = await answer.text();
+  return answer.status === 200 ? body : String(answer.status);
+}
+
+/** Asks until the answer is as wanted. */
+async function until(base: string, wanted: string): Promise<void> {
+  const sinceMs = performance.now();
+  let last = "";
+  while (performance.now() - sinceMs < 5000) {
+    last = await ask(base);
+    if (last === wanted) return;
+    await new Promise((resolve) => setTimeout(resolve, 25));
+  }
+  assert.equal(last, wanted, "not within 5 s");
+}
+
+describe("names of targets", () => {
+  it("that change are followed, and the addresses that are gone get nothing more", async (t) => {
+    const { port } = await originAt(t, "127.0.0.2");
+    await originAt(t, "127.0.0.3", port);
+    dns.set("app.test", { kind: "addresses", addresses: ["127.0.0.2"], ttlS: 0 });
+    const { base } = await proxyFor(t, { origins: { app: { targets: `http://app.test:${port}` } } });
+    assert.equal(await ask(base), "127.0.0.2");
+    dns.set("app.test", { kind: "addresses", addresses: ["127.0.0.3"], ttlS: 0 });
+    await until(base, "127.0.0.3");
+    for (let turn = 0; turn < 50; turn++) assert.equal(await ask(base), "127.0.0.3");
+  });
+
+  it("that disappear or are not answered any more keep their last good addresses", async (t) => {
+    const { port } = await originAt(t, "127.0.0.2");
+    for (const script of [{ kind: "nxdomain" }, { kind: "servfail" }, { kind: "silence" }] as const) {
+      dns.set("kept.test", { kind: "addresses", addresses: ["127.0.0.2"], ttlS: 0 });
+      const { proxy, base } = await proxyFor(t, { origins: { app: { targets: `http://kept.test:${port}` } } });
+      dns.set("kept.test", script);
+      while (proxy.origins().names[0]?.fault === null) assert.equal(await ask(base), "127.0.0.2");
+      for (let turn = 0; turn < 20; turn++) assert.equal(await ask(base), "127.0.0.2");
+    }
+  });
+
+  it("that do not resolve at the start are answered 502 until they do, and escalate where a route says so", async (t) => {
+    const { port } = await originAt(t, "127.0.0.2");
+    dns.set("late.test", { kind: "nxdomain" });
+    const { base } = await proxyFor(t, {
+      origins: { late: { targets: `http://late.test:${port}` }, spare: { targets: `http://127.0.0.2:${port}` } },
+      routes: [
+        { match: { path: "/spare" }, forwardTo: "late", escalate: [{ on: ["dns_nxdomain"], to: "spare" }] },
+        { forwardTo: "late" },
+      ],
+    });
+    assert.equal(await ask(base), "502");
+    assert.equal(await ask(base, "/spare"), "127.0.0.2");
+    dns.set("late.test", { kind: "addresses", addresses: ["127.0.0.2"] });
+    await until(base, "127.0.0.2");
+  });
+});
+
+describe("S2-11 targets", () => {
+  it("that die are skipped after a few failures no client sees, and come back when they live again", async (t) => {
+    const first = await originAt(t, "127.0.0.2");
+    await originAt(t, "127.0.0.3", first.port);
+    const { proxy, base } = await proxyFor(t, {
+      origins: {
+        app: {
+          targets: [`http://127.0.0.2:${first.port}`, `http://127.0.0.3:${first.port}`],
+          health: { passive: { failures: 2, downMs: 300 } },
+        },
+      },
+    });
+    first.server.close();
+    first.server.closeAllConnections();
+    for (let turn = 0; turn < 40; turn++) assert.equal(await ask(base), "127.0.0.3");
+    const state = () => proxy.origins().origins[0]?.targets[0]?.health.state;
+    const sinceMs = performance.now();
+    while (state() !== "down" && performance.now() - sinceMs < 2000) await ask(base);
+    assert.notEqual(state(), "up");
+    await originAt(t, "127.0.0.2", first.port);
+    await until(base, "127.0.0.2");
+    while (state() !== "up" && performance.now() - sinceMs < 6000) await ask(base);
+    assert.equal(state(), "up");
+  });
+
+  it("that are drained by hand get no new requests, and are used again when it is undone", async (t) => {
+    const { port } = await originAt(t, "127.0.0.2");
+    await originAt(t, "127.0.0.3", port);
+    const targets = [`http://127.0.0.2:${port}`, `http://127.0.0.3:${port}`];
+    const { proxy, base } = await proxyFor(t, { origins: { app: { targets } } });
+    const seen = async () => new Set(await Promise.all(Array.from({ length: 20 }, () => ask(base))));
+    assert.equal((await seen()).size, 2);
+    assert.deepEqual(proxy.drainTarget("app", `127.0.0.2:${port}`), { concerned: 1, changed: 1 });
+    assert.deepEqual([...(await seen())], ["127.0.0.3"]);
+    assert.equal(proxy.origins().origins[0]?.targets[0]?.idle, 0);
+    proxy.drainTarget("app", `127.0.0.2:${port}`, { undo: true });
+    assert.equal((await seen()).size, 2);
+    assert.throws(() => proxy.drainTarget("app", "nobody:1"), { code: "MILLRACE_ARGUMENT" });
+  });
+});
+
+describe("S1-05 explain", () => {
+  it("names route, target and command, and sends nothing", async (t) => {
+    const { port } = await originAt(t, "127.0.0.2");
+    const { proxy } = await proxyFor(t, {
+      origins: { app: { targets: `http://127.0.0.2:${port}` } },
+      routes: [{ name: "api", match: { path: "/api/*" }, forwardTo: "app", rewrite: { prefix: "/v2" } }],
+    });
+    const before = proxy.stats().all.counters.origin_requests;
+    const explained = proxy.explain({ url: "http://www.example.org/api/x?y" });
+    assert.deepEqual([explained.route, explained.action, explained.origin], ["api", "forward", "app"]);
+    assert.equal(explained.request?.path, "/v2/x?y");
+    assert.match(explained.curl ?? "", new RegExp(`http://127\\.0\\.0\\.2:${port}/v2/x`));
+    assert.equal(proxy.explain({ url: "http://www.example.org/other" }).action, "none");
+    assert.equal(proxy.stats().all.counters.origin_requests, before);
+    const { workers, silent } = await proxy.connections();
+    assert.deepEqual([workers.length, silent], [2, []]);
+  });
+});
