@@ -172,7 +172,12 @@ impl World {
         say(|| format!("w{number} is lost"));
         self.host.workers[number as usize].panic_asked.store(false, Relaxed);
         self.ledger.tally.workers_lost += 1;
-        self.workers[number as usize].close_all();
+        let census = self.workers[number as usize].census();
+        let at_rest = census.clients + census.exchanges + census.connecting + census.active == 0;
+        // One that dies too badly to close anything leaves what rests in the pool to whoever settles its books.
+        if !at_rest || dice(|d| d.chance(300)) {
+            self.workers[number as usize].close_all();
+        }
         let row = Row::of_block(self.words, number as usize).expect("the block has a row for every worker");
         settle::<SimIo>(&self.host, number, row);
         self.handed[number as usize] = row.get(Counter::ClientAccepted);
