@@ -18,7 +18,6 @@ use proto::http1::head::{Parsed, ResponseHead, Version};
 use proto::limits::SCRATCH_BYTES;
 use proto::plan::{Action, ConnectionAuth, FieldEdit};
 use std::rc::Rc;
-use std::sync::Arc;
 
 /// Reads of one connection in one pass; the others are looked at before it goes on.
 const READS_MAX: u32 = 8;
@@ -183,8 +182,7 @@ impl<I: Io> Worker<I> {
                 return;
             }
         };
-        let after_s = value_of(bytes, &head.fields, FieldKind::RetryAfter).and_then(decimal);
-        if head.status >= 400 && self.status_failed(exchange, head.status, after_s.map(|s| s.saturating_mul(1000))) {
+        if head.status >= 400 && self.status_failed(exchange, head.status, retry_after_ms(bytes, head)) {
             return;
         }
         if self.is_too_large(exchange, &framing) {
@@ -242,14 +240,15 @@ impl<I: Io> Worker<I> {
     /// A usable head came: its target did well, and is known a little better.
     fn answer_is_usable(&mut self, exchange: Key, head: &ResponseHead, bytes: &[u8]) {
         let Some(ongoing) = self.exchanges.get_mut(exchange) else { return };
-        let target = Arc::clone(ongoing.target_shared());
+        let plan = Rc::clone(&ongoing.plan);
+        let target = &plan.origins[ongoing.origin_index as usize].targets[ongoing.target as usize].shared;
         let waited_us = ongoing.times.first_byte_us.saturating_sub(ongoing.times.sent_us);
         let watched = ongoing.counted.is_some();
         // A challenge that authenticates the connection binds it to this client from here on (S4-11).
         let rule = ongoing.policy().connection_auth;
-        let challenge = value_of(bytes, &head.fields, FieldKind::WwwAuthenticate);
-        let binds = rule != ConnectionAuth::Never && challenge.is_some_and(is_connection_scheme);
-        if binds && ongoing.owner.is_none() {
+        let challenged = head.kinds.has(FieldKind::WwwAuthenticate) && rule != ConnectionAuth::Never;
+        let challenge = || value_of(bytes, &head.fields, FieldKind::WwwAuthenticate);
+        if challenged && ongoing.owner.is_none() && challenge().is_some_and(is_connection_scheme) {
             let client = self.clients.get_mut(ongoing.client);
             ongoing.owner = client.map(|client| {
                 client.owns = true;
@@ -263,7 +262,7 @@ impl<I: Io> Worker<I> {
                 }
             }
         }
-        self.tally(&target, watched.then_some(waited_us));
+        self.tally(target, watched.then_some(waited_us));
     }
 
     /// Squid's order of refusing a client the next request (S4-02), as far as the answer decides it.
@@ -301,9 +300,13 @@ impl<I: Io> Worker<I> {
                         origin.surplus = true;
                     }
                 }
-                (&bytes[piece.data], piece.done, None)
+                match ongoing.room_left(piece.data.len()) {
+                    // An answer of no known length is cut at the limit, and never ends as if it were whole (S4-04).
+                    Some(room) => (&bytes[piece.data][..room], false, Some(Cut::TooLarge)),
+                    None => (&bytes[piece.data], piece.done, None),
+                }
             }
-            Err(fault) => (&bytes[..0], false, Some(fault)),
+            Err(fault) => (&bytes[..0], false, Some(Cut::Malformed(fault))),
         };
         self.tail.clear();
         if ongoing.answer_chunked {
@@ -324,12 +327,11 @@ impl<I: Io> Worker<I> {
         }
         self.tail = tail;
         self.out = out;
-        let most = ongoing_most(self.exchanges.get(exchange));
         match fault {
-            _ if most.is_some_and(|(passed, most)| passed > most) => {
+            Some(Cut::TooLarge) => {
                 self.attempt_failed(exchange, OriginFault::AnswerTooLarge);
             }
-            Some(fault) => self.answer_malformed(exchange, fault),
+            Some(Cut::Malformed(fault)) => self.answer_malformed(exchange, fault),
             None if done => self.finish(exchange),
             None => self.await_more(exchange, key, origin_key, data.len()),
         }
@@ -423,16 +425,17 @@ fn closes_before_ms(keeps_s: u32) -> u32 {
     keeps_ms - (keeps_ms / 2).min(1000)
 }
 
-/// What was passed of an answer whose size is limited, and the limit.
-fn ongoing_most(ongoing: Option<&crate::exchange::Ongoing>) -> Option<(u64, u64)> {
-    let ongoing = ongoing?;
-    let most = ongoing.policy().answer_body_bytes;
-    (most != 0).then_some((ongoing.core.download_bytes, most))
+/// Why an answer ends before its end.
+enum Cut {
+    TooLarge,
+    Malformed(WireFault),
 }
 
-/// Seconds in Retry-After; its other form, a date, is left alone.
-fn decimal(value: &[u8]) -> Option<u64> {
-    std::str::from_utf8(value).ok()?.parse().ok()
+/// How long Retry-After asks to wait, when it says so in seconds; its other form, a date, is left alone.
+fn retry_after_ms(bytes: &[u8], head: &ResponseHead) -> Option<u64> {
+    let value = value_of(bytes, &head.fields, FieldKind::RetryAfter)?;
+    let seconds: u64 = std::str::from_utf8(value).ok()?.parse().ok()?;
+    Some(seconds.saturating_mul(1000))
 }
 
 fn ongoing_done(ongoing: Option<&mut crate::exchange::Ongoing>) {

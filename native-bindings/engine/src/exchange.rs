@@ -68,6 +68,8 @@ pub struct Ongoing {
     pub retry_after_ms: Option<u64>,
     /// The client's FIN was handled.
     pub half_closed: bool,
+    /// The origin was told so by a FIN of ours.
+    pub fin_sent: bool,
     /// The target whose requests under way it is counted among.
     pub counted: Option<Arc<TargetShared>>,
     pub times: Times,
@@ -168,6 +170,7 @@ impl Ongoing {
             sticky: None,
             retry_after_ms: None,
             half_closed: false,
+            fin_sent: false,
             counted: None,
             times: Times { began_us: asking.began_us, ..Times::default() },
             faults: Faults::default(),
@@ -252,6 +255,14 @@ impl Ongoing {
     #[must_use]
     pub fn between_bytes_ms(&self) -> u64 {
         u64::from(self.policy().between_bytes_ms.unwrap_or(self.origin_plan().between_bytes_ms))
+    }
+
+    /// When the piece that has just come takes the answer beyond its route's limit: how much of it may still pass.
+    #[must_use]
+    pub fn room_left(&self, piece: usize) -> Option<usize> {
+        let most = self.policy().answer_body_bytes;
+        let beyond = self.core.download_bytes.saturating_sub(most);
+        (most != 0 && beyond > 0).then(|| piece - usize::try_from(beyond).unwrap_or(usize::MAX).min(piece))
     }
 
     /// Longest request body; 0 = no limit.

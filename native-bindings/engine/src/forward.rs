@@ -13,6 +13,7 @@ use crate::wheel::NEVER;
 use crate::worker::Worker;
 use proto::exchange::Stage;
 use proto::plan::{Origin as OriginPlan, ReusePolicy};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -41,19 +42,20 @@ impl<I: Io> Worker<I> {
         let Some(ongoing) = self.exchanges.get_mut(exchange) else { return Found::Ended };
         ongoing.attempts = ongoing.attempts.saturating_add(1);
         ongoing.core.attempts = ongoing.core.attempts.saturating_add(1);
-        let target = Arc::clone(ongoing.target_shared());
+        let plan = Rc::clone(&ongoing.plan);
+        let target = &plan.origins[ongoing.origin_index as usize].targets[ongoing.target as usize].shared;
         let mut why_new = if fresh { Counter::NewRepeat } else { Counter::NewNoIdle };
         if !fresh {
-            match self.reuse(exchange, &target) {
+            match self.reuse(exchange, target) {
                 Ok(()) => return Found::Connection,
                 Err(why) => why_new = why,
             }
         }
         // Whoever came first is served first: a newcomer does not take the place somebody waits for.
-        if target.waiting.load(Relaxed) == 0 && self.find_place(exchange, &target, fresh) {
-            return self.open_connection(exchange, target, why_new);
+        if target.waiting.load(Relaxed) == 0 && self.find_place(exchange, target, fresh) {
+            return self.open_connection(exchange, Arc::clone(target), why_new);
         }
-        self.wait_in_line(exchange, &target)
+        self.wait_in_line(exchange, target)
     }
 
     /// Takes idle connections until one is fit for this request. Each is looked at first: one that closed would cost a
@@ -81,6 +83,10 @@ impl<I: Io> Worker<I> {
             why_new = Counter::NewStale;
             self.discard_taken(taken, why_not);
         }
+        if why_new == Counter::NewNoIdle && target.idle_total() > 0 && self.is_particular(exchange) {
+            self.make_room_for_fresh(target);
+            why_new = Counter::NewPolicy;
+        }
         Err(why_new)
     }
 
@@ -91,6 +97,12 @@ impl<I: Io> Worker<I> {
             return Some(Counter::NewNotShared);
         }
         (!ongoing.is_repeatable() && ongoing.policy().unrepeatable == ReusePolicy::Fresh).then_some(Counter::NewPolicy)
+    }
+
+    /// Whether the route lets this request have some idle connections only: what is not one of them gives way to its own.
+    fn is_particular(&self, exchange: Key) -> bool {
+        let particular = |o: &Ongoing| !o.is_repeatable() && o.policy().unrepeatable != ReusePolicy::Reuse;
+        self.exchanges.get(exchange).is_some_and(particular)
     }
 
     /// One idle connection that is what the request wants; with names that outrank addresses, one of any target.
@@ -108,16 +120,18 @@ impl<I: Io> Worker<I> {
             let others = origin.targets.iter().filter(|t| t.shared.state().keeps_connections());
             others.map(|t| &t.shared).find_map(|other| self.host.pool.checkout(self.index, other, wanted))
         };
+        // One that was opened ahead is there to be used: nothing is opened, and nobody waits, while it rests.
+        let opened_ahead = || (target.standby.load(Relaxed) > 0).then(|| find(&ready)).flatten();
         if ongoing.is_repeatable() {
-            return find(&any);
+            return find(&any).or_else(opened_ahead);
         }
         match ongoing.policy().unrepeatable {
             ReusePolicy::Fresh => None,
             ReusePolicy::Standby => find(&ready),
-            ReusePolicy::Reuse => find(&any),
+            ReusePolicy::Reuse => find(&any).or_else(opened_ahead),
             ReusePolicy::ReuseIfRecent { within_ms } => {
                 let since_ms_min = self.now_ms().saturating_sub(u64::from(within_ms));
-                find(&Wanted { since_ms_min, ..any }).or_else(|| find(&ready))
+                find(&Wanted { since_ms_min, ..any }).or_else(opened_ahead)
             }
         }
     }
@@ -258,6 +272,7 @@ impl<I: Io> Worker<I> {
         requests: u64,
     ) -> Result<Key, crate::io::Trouble> {
         let now_ms = self.now_ms();
+        self.watch_descriptors();
         match self.io.connect_from(target.identity.target, plan.local_address) {
             Ok(socket) => {
                 self.io.tune(
