@@ -219,6 +219,8 @@ export class HealthKeeper {
     if (newFailures > 0) known.surcharge = 0;
     const succeeded = reading.succeeded - before.succeeded;
     const { inflight, failuresInRow } = reading;
+    // Without a check nobody would notice its return; refusing everything meanwhile helps no client.
+    if (failed > 0 && this.#isLastHope(known)) return;
     if (succeeded + failed > 0 || known.health.phase.state === "suspect") {
       const why = known.trouble?.class ?? "unknown";
       const extra = failed - newFailures;
@@ -226,6 +228,12 @@ export class HealthKeeper {
       this.#handle(known, { kind: "requests", succeeded, failed, failuresInRow: row, inflight, why });
     }
     if (failuresUpTo(LEVEL_MAX, reading) > failuresUpTo(LEVEL_MAX, before)) this.#awaitComparison(reading.origin);
+  }
+
+  /** Whether requests alone judge this target and no sibling may be used in its place. */
+  #isLastHope(known: Known): boolean {
+    if (known.health.phase.state !== "up" || this.#plan.policyOf(known.reading.origin).check !== null) return false;
+    return this.#of(known.reading.origin).every((one) => one === known || one.health.phase.state !== "up");
   }
 
   #meet(reading: TargetReading): void {

@@ -61,6 +61,20 @@ function passive(more: Partial<PassivePolicy>): Partial<HealthPolicy> {
   return { passive: { ...PLAIN_POLICY.passive, ...more } };
 }
 
+describe("the last usable target of an origin", () => {
+  it("S2-11 is never given up for what requests say alone, for refusing everything helps nobody", () => {
+    const alone = scene(passive({ level: 4, failures: 1, windowMs: 0 }), ["app"]);
+    alone.fail(0, 4, 5);
+    assert.equal(alone.state(0), "up");
+  });
+
+  it("S2-11 goes down all the same when a check will notice its return", () => {
+    const checked = scene({ ...passive({ level: 4, failures: 1, windowMs: 0 }), check: { rise: 1, fall: 1 } }, ["app"]);
+    checked.fail(0, 4, 5);
+    assert.equal(checked.state(0), "down");
+  });
+});
+
 describe("S2-11 the keeper of health", () => {
   it("tells the core each change once, logs it with its reason, and brings the target back", () => {
     const it = scene();

@@ -80,7 +80,8 @@ impl<I: Io> Worker<I> {
     fn note_failure(&mut self, exchange: Key, class: OriginFault) -> Option<Failure> {
         let now_us = self.now_us;
         let ongoing = self.exchanges.get_mut(exchange)?;
-        let targeted = !ongoing.plan.origins[ongoing.origin_index as usize].targets.is_empty();
+        // What kept a target from being chosen is not that of the first in the list.
+        let targeted = ongoing.attempts > 0 && class != OriginFault::NoTarget;
         let failure = Failure {
             class,
             phase: phase_of(ongoing),
@@ -215,6 +216,7 @@ impl<I: Io> Worker<I> {
                 ongoing.attempts = ongoing.attempts.saturating_sub(1);
             }
             ongoing.write_broke = false;
+            ongoing.fin_sent = false;
             ongoing.bytes_sent = 0;
             ongoing.bytes_received = 0;
             ongoing.interim = 0;
