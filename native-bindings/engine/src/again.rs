@@ -235,10 +235,26 @@ impl<I: Io> Worker<I> {
         found
     }
 
-    /// The pass has come for an exchange that got its connection in the one before.
+    /// The pass has come for an exchange that got its connection in the one before. A kept one that spoke or closed
+    /// meanwhile was looked at too early: what it said is nobody's answer, and the exchange gets another.
     pub(crate) fn exchange_go(&mut self, exchange: Key) {
-        if self.exchanges.get(exchange).is_some_and(|o| o.core.stage == Stage::Choosing && !o.origin.is_none()) {
+        let Some(ongoing) = self.exchanges.get(exchange) else { return };
+        let Some(origin) = self.origins.get(ongoing.origin).filter(|_| ongoing.core.stage == Stage::Choosing) else {
+            return;
+        };
+        if !ongoing.core.reused || !(origin.readable || origin.read_closed) {
             self.send_held(exchange);
+            return;
+        }
+        let why = if origin.read_closed { Counter::OriginCloseByOrigin } else { Counter::OriginCloseStray };
+        self.close_origin(ongoing.origin, why);
+        if let Some(ongoing) = self.exchanges.get_mut(exchange) {
+            ongoing.origin = Key::NONE;
+            ongoing.core.reused = false;
+            ongoing.attempts = ongoing.attempts.saturating_sub(1);
+        }
+        if self.connect_to_target(exchange, false) == Found::Connection {
+            self.again.push(Token::Exchange(exchange));
         }
     }
 
