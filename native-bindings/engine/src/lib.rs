@@ -5,6 +5,7 @@
 pub mod acceptor;
 mod again;
 pub mod answer;
+mod answer_heads;
 mod begin;
 pub mod blocks;
 pub mod budget;
