@@ -12,6 +12,18 @@ const slow = (ms: number): Script =>
     await connection.send(reply(200, "slow"));
   });
 
+/** New connections are refused once the acceptor has heard of the drain; one that slips in before is closed. */
+async function refused(port: number): Promise<void> {
+  const due = Date.now() + 300;
+  for (;;) {
+    const late = await RawClient.connect(port).catch(() => undefined);
+    if (late === undefined) return;
+    assert.ok(Date.now() < due, "connections are still accepted");
+    await late.close();
+    await pause(5);
+  }
+}
+
 scenario(
   "S3-10 drain: what is in flight is answered with close, idle connections are closed, new ones refused",
   { origin: slow(400), workers: 2 },
@@ -22,7 +34,7 @@ scenario(
     await scene.origin.sees("the second request", (origin) => origin.requests.length === 2);
     const stopping = scene.stop(5_000);
     assert.equal(await idle.seesClose(1_000), "end");
-    await assert.rejects(RawClient.connect(scene.port), "new connections are refused");
+    await refused(scene.port);
     const answer = await busy.answer();
     assert.equal(answer.status, 200);
     assert.equal(answer.fields.one("connection"), "close");

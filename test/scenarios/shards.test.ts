@@ -2,6 +2,7 @@
 import { strict as assert } from "node:assert";
 import { fixed, reply, serve } from "../support/behaviours.js";
 import { type Scene, scenario } from "../support/scene.js";
+import { pairOnTwoWorkers } from "../support/traffic.js";
 import { pause } from "../support/wire.js";
 
 /** 64 clients, each `count` requests one after the other; the reuse ratio of the whole. */
@@ -53,34 +54,17 @@ scenario(
   { timeoutMs: 90_000 },
 );
 
-/** Client connections spread over both workers: which worker each ended on, found by its requests counter. */
-async function pairOnTwoWorkers(scene: Scene): Promise<{
-  readonly first: Awaited<ReturnType<Scene["client"]>>;
-  readonly second: Awaited<ReturnType<Scene["client"]>>;
-}> {
-  const worker = async (): Promise<number[]> =>
-    (await scene.proxy.stats()).workers.map((row) => row.counters.client_connections_accepted);
-  const first = await scene.client();
-  await scene.sees("client_connections_accepted", 1);
-  const [taken] = await worker();
-  for (let n = 0; n < 50; n += 1) {
-    const second = await scene.client();
-    await scene.sees("client_connections_accepted", n + 2);
-    const [now = 0] = await worker();
-    const others = n + 2 - now;
-    if (taken === 1 ? others === 1 : now === 1) return { first, second };
-  }
-  throw new Error("all connections went to one worker");
-}
-
 scenario(
   "S0-15 a worker without an idle connection takes the other's instead of opening one",
   { workers: 2, origin: fixed("hello") },
   async (scene) => {
     const { first, second } = await pairOnTwoWorkers(scene);
     for (let n = 0; n < 20; n += 1) {
-      assert.equal((await first.ask("GET /a")).status, 200);
-      assert.equal((await second.ask("GET /a")).status, 200);
+      for (const client of [first, second]) {
+        assert.equal((await client.ask("GET /a")).status, 200);
+        // The answer leaves a moment before its connection rests.
+        await scene.sees("origin_connections_idle", 1);
+      }
     }
     assert.equal(scene.origin.accepted, 1);
     assert.ok((await scene.counter("origin_connections_stolen")) >= 20, "each change of workers is a steal");
@@ -108,6 +92,7 @@ scenario(
     const { first, second } = await pairOnTwoWorkers(scene);
     for (let n = 0; n < 10; n += 1) {
       await first.ask("GET /a");
+      await scene.sees("origin_connections_idle", 1);
       await second.ask("GET /a");
       await scene.origin.lastConnection.close();
       await scene.sees("origin_connections_open", 0);
