@@ -55,8 +55,11 @@ export interface NativeCore {
   readTargets(host: number): string;
   /** Takes effect on all workers at once. */
   setTargetState(host: number, target: number, state: "up" | "down" | "suspect" | "draining"): void;
-  /** What the proxy would do with a request (`ExplainRequest` of control/explain.ts, as JSON), as JSON; nothing is sent. */
-  explain(host: number, request: string): string;
+  /**
+   * What the proxy would do with a request of this client, given as the bytes of its head, as JSON (`CoreExplanation` of
+   * control/explain.ts); nothing is sent. Throws when the bytes are no whole head.
+   */
+  explain(host: number, request: Uint8Array, client: string): string;
   /** Asks every worker for its connections; each answers with one note `connections` that carries the ticket. */
   dumpConnections(host: number, ticket: number): void;
   /** Fault injection for tests: the worker's next turn panics; the acceptor's, where `worker` is the number of workers. */

@@ -29,12 +29,25 @@ export interface ExplainInput {
   readonly clientAddress?: string;
 }
 
+/** A target as explanations show it. */
+interface CandidateReading {
+  readonly number: number;
+  readonly label: string;
+  readonly state: string;
+  readonly usable: boolean;
+  readonly why: string;
+}
+
 /** What the core says, as far as anything here reads it; the rest is passed on as it is. */
 export interface CoreExplanation {
   /** Name of the route that takes the request; null = none does. */
   readonly route: string | null;
-  readonly action: "forward" | "answer" | "redirect" | "none";
-  readonly origin?: string | null;
+  /** `none`: no route takes it; `refuse`: it would not get as far as the routes. */
+  readonly action: "forward" | "answer" | "redirect" | "none" | "refuse";
+  /** Of an answer of the proxy's own. */
+  readonly status?: number;
+  readonly location?: string;
+  readonly origin?: string;
   /** The request as the origin would see it. */
   readonly request?: {
     readonly method: string;
@@ -44,7 +57,20 @@ export interface CoreExplanation {
   };
   /** The target that would be chosen now; null = none may be used. */
   readonly target?: { readonly label: string; readonly address: string; readonly port: number } | null;
+  /** What must be equal for a connection to be shared. */
+  readonly identity?: string;
+  readonly connection?: { readonly kind: "reused" | "new"; readonly why: string };
+  /** Every target of the origin, with whether it may be used and why. */
+  readonly candidates?: readonly CandidateReading[];
   readonly timeouts?: { readonly connectMs?: number; readonly totalMs?: number };
+  /** What would follow failures of each kind, by the rules that decide it. */
+  readonly retry?: { readonly attempts: number; readonly repeatable: boolean; readonly why: string };
+  readonly escalate?: readonly {
+    readonly to: string;
+    readonly on: readonly string[];
+    readonly applies: boolean;
+    readonly why: string;
+  }[];
   readonly [more: string]: unknown;
 }
 
@@ -66,7 +92,7 @@ export function parseExplainInput(input: unknown): ExplainRequest {
   const parts = typeof url === "string" ? /^https?:\/\/([^/?#\s@]+)([/?][^#\s]*)?$/i.exec(url) : null;
   if (parts === null) throw wrong("url: must be http://host/path, without user, fragment or spaces");
   if (typeof method !== "string" || !isToken(method)) throw wrong("method: must be a token, e.g. GET");
-  if (typeof clientAddress !== "string" || isIP(clientAddress) === 0)
+  if (typeof clientAddress !== "string" || isIP(clientAddress) === 0 || clientAddress.includes("%"))
     throw wrong("clientAddress: must be an IP address");
   const fields = readFields(headers);
   const isHost = ([name]: readonly [string, string]) => name.toLowerCase() === "host";
@@ -92,6 +118,13 @@ function readFields(headers: unknown): readonly (readonly [string, string])[] {
     if (/[\r\n\0]/.test(value)) throw wrong(`headers: the value of ${name} has a line break`);
     return [name, value.trim()] as const;
   });
+}
+
+/** The head as a client would write it, for the parser that reads clients. */
+export function encodeHead(request: ExplainRequest): Uint8Array {
+  const fields = [["Host", request.host] as const, ...request.headers];
+  const lines = fields.map(([name, value]) => `${name}: ${value}\r\n`);
+  return Buffer.from(`${request.method} ${request.path} HTTP/1.1\r\n${lines.join("")}\r\n`);
 }
 
 function wrong(says: string): MillraceError {

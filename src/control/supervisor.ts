@@ -10,6 +10,7 @@ import { MillraceError, messageOf, unreachable } from "../shared/errors.js";
 import { type Log, logNote, type Note, readNotes } from "../shared/log.js";
 import type { FromWorker, ToWorker } from "../shared/messages.js";
 import type { AccessLogSink } from "./access-log-sink.js";
+import { encodeHead } from "./explain.js";
 import type { CorePort } from "./origins.js";
 import { type Death, Seat } from "./seat.js";
 import { assertLayout, type CounterName, StatsBlock } from "./stats.js";
@@ -103,7 +104,7 @@ export class Supervisor {
       installPlan: (plan) => native.installPlan(host, encodePlan(plan)),
       readTargets: () => JSON.parse(native.readTargets(host)) as readonly TargetReading[],
       setTargetState: (target, state) => native.setTargetState(host, target, state),
-      explain: (request) => native.explain(host, JSON.stringify(request)),
+      explain: (request) => native.explain(host, encodeHead(request), request.clientAddress),
       dumpConnections: (ticket) => native.dumpConnections(host, ticket),
     };
   }

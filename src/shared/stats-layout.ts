@@ -5,7 +5,7 @@
 
 export const STATS_LAYOUT = {
   version: 1,
-  rowWords: 1232,
+  rowWords: 1504,
   counters: [
     {"name":"client_connections_accepted","at":0,"kind":"counter","says":"Client connections taken over by this worker."},
     {"name":"client_connections_open","at":1,"kind":"gauge","says":"Client connections that are open."},
@@ -151,5 +151,6 @@ export const STATS_LAYOUT = {
     {"name":"origin_first_byte_micros","at":410,"buckets":272,"subBits":3,"says":"From a request sent to the first byte of its answer."},
     {"name":"origin_connect_micros","at":682,"buckets":272,"subBits":3,"says":"From a connection begun to its establishment."},
     {"name":"turn_length_micros","at":954,"buckets":272,"subBits":3,"says":"Length of one turn."},
+    {"name":"origin_connection_requests","at":1226,"buckets":272,"subBits":3,"says":"Requests a connection to an origin had carried when it was closed."},
   ],
 } as const;

@@ -3,9 +3,11 @@
  * and come back, draining by hand, and explanations.
  */
 import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { after, before, describe, it, type TestContext } from "node:test";
+import { promisify } from "node:util";
 import { createMillrace, type Millrace, type SettingsInput } from "../../src/index.js";
 import { type DnsServer, startDnsServer } from "../support/dns-server.js";
 
@@ -157,5 +159,81 @@ describe("S1-05 explain", () => {
     assert.equal(proxy.stats().all.counters.origin_requests, before);
     const { workers, silent } = await proxy.connections();
     assert.deepEqual([workers.length, silent], [2, []]);
+  });
+
+  it("says which target, connection, times, repeats and escalations a request would get, and why", async (t) => {
+    const { port } = await originAt(t, "127.0.0.2");
+    await originAt(t, "127.0.0.3", port);
+    const { proxy, base } = await proxyFor(t, {
+      origins: {
+        app: { targets: [`http://127.0.0.2:${port}`, `http://127.0.0.3:${port}`], connectMs: 700, match: "both" },
+        spare: { targets: `http://127.0.0.3:${port}` },
+      },
+      routes: [
+        { forwardTo: "app", timeouts: { totalMs: 9000 }, escalate: [{ on: [503, "header_timeout"], to: "spare" }] },
+      ],
+    });
+    proxy.drainTarget("app", `127.0.0.2:${port}`);
+    const url = "http://WWW.example.org/x";
+    const first = proxy.explain({ url });
+    assert.deepEqual([first.target?.address, first.connection?.kind], ["127.0.0.3", "new"]);
+    assert.match(first.identity ?? "", new RegExp(`^127\\.0\\.0\\.3:${port} .*app.*www\\.example\\.org`));
+    assert.deepEqual(
+      first.candidates?.map(({ state, usable, why }) => [state, usable, why]),
+      [
+        ["draining", false, "drained by hand"],
+        ["up", true, "up"],
+      ],
+    );
+    assert.deepEqual([first.timeouts?.connectMs, first.timeouts?.totalMs], [700, 9000]);
+    assert.equal(first.retry?.repeatable, true);
+    const [rule] = first.escalate ?? [];
+    assert.deepEqual([rule?.to, rule?.applies, rule?.on.includes("header_timeout")], ["spare", true, true]);
+    assert.equal(await ask(base), "127.0.0.3");
+    assert.equal(proxy.explain({ url }).connection?.kind, "reused");
+    const post = proxy.explain({ url, method: "POST", headers: { "Content-Length": "5" } });
+    assert.deepEqual([post.retry?.repeatable, post.escalate?.[0]?.applies], [false, false]);
+    const keyed = proxy.explain({ url, method: "POST", headers: { "Idempotency-Key": "k" } });
+    assert.deepEqual([keyed.retry?.repeatable, keyed.escalate?.[0]?.applies], [true, true]);
+  });
+
+  it("the command gets of the target what the proxy gets, by the same path, Host and fields", async (t) => {
+    const seen: unknown[] = [];
+    const origin = createServer((request, response) => {
+      const { method, url, headers } = request;
+      const { host, "x-a": field, "x-forwarded-for": client, via } = headers;
+      seen.push([method, url, host, field, client, via]);
+      response.end("same");
+    });
+    await new Promise<void>((resolve) => origin.listen(0, "127.0.0.2", resolve));
+    t.after(() => origin.close());
+    const { port } = origin.address() as AddressInfo;
+    const { proxy, base } = await proxyFor(t, {
+      origins: { app: { targets: `http://127.0.0.2:${port}` } },
+      routes: [{ match: { path: "/api/*" }, forwardTo: "app", rewrite: { prefix: "/v2" } }],
+    });
+    const fields = { "X-A": "it's" };
+    assert.equal(await (await fetch(`${base}/api/x?y`, { method: "DELETE", headers: fields })).text(), "same");
+    const { curl } = proxy.explain({ url: `${base}/api/x?y`, method: "DELETE", headers: fields });
+    const { stdout } = await promisify(execFile)("sh", ["-c", (curl ?? "").replace("curl -v", "curl -sS")]);
+    assert.equal(stdout, "same");
+    assert.equal(seen.length, 2);
+    assert.deepEqual(seen[1], seen[0]);
+  });
+
+  it("says by which fault a request would be refused that no route sees", async (t) => {
+    const { proxy } = await proxyFor(t, { origins: { app: { targets: "http://127.0.0.2:9" } } });
+    const url = "http://www.example.org/";
+    for (const [input, status, fault] of [
+      [{ url: "http://[::/" }, 400, "host_invalid"],
+      [{ url, headers: { "Transfer-Encoding": "gzip" } }, 400, "coding_invalid"],
+      [{ url, headers: { Expect: "gold" } }, 417, "expectation_failed"],
+      [{ url, method: "CONNECT" }, 400, "bad_target"],
+      [{ url, headers: { "X-A": "\u0001" } }, 400, "bad_field_value"],
+    ] as const) {
+      const explained = proxy.explain(input);
+      assert.deepEqual([explained.action, explained.status, explained["fault"]], ["refuse", status, fault]);
+      assert.equal(explained.curl, null);
+    }
   });
 });

@@ -14,7 +14,13 @@ import { describeExplanation } from "../../src/cli/explain.js";
 import { describeOrigins } from "../../src/cli/origins.js";
 import { columns, outline } from "../../src/cli/table.js";
 import { ConnectionGatherer } from "../../src/control/connections.js";
-import { type CoreExplanation, curlCommand, parseExplainInput, readExplanation } from "../../src/control/explain.js";
+import {
+  type CoreExplanation,
+  curlCommand,
+  encodeHead,
+  parseExplainInput,
+  readExplanation,
+} from "../../src/control/explain.js";
 import { FakeTargets } from "../support/fake-targets.js";
 
 describe("a request to be explained", () => {
@@ -42,6 +48,12 @@ describe("a request to be explained", () => {
     assert.equal(parseExplainInput({ url: "http://a?b" }).path, "/?b");
   });
 
+  it("is given to the core as a client would write it", () => {
+    const request = parseExplainInput({ url: "http://a.example/x/../y?q", method: "PUT", headers: { "X-A": "é" } });
+    const head = "PUT /x/../y?q HTTP/1.1\r\nHost: a.example\r\nX-A: é\r\n\r\n";
+    assert.equal(Buffer.from(encodeHead(request)).toString("utf8"), head);
+  });
+
   it("is refused with what is wrong", () => {
     const url = "http://a/";
     for (const [input, says] of [
@@ -52,6 +64,7 @@ describe("a request to be explained", () => {
       [{ url: "http://a/ b" }, /^url: /],
       [{ url, method: "GE T" }, /^method: /],
       [{ url, clientAddress: "a" }, /^clientAddress: /],
+      [{ url, clientAddress: "fe80::1%eth0" }, /^clientAddress: /],
       [{ url, headers: [["a"]] }, /^headers: must be/],
       [{ url, headers: "a: b" }, /^headers: must be/],
       [{ url, headers: { "a b": "c" } }, /^headers: "a b" is not a field name/],

@@ -5,8 +5,9 @@ mod loop_bridge;
 mod mailbox;
 
 use engine::acceptor::Acceptor;
-use engine::explain::{explain as explain_request, targets_json};
+use engine::explain::explain as explain_request;
 use engine::host::{Host, Message};
+use engine::readings::targets_json;
 use engine::stats::{ROW_WORDS, Row, layout_json};
 use engine::sys::{SysIo, SysShared, listen as open_listener, monotonic_ms};
 use engine::target::TargetState;
@@ -377,10 +378,11 @@ pub fn set_target_state(host: u32, target: u32, state: String) -> Result<()> {
     Ok(())
 }
 
-/// What the proxy would do with a request, given as the bytes of its head; nothing is sent.
+/// What the proxy would do with a request of this client, given as the bytes of its head; nothing is sent.
 #[napi(catch_unwind)]
-pub fn explain(host: u32, request: Uint8Array) -> Result<String> {
-    explain_request(&running(host)?.host, &request).map_err(fault)
+pub fn explain(host: u32, request: Uint8Array, client: String) -> Result<String> {
+    let client = client.parse().map_err(|_| fault(format!("{client} is not an IP address")))?;
+    explain_request(&running(host)?.host, &request, client, monotonic_ms()).map_err(fault)
 }
 
 /// Asks every worker for its connections; each answers with one note that carries the ticket.

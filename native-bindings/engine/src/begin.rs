@@ -231,7 +231,7 @@ impl<I: Io> Worker<I> {
 }
 
 /// Longest body of a request on this route; 0 = no limit.
-fn body_bytes_max(plan: &Compiled, route: Option<u32>) -> u64 {
+pub(crate) fn body_bytes_max(plan: &Compiled, route: Option<u32>) -> u64 {
     let whole = plan.plan.limits.request_body_bytes;
     match route.map(|r| &plan.plan.routes[r as usize].action) {
         Some(Action::Forward { policy, .. }) => policy.request_body_bytes.unwrap_or(whole),
@@ -240,7 +240,7 @@ fn body_bytes_max(plan: &Compiled, route: Option<u32>) -> u64 {
 }
 
 /// Whether the request authenticates its connection rather than itself (RFC 4559 for Negotiate; NTLM has no RFC).
-fn binds_connection(head: &RequestHead, bytes: &[u8], rule: ConnectionAuth) -> bool {
+pub(crate) fn binds_connection(head: &RequestHead, bytes: &[u8], rule: ConnectionAuth) -> bool {
     let authorization = || value_of(bytes, &head.fields, FieldKind::Authorization);
     match rule {
         ConnectionAuth::Never => false,
@@ -258,7 +258,7 @@ pub fn is_connection_scheme(value: &[u8]) -> bool {
 }
 
 /// What is HTTP and refused all the same.
-fn refusal(head: &RequestHead, framing: &RequestFraming, body_bytes_max: u64) -> Option<ClientFault> {
+pub(crate) fn refusal(head: &RequestHead, framing: &RequestFraming, body_bytes_max: u64) -> Option<ClientFault> {
     if head.method == Method::Connect {
         return Some(ClientFault::ConnectMethod);
     }
@@ -274,13 +274,13 @@ fn refusal(head: &RequestHead, framing: &RequestFraming, body_bytes_max: u64) ->
 }
 
 /// RFC 9110 7.6.2: TRACE and OPTIONS with `Max-Forwards: 0` end here.
-fn is_last_hop(head: &RequestHead, bytes: &[u8]) -> bool {
+pub(crate) fn is_last_hop(head: &RequestHead, bytes: &[u8]) -> bool {
     matches!(head.method, Method::Trace | Method::Options)
         && head.kinds.has(FieldKind::MaxForwards)
         && value_of(bytes, &head.fields, FieldKind::MaxForwards).is_some_and(|v| v.iter().all(|b| *b == b'0'))
 }
 
-fn redirect_place(template: &str, head: &RequestHead, bytes: &[u8]) -> String {
+pub(crate) fn redirect_place(template: &str, head: &RequestHead, bytes: &[u8]) -> String {
     let host = String::from_utf8_lossy(head.host.of(bytes));
     let mut path = String::from_utf8_lossy(head.path.of(bytes)).into_owned();
     if path.is_empty() {

@@ -64,7 +64,7 @@ pub(crate) fn may_be_used(target: &CompiledTarget) -> bool {
 }
 
 /// Every target as the balancer sees it now.
-fn gather(
+pub(crate) fn gather(
     candidates: &mut Vec<Candidate>,
     targets: &[CompiledTarget],
     ongoing: &Ongoing,

@@ -107,7 +107,7 @@ impl<I: Io> Worker<I> {
 }
 
 /// The request as the origin is to see it: route's rewrite, Host by policy, forwarding fields, framing anew.
-fn encode_for_origin(
+pub(crate) fn encode_for_origin(
     out: &mut Vec<u8>,
     path_room: &mut Vec<u8>,
     ongoing: &Ongoing,

@@ -97,3 +97,30 @@ fn a_clock_that_jumps_loses_nothing() {
     wheel.expire(10_000_000, &mut due);
     assert_eq!(due.len(), 100);
 }
+
+#[test]
+fn s3_13_a_million_timers_are_armed_put_off_and_cancelled_and_each_is_due_once() {
+    const TIMERS: u64 = 1_000_000;
+    let mut wheel = Wheel::new(0);
+    let mut dice = Dice(13);
+    let ids: Vec<TimerId> = (0..TIMERS).map(|owner| wheel.add(owner)).collect();
+    let due_ms: Vec<u64> = (0..TIMERS).map(|_| 1 + dice.roll(600_000)).collect();
+    for (id, due) in ids.iter().zip(&due_ms) {
+        wheel.arm(*id, 50);
+        wheel.arm(*id, *due);
+    }
+    // Every third is cancelled, and its place given to nobody.
+    ids.iter().step_by(3).for_each(|id| wheel.remove(*id));
+    let (mut due, mut fired) = (Vec::new(), 0);
+    for now in (0..=601_000).step_by(250) {
+        wheel.expire(now, &mut due);
+        for owner in due.drain(..) {
+            assert!(owner % 3 != 0, "timer {owner} was cancelled");
+            let planned = due_ms[owner as usize];
+            assert!(planned <= now && now < planned + 250 + 2 * TICK_MS, "timer {owner}: {planned} at {now}");
+            fired += 1;
+        }
+    }
+    assert_eq!(fired, TIMERS - TIMERS.div_ceil(3));
+    assert_eq!(wheel.next_ms(), None);
+}
