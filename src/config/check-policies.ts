@@ -15,8 +15,7 @@ import {
   type Route,
   routesOf,
 } from "./document.js";
-import { FAULTS } from "./faults.js";
-import { compileOutcomes, parseStatus } from "./outcomes.js";
+import { compileOutcomes, NAMED_FAULTS, parseStatus } from "./outcomes.js";
 import { settingsSchema } from "./settings.js";
 import { judgeBodyOf } from "./settings-fields.js";
 import { FORWARD_DEFAULTS, isAddress } from "./settings-policies.js";
@@ -160,7 +159,8 @@ function warnAboutRetry(route: Route, origin: Origin, at: string): Complaint[] {
 function warnAboutAnswers(route: Route, at: string): Complaint[] {
   const taken = new Set<string>();
   return (route.answers ?? []).flatMap((answer, index) => {
-    const faults = answer.on === undefined ? FAULTS.map((fault) => fault.token) : compileOutcomes(answer.on).faults;
+    const faults =
+      answer.on === undefined ? NAMED_FAULTS.map((fault) => fault.token) : compileOutcomes(answer.on).faults;
     const hidden = faults.length > 0 && faults.every((fault) => taken.has(fault));
     for (const fault of faults) taken.add(fault);
     return hidden

@@ -12,7 +12,7 @@
  * silent is no better than one that says 504, and whoever writes "5xx" means both.
  */
 import type { Parsed } from "./addresses.js";
-import { FAULTS } from "./faults.js";
+import { FAULTS, type Fault } from "./faults.js";
 import { suggestion } from "./suggest.js";
 
 /** Statuses from and to, both included. */
@@ -27,6 +27,9 @@ export interface Outcomes {
   /** Tokens of failures. */
   readonly faults: readonly string[];
 }
+
+/** Classes of failure that routes name: all but `status`, which is written as the status itself. */
+export const NAMED_FAULTS: readonly Fault[] = FAULTS.filter(({ token }) => token !== "status");
 
 const STATUS_MIN = 100;
 const STATUS_MAX = 599;
@@ -57,7 +60,8 @@ export function judgeStatus(word: string | number): string | null {
 export function judgeOutcome(word: string | number): string | null {
   if (isClass(word)) return null;
   if (typeof word === "number" || /^\d/.test(word)) return judgeStatus(word);
-  const classes = FAULTS.map((fault) => fault.token);
+  if (word === "status") return `is written as the status itself: ${STATUS_NOTATION}`;
+  const classes = NAMED_FAULTS.map((fault) => fault.token);
   return `"${word}" is neither ${STATUS_NOTATION}, nor a class of failure${suggestion(word, classes)}`;
 }
 
@@ -72,12 +76,12 @@ export function compileStatuses(words: readonly (string | number)[]): StatusRang
 /** Compiles outcomes that `judgeOutcome` found nothing wrong with; failures are in the order of the table. */
 export function compileOutcomes(words: readonly (string | number)[]): Outcomes {
   const statuses = compileStatuses(words.filter((word) => !isClass(word)));
-  const faults = FAULTS.filter(({ token, status }) => words.includes(token) || holds(statuses, status));
+  const faults = NAMED_FAULTS.filter(({ token, status }) => words.includes(token) || holds(statuses, status));
   return { statuses, faults: faults.map((fault) => fault.token) };
 }
 
 function isClass(word: string | number): boolean {
-  return FAULTS.some((fault) => fault.token === word);
+  return NAMED_FAULTS.some((fault) => fault.token === word);
 }
 
 function holds(ranges: readonly StatusRange[], status: number): boolean {

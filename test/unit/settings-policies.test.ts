@@ -8,7 +8,7 @@ import { describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import { checkSettings } from "../../src/config/check.js";
 import { FAULTS, OWN_ANSWER_BYTES_MAX } from "../../src/config/faults.js";
-import { compileOutcomes, judgeOutcome, parseStatus } from "../../src/config/outcomes.js";
+import { compileOutcomes, judgeOutcome, NAMED_FAULTS, parseStatus } from "../../src/config/outcomes.js";
 import { describeComplaint } from "../../src/shared/errors.js";
 
 const FAULT_TABLE = fileURLToPath(new URL("../../../native-bindings/proto/src/fault.rs", import.meta.url));
@@ -45,15 +45,16 @@ describe("outcomes", () => {
     for (const wrong of [99, 600, "6xx", "50", "504-503", "99-200", "500-600", "5xx-6xx", ""]) {
       assert.equal(parseStatus(wrong).ok, false, String(wrong));
     }
-    for (const { token } of FAULTS) assert.equal(judgeOutcome(token), null);
+    for (const { token } of NAMED_FAULTS) assert.equal(judgeOutcome(token), null);
+    assert.match(judgeOutcome("status") ?? "", /^is written as the status itself/);
   });
 
   it("of a status hold the failures that would be answered with it, so that silence is as bad as a 504", () => {
     assert.deepEqual(compileOutcomes([504]), {
       statuses: [{ from: 504, to: 504 }],
-      faults: ["connect_timeout", "header_timeout", "body_timeout"],
+      faults: ["connect_timeout", "header_timeout", "body_timeout", "dns_timeout", "total_timeout"],
     });
-    assert.deepEqual(compileOutcomes(["5xx"]).faults.length, FAULTS.length);
+    assert.deepEqual(compileOutcomes(["5xx"]).faults.length, NAMED_FAULTS.length);
     assert.deepEqual(compileOutcomes([429, "pool_full"]), {
       statuses: [{ from: 429, to: 429 }],
       faults: ["pool_full"],
