@@ -1,7 +1,7 @@
 //! Reads answers' heads: interim ones are passed on, the final one is judged by the route's rules (retry, escalation,
 //! size), its framing towards the client is settled anew, and what came of the body goes with it.
 
-use crate::begin::is_connection_scheme;
+use crate::begin::offers_connection_scheme;
 use crate::io::Io;
 use crate::slab::Key;
 use crate::stats::{Counter, Histogram};
@@ -11,7 +11,7 @@ use proto::fault::{OriginFault, WireFault};
 use proto::http1::encode::{AnswerEncoding, encode_answer, encode_interim};
 use proto::http1::fields::{FieldKind, value_of};
 use proto::http1::framing::{AnswerBody, AnswerFraming, decide_answer};
-use proto::http1::head::{Parsed, ResponseHead, Version};
+use proto::http1::head::{Field, Parsed, ResponseHead, Version};
 use proto::plan::{Action, ConnectionAuth, FieldEdit};
 use std::rc::Rc;
 
@@ -195,8 +195,8 @@ impl<I: Io> Worker<I> {
         // A challenge that authenticates the connection binds it to this client from here on (S4-11).
         let rule = ongoing.policy().connection_auth;
         let challenged = head.kinds.has(FieldKind::WwwAuthenticate) && rule != ConnectionAuth::Never;
-        let challenge = || value_of(bytes, &head.fields, FieldKind::WwwAuthenticate);
-        if challenged && ongoing.owner.is_none() && challenge().is_some_and(is_connection_scheme) {
+        let binds = |f: &Field| f.kind == FieldKind::WwwAuthenticate && offers_connection_scheme(f.value.of(bytes));
+        if challenged && ongoing.owner.is_none() && head.fields.iter().any(binds) {
             let client = self.clients.get_mut(ongoing.client);
             ongoing.owner = client.map(|client| {
                 client.owns = true;

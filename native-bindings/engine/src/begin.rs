@@ -250,11 +250,21 @@ pub(crate) fn binds_connection(head: &RequestHead, bytes: &[u8], rule: Connectio
     }
 }
 
-/// Whether a challenge or credentials name a scheme that authenticates the connection.
-#[must_use]
-pub fn is_connection_scheme(value: &[u8]) -> bool {
-    let scheme = value.split(|b| *b == b' ' || *b == b',').next().unwrap_or(&[]);
+/// Whether credentials are of a scheme that authenticates the connection.
+fn is_connection_scheme(value: &[u8]) -> bool {
+    let scheme = value.split(|b| *b == b' ').next().unwrap_or(&[]);
     eq_ignore_case(scheme, b"ntlm") || eq_ignore_case(scheme, b"negotiate")
+}
+
+/// Whether one of the challenges in a field (RFC 9110 11.6.1: a list) offers such a scheme.
+#[must_use]
+pub fn offers_connection_scheme(value: &[u8]) -> bool {
+    let mut quoted = false;
+    let mut challenges = value.split(|b| {
+        quoted ^= *b == b'"';
+        *b == b',' && !quoted
+    });
+    challenges.any(|challenge| is_connection_scheme(challenge.trim_ascii()))
 }
 
 /// What is HTTP and refused all the same.

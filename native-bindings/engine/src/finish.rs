@@ -93,7 +93,10 @@ impl<I: Io> Worker<I> {
             answer_complete: finished,
             surplus_bytes: origin.surplus,
             read_closed: origin.read_closed,
-            request_sent: ongoing.core.upload_done() && origin.outbox.is_empty() && !ongoing.write_broke,
+            request_sent: ongoing.core.upload_done()
+                && origin.outbox.is_empty()
+                && !ongoing.write_broke
+                && !ongoing.fin_sent,
             requests: origin.lease.requests,
             requests_max: origin_plan.requests,
             aged: origin.lease.age_due_ms <= now_ms,

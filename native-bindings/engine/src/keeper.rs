@@ -17,6 +17,8 @@ use std::sync::atomic::Ordering::Relaxed;
 const KEEP_EVERY_MS: u64 = 250;
 /// With fewer descriptors left than this share, idle origin connections are let go and none are kept.
 const SCARCE_PERCENT: u64 = 20;
+/// What the process holds besides connections: event loops, listeners, files.
+const OWN_DESCRIPTORS: u64 = 64;
 /// Idle connections let go in one look while descriptors are short.
 const LET_GO_MAX: u32 = 64;
 
@@ -115,15 +117,18 @@ impl<I: Io> Worker<I> {
     }
 
     /// S4-15: before clients are refused for want of descriptors, idle origin connections go.
-    fn watch_descriptors(&mut self) {
-        let most = self.io.descriptors_max();
-        if most == 0 {
+    pub(crate) fn watch_descriptors(&mut self) {
+        let most = self.descriptors_max.saturating_sub(OWN_DESCRIPTORS);
+        if self.descriptors_max == 0 {
             return;
         }
         let used = u64::from(self.host.pool.open()) + self.host.clients_open.load(Relaxed);
-        self.scarce = used * 100 >= most * (100 - SCARCE_PERCENT);
+        let was_scarce = std::mem::replace(&mut self.scarce, used * 100 >= most * (100 - SCARCE_PERCENT));
         if self.scarce {
             self.let_idle_go();
+            if !was_scarce {
+                self.wheel.arm(self.keeper, self.now_us / 1000 + KEEP_EVERY_MS);
+            }
         }
     }
 

@@ -167,6 +167,7 @@ impl<I: Io> Worker<I> {
                 let drained = origin.outbox.is_empty();
                 self.row.add(Counter::OriginBytesOut, written as u64);
                 if drained {
+                    self.propagate_fin(exchange);
                     self.upload_go(exchange);
                 }
                 self.origins.get(key).is_some()
@@ -334,6 +335,7 @@ impl<I: Io> Worker<I> {
     pub(crate) fn count_origin_closed(&mut self, lease: &Lease, why: Counter) {
         self.row.less(Counter::OriginOpen);
         self.row.one(why);
+        self.row.record(Histogram::OriginRequests, lease.requests);
         if lease.requests == 0 {
             lease.target.standby.fetch_sub(1, Relaxed);
         }

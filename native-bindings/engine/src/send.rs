@@ -45,7 +45,8 @@ impl<I: Io> Worker<I> {
         if self.origins.get(origin).is_some_and(|o| o.readable) {
             self.again.push(Token::Origin(origin));
         }
-        // What the client sent meanwhile waits in its socket.
+        // What the client sent meanwhile waits in its socket, and a FIN of its own may be owed to the origin.
+        self.propagate_fin(exchange);
         self.upload_go(exchange);
     }
 

@@ -127,6 +127,7 @@ histograms! {
     FirstByte "origin_first_byte_micros" "From a request sent to the first byte of its answer.";
     Connect "origin_connect_micros" "From a connection begun to its establishment.";
     Turn "turn_length_micros" "Length of one turn.";
+    OriginRequests "origin_connection_requests" "Requests a connection to an origin had carried when it was closed.";
 }
 
 /// Buckets are exact below 2^SUB_BITS and hold one eighth of a power of two above.

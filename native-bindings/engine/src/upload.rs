@@ -11,6 +11,7 @@ use crate::worker::Worker;
 use proto::exchange::{Continue, Stage};
 use proto::fault::ClientFault;
 use proto::http1::framing::RequestBody;
+use proto::plan::HalfClose;
 use std::rc::Rc;
 
 /// Reads of one connection in one pass; the others are looked at before it goes on.
@@ -75,15 +76,26 @@ impl<I: Io> Worker<I> {
         self.keep(exchange, data);
         self.send_body(exchange, data, piece.done);
         self.arm_for_upload(exchange);
+        // The FIN may have come together with the last of the body.
+        if piece.done && self.clients.get(key).is_some_and(|c| c.read_closed) {
+            self.client_half_closed(key);
+        }
     }
 
-    /// Tells the origin that the client will send nothing more. A connection that was half-closed is not used again.
+    /// Tells the origin that the client will send nothing more, where the route says so and as soon as the request is out.
+    /// A connection that was half-closed is not used again.
     pub(crate) fn propagate_fin(&mut self, exchange: Key) {
         let Some(ongoing) = self.exchanges.get_mut(exchange) else { return };
+        if !ongoing.half_closed || ongoing.policy().half_close != HalfClose::Propagate || ongoing.fin_sent {
+            return;
+        }
+        if !matches!(ongoing.core.stage, Stage::Sent | Stage::Relaying) || !ongoing.core.upload_done() {
+            return;
+        }
         let Some(origin) = self.origins.get_mut(ongoing.origin) else { return };
         if let (Place::Held(socket), true) = (&origin.place, origin.outbox.is_empty()) {
             self.io.shutdown_write(socket);
-            ongoing.write_broke = true;
+            ongoing.fin_sent = true;
         }
     }
 

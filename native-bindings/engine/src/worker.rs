@@ -69,6 +69,8 @@ pub struct Worker<I: Io> {
     pub(crate) keeper: TimerId,
     /// Descriptors run short: nothing idle is kept.
     pub(crate) scarce: bool,
+    /// 0 = not known, so never short.
+    pub(crate) descriptors_max: u64,
     /// Connections that stopped before they were drained, or have bytes in hand: looked at in the next pass.
     pub(crate) again: Vec<Token>,
     pub(crate) log: Log,
@@ -101,6 +103,7 @@ impl<I: Io> Worker<I> {
             wheel,
             keeper,
             scarce: false,
+            descriptors_max: io.descriptors_max(),
             candidates: Vec::new(),
             dice: Dice::new(now_us ^ u64::from(index) << 32),
             tallies: Vec::new(),
