@@ -254,7 +254,7 @@ export const settingsSchema = z.strictObject({
   admin: z
     .union([z.literal(false), adminSchema])
     .default(false)
-    .describe("The local admin API (GET /stats, /livez, /readyz), or false."),
+    .describe("The local admin API: books, health, connections, explanations, draining of targets. Or false."),
   shutdown: shutdownSchema.prefault({}).describe("How the process leaves."),
   origins: z.record(z.string(), originSchema).default({}).describe("The services behind this proxy, by name."),
   routes: z
