@@ -26,11 +26,7 @@ export function auditBooks(stats: Stats): string[] {
     if (left !== right) complaints.push(`${what}: ${left} against ${right}`);
   };
   equal("origin requests = reused + new", all.origin_requests, all.origin_requests_reused + all.origin_requests_new);
-  equal(
-    "new = no idle + stale + repeat",
-    all.origin_requests_new,
-    all.origin_new_no_idle + all.origin_new_stale + all.origin_new_repeat,
-  );
+  equal("new = the sum of its reasons", all.origin_requests_new, sumOf(all, "origin_new_"));
   equal(
     "client connections = open + closed by reason",
     all.client_connections_accepted,
