@@ -1,9 +1,11 @@
 //! After 101 (Switching Protocols): bytes pass both ways untouched, each direction ends on its own (a FIN is passed on,
 //! the other direction goes on), and the tunnel ends when both have. Nothing is tunnelled before the origin's 101 came.
 
+use crate::blocks::Blocks;
 use crate::client::ClientState;
 use crate::io::{Io, Token, Trouble};
 use crate::origin::{OriginState, Place};
+use crate::outbox::Outbox;
 use crate::slab::Key;
 use crate::stats::Counter;
 use crate::wheel::NEVER;
@@ -94,40 +96,19 @@ impl<I: Io> Worker<I> {
         let Some(origin) = self.origins.get_mut(ongoing.origin) else { return Step::Broken };
         let Some(client) = self.clients.get_mut(ongoing.client) else { return Step::Broken };
         let Place::Held(to) = &origin.place else { return Step::Broken };
-        if !origin.outbox.is_empty() || !client.readable || ongoing.upload_ended {
-            return Step::Blocked;
-        }
-        let mut scratch = std::mem::take(&mut self.scratch);
-        let step = match self.io.read(&client.socket, &mut scratch) {
-            Ok(0) => {
-                ongoing.upload_ended = true;
-                client.readable = false;
-                self.io.shutdown_write(to);
-                Step::Moved
-            }
-            Ok(count) => {
-                client.readable = count == scratch.len() || client.read_closed;
-                ongoing.core.upload_bytes += count as u64;
-                self.row.add(Counter::ClientBytesIn, count as u64);
-                match origin.outbox.send(&mut self.io, to, &mut self.blocks, &[&scratch[..count]], false) {
-                    Ok(written) => {
-                        self.row.add(Counter::OriginBytesOut, written as u64);
-                        Step::Moved
-                    }
-                    Err(_) => Step::Broken,
-                }
-            }
-            Err(Trouble::WouldBlock) => {
-                client.readable = false;
-                Step::Blocked
-            }
-            Err(_) => Step::Broken,
+        let mut way = Way {
+            from: &client.socket,
+            readable: &mut client.readable,
+            read_closed: client.read_closed,
+            ended: &mut ongoing.upload_ended,
+            to,
+            outbox: &mut origin.outbox,
         };
-        self.scratch = scratch;
-        if matches!(step, Step::Moved) {
-            self.touch_tunnel(exchange);
-        }
-        step
+        let (step, passed) = way.pass(&mut self.io, &mut self.blocks, &mut self.scratch);
+        ongoing.core.upload_bytes += passed.read;
+        self.row.add(Counter::ClientBytesIn, passed.read);
+        self.row.add(Counter::OriginBytesOut, passed.written);
+        self.moved(exchange, step)
     }
 
     fn tunnel_down(&mut self, exchange: Key) -> Step {
@@ -135,36 +116,22 @@ impl<I: Io> Worker<I> {
         let Some(origin) = self.origins.get_mut(ongoing.origin) else { return Step::Broken };
         let Some(client) = self.clients.get_mut(ongoing.client) else { return Step::Broken };
         let Place::Held(from) = &origin.place else { return Step::Broken };
-        if !client.outbox.is_empty() || !origin.readable || ongoing.download_ended {
-            return Step::Blocked;
-        }
-        let mut scratch = std::mem::take(&mut self.scratch);
-        let step = match self.io.read(from, &mut scratch) {
-            Ok(0) => {
-                ongoing.download_ended = true;
-                origin.readable = false;
-                self.io.shutdown_write(&client.socket);
-                Step::Moved
-            }
-            Ok(count) => {
-                origin.readable = count == scratch.len() || origin.read_closed;
-                ongoing.core.download_bytes += count as u64;
-                self.row.add(Counter::OriginBytesIn, count as u64);
-                match client.outbox.send(&mut self.io, &client.socket, &mut self.blocks, &[&scratch[..count]], false) {
-                    Ok(written) => {
-                        self.row.add(Counter::ClientBytesOut, written as u64);
-                        Step::Moved
-                    }
-                    Err(_) => Step::Broken,
-                }
-            }
-            Err(Trouble::WouldBlock) => {
-                origin.readable = false;
-                Step::Blocked
-            }
-            Err(_) => Step::Broken,
+        let mut way = Way {
+            from,
+            readable: &mut origin.readable,
+            read_closed: origin.read_closed,
+            ended: &mut ongoing.download_ended,
+            to: &client.socket,
+            outbox: &mut client.outbox,
         };
-        self.scratch = scratch;
+        let (step, passed) = way.pass(&mut self.io, &mut self.blocks, &mut self.scratch);
+        ongoing.core.download_bytes += passed.read;
+        self.row.add(Counter::OriginBytesIn, passed.read);
+        self.row.add(Counter::ClientBytesOut, passed.written);
+        self.moved(exchange, step)
+    }
+
+    fn moved(&mut self, exchange: Key, step: Step) -> Step {
         if matches!(step, Step::Moved) {
             self.touch_tunnel(exchange);
         }
@@ -195,5 +162,53 @@ impl<I: Io> Worker<I> {
         let key = ongoing.client;
         self.recycle(ongoing);
         self.close_client(key, Counter::ClientCloseTunnel);
+    }
+}
+
+/// One direction of a tunnel.
+struct Way<'a, S> {
+    from: &'a S,
+    readable: &'a mut bool,
+    read_closed: bool,
+    /// The FIN was passed on.
+    ended: &'a mut bool,
+    to: &'a S,
+    outbox: &'a mut Outbox,
+}
+
+/// Bytes that one step moved.
+#[derive(Default)]
+struct Passed {
+    read: u64,
+    written: u64,
+}
+
+impl<S: Send> Way<'_, S> {
+    /// One read and what the other side takes of it; the rest waits in the outbox, and until that is empty nothing is read.
+    fn pass<I: Io<Socket = S>>(&mut self, io: &mut I, blocks: &mut Blocks, scratch: &mut [u8]) -> (Step, Passed) {
+        if !self.outbox.is_empty() || !*self.readable || *self.ended {
+            return (Step::Blocked, Passed::default());
+        }
+        match io.read(self.from, scratch) {
+            Ok(0) => {
+                *self.ended = true;
+                *self.readable = false;
+                io.shutdown_write(self.to);
+                (Step::Moved, Passed::default())
+            }
+            Ok(count) => {
+                *self.readable = count == scratch.len() || self.read_closed;
+                let read = count as u64;
+                match self.outbox.send(io, self.to, blocks, &[&scratch[..count]], false) {
+                    Ok(written) => (Step::Moved, Passed { read, written: written as u64 }),
+                    Err(_) => (Step::Broken, Passed { read, written: 0 }),
+                }
+            }
+            Err(Trouble::WouldBlock) => {
+                *self.readable = false;
+                (Step::Blocked, Passed::default())
+            }
+            Err(_) => (Step::Broken, Passed::default()),
+        }
     }
 }
