@@ -11,6 +11,8 @@ import { WireError, within } from "./wire.js";
 /** What a test asks of a proxy, wherever it runs. */
 export interface RunningProxy {
   readonly pid: number;
+  /** Absent when it runs in another process. */
+  readonly millrace?: Millrace;
   readonly started: Started;
   stats(): Promise<Stats>;
   provokePanic(worker: number): Promise<void>;
@@ -46,10 +48,18 @@ export type FromHost =
   | { readonly kind: "done" }
   | { readonly kind: "failed"; readonly says: string };
 
-/** Starts Millrace in a process of its own. */
-export async function startApart(settings: SettingsInput): Promise<RunningProxy & { readonly child: ChildProcess }> {
+/** Starts Millrace in a process of its own, which may be given few descriptors. */
+export async function startApart(
+  settings: SettingsInput,
+  limits: { readonly descriptors?: number | undefined } = {},
+): Promise<RunningProxy & { readonly child: ChildProcess }> {
+  const { descriptors: most } = limits;
   const child = fork(fileURLToPath(new URL("./host.js", import.meta.url)), [], {
     stdio: ["ignore", "inherit", "inherit", "ipc"],
+    // Only a shell can lower the limit of what it then becomes.
+    ...(most === undefined
+      ? {}
+      : { execPath: "/bin/sh", execArgv: ["-c", `ulimit -n ${most} && exec "${process.execPath}" "$0"`] }),
   });
   const gone = new Promise<void>((resolve) => child.once("exit", () => resolve()));
   const ask = (message: ToHost): Promise<FromHost> =>

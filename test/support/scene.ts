@@ -7,7 +7,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import type { CounterName, SettingsInput } from "../../src/index.js";
+import type { CounterName, Millrace, SettingsInput } from "../../src/index.js";
 import { echo } from "./behaviours.js";
 import { sweepBooks } from "./books.js";
 import { type ClientOptions, RawClient } from "./client.js";
@@ -40,6 +40,8 @@ export interface SceneOptions {
   readonly workers?: number;
   /** Run the proxy in a process of its own. */
   readonly apart?: boolean;
+  /** Descriptors that process may have. */
+  readonly descriptors?: number;
   /** Keep an access log that `scene.accessLog()` reads. */
   readonly accessLog?: boolean;
 }
@@ -84,7 +86,9 @@ export class Scene {
     }
     const settings = sceneSettings(options, origins, folder);
     try {
-      const proxy = await (options.apart === true ? startApart(settings) : startHere(settings));
+      const proxy = await (options.apart === true
+        ? startApart(settings, { descriptors: options.descriptors })
+        : startHere(settings));
       return new Scene(proxy, origins, folder, socketsBefore);
     } catch (error) {
       for (const origin of Object.values(origins)) await origin.stop();
@@ -104,6 +108,12 @@ export class Scene {
     const origin = this.origins["app"] ?? Object.values(this.origins)[0];
     if (origin === undefined) throw new WireError("the scene has no origin");
     return origin;
+  }
+
+  /** The proxy's own calls, where it runs in this process. */
+  get millrace(): Millrace {
+    if (this.proxy.millrace === undefined) throw new WireError("the proxy runs in another process");
+    return this.proxy.millrace;
   }
 
   /** A new client connection, closed with the scene. */

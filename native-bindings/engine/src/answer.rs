@@ -91,7 +91,8 @@ impl<I: Io> Worker<I> {
         route: &str,
         own: &Own<'_>,
     ) {
-        let keep = core.keep_alive && self.may_drain(&core);
+        let errors_keep = own.status < 400 || self.plan.plan.persistence.after_errors;
+        let keep = core.keep_alive && errors_keep && self.may_drain(&core);
         let own = Own {
             close: !keep,
             keep_alive_http10: keep && core.version == Version::Http10,

@@ -225,7 +225,7 @@ mod tests {
     };
 
     #[test]
-    fn a_connection_is_kept_only_when_every_row_agrees() {
+    fn s3_01_a_connection_is_kept_only_when_every_row_agrees() {
         assert_eq!(is_reusable(&GOOD), Ok(()));
         for (after, why) in [
             (AfterExchange { answer_complete: false, ..GOOD }, WhyNotReusable::AnswerUnfinished),
