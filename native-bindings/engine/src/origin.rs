@@ -105,7 +105,9 @@ impl<I: Io> Worker<I> {
     fn left_by_origin(&mut self, key: Key) {
         let Some(origin) = self.origins.get(key) else { return };
         let (target, since_ms) = (Arc::clone(&origin.lease.target), origin.since_ms);
-        if self.evict_resting(key, Counter::OriginCloseByOrigin) && since_ms != 0 {
+        let name = &target.identity.origin;
+        let learns = self.plan.plan.origins.iter().any(|o| o.idle_learn && o.name == *name);
+        if self.evict_resting(key, Counter::OriginCloseByOrigin) && since_ms != 0 && learns {
             target.learn_closed_after(self.now_ms().saturating_sub(since_ms));
         }
     }

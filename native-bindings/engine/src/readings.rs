@@ -25,7 +25,7 @@ pub fn targets_json<S>(host: &Host<S>) -> String {
             .number("inflight", target.inflight.load(Relaxed))
             .number("waiting", target.waiting.load(Relaxed))
             .number("latencyMicros", target.latency_us.load(Relaxed))
-            .number("learnedIdleMs", target.learned_idle_ms.load(Relaxed))
+            .number("learnedIdleMs", target.learned_idle_ms())
             .number("standby", target.standby.load(Relaxed))
             .number("succeeded", target.succeeded.load(Relaxed))
             .number("failedTcp", failed(0))

@@ -85,8 +85,9 @@ pub struct TargetShared {
     pub inflight: AtomicU32,
     /// Smoothed time to the first byte of an answer, in µs; 0 = unknown.
     pub latency_us: AtomicU32,
-    /// How long its connections may lie idle, as far as it was learned; 0 = unknown.
-    pub learned_idle_ms: AtomicU32,
+    /// How long its connections may lie idle, as far as it said so and as far as its closes showed; 0 = unknown.
+    told_idle_ms: AtomicU32,
+    seen_idle_ms: AtomicU32,
     /// Connections that never carried a request: resting or being opened.
     pub standby: AtomicU32,
     pub succeeded: AtomicU64,
@@ -118,7 +119,8 @@ impl TargetShared {
             up_since_ms: AtomicU64::new(0),
             inflight: AtomicU32::new(0),
             latency_us: AtomicU32::new(0),
-            learned_idle_ms: AtomicU32::new(0),
+            told_idle_ms: AtomicU32::new(0),
+            seen_idle_ms: AtomicU32::new(0),
             standby: AtomicU32::new(0),
             succeeded: AtomicU64::new(0),
             failed: [const { AtomicU64::new(0) }; 4],
@@ -159,24 +161,34 @@ impl TargetShared {
     pub fn learn_closed_after(&self, idle_ms: u64) {
         let safe = u32::try_from(idle_ms - idle_ms / 5).unwrap_or(u32::MAX);
         if safe >= LEARNED_IDLE_MS_MIN {
-            let known = self.learned_idle_ms.load(Relaxed);
+            let known = self.seen_idle_ms.load(Relaxed);
             if known == 0 || safe < known {
-                self.learned_idle_ms.store(safe, Relaxed);
+                self.seen_idle_ms.store(safe, Relaxed);
             }
         }
     }
 
     /// The target said how long it keeps idle connections.
     pub fn learn_told(&self, keeps_ms: u32) {
-        if self.learned_idle_ms.load(Relaxed) != keeps_ms {
-            self.learned_idle_ms.store(keeps_ms, Relaxed);
+        if self.told_idle_ms.load(Relaxed) != keeps_ms {
+            self.told_idle_ms.store(keeps_ms, Relaxed);
+        }
+    }
+
+    /// The shorter of what it said and what its closes showed: a promise does not undo an observation. 0 = unknown.
+    #[must_use]
+    pub fn learned_idle_ms(&self) -> u32 {
+        match (self.told_idle_ms.load(Relaxed), self.seen_idle_ms.load(Relaxed)) {
+            (told, 0) => told,
+            (0, seen) => seen,
+            (told, seen) => told.min(seen),
         }
     }
 
     /// How long a connection may rest, given what the operator allows.
     #[must_use]
     pub fn idle_ms(&self, configured_ms: u32) -> u32 {
-        match self.learned_idle_ms.load(Relaxed) {
+        match self.learned_idle_ms() {
             0 => configured_ms,
             learned => learned.min(configured_ms),
         }
@@ -259,7 +271,8 @@ mod tests {
         target.learn_closed_after(2000);
         assert_eq!(target.idle_ms(4000), 400, "a later close teaches nothing new");
         target.learn_told(90_000);
-        assert_eq!(target.idle_ms(4000), 4000);
+        assert_eq!(target.idle_ms(4000), 400, "a promise does not undo what closes showed");
+        assert_eq!(target.idle_ms(300), 300);
     }
 
     #[test]
