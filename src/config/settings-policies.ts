@@ -90,7 +90,7 @@ const retrySchema = z.strictObject({
   backoffMaxMs: milliseconds({ min: 0, max: HOUR_MS, default: 250, says: "Longest such wait." }),
   retryAfter: flag({
     default: true,
-    says: "Wait as long as the answer's Retry-After asks, if the total time allows it.",
+    says: "Wait as long as the answer's Retry-After asks, if that is within the total time or, without one, firstByteMs; else the answer is passed on.",
   }),
   idempotencyKey: flag({
     default: true,

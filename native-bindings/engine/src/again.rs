@@ -53,9 +53,16 @@ impl<I: Io> Worker<I> {
         ongoing.core.status = status;
         ongoing.retry_after_ms = retry_after_ms.filter(|_| ongoing.policy().retry.retry_after);
         let Some(failure) = self.note_failure(exchange, OriginFault::Status) else { return false };
-        let next = if retried { self.decide(exchange, &failure) } else { Next::Answer(WhyNoRetry::NoOtherTarget) };
+        let next = match retried {
+            false => Next::Answer(WhyNoRetry::NoOtherTarget),
+            true if self.asks_to_wait_too_long(exchange) => Next::Answer(WhyNoRetry::TooLate),
+            true => self.decide(exchange, &failure),
+        };
         let origin = self.escalation_for(exchange, &failure);
         if next != Next::NextTarget && origin.is_none() {
+            if let (true, Next::Answer(why), Some(ongoing)) = (retried, next, self.exchanges.get_mut(exchange)) {
+                ongoing.faults.no_retry = Some(why);
+            }
             return false;
         }
         if let Some(ongoing) = self.exchanges.get_mut(exchange) {
@@ -74,6 +81,17 @@ impl<I: Io> Worker<I> {
             None => {}
         }
         true
+    }
+
+    /// Whether the answer asks for a longer wait than the exchange has time for; without a time for all of it, than an
+    /// answer's first byte is waited for. Its client is better served by the answer then.
+    fn asks_to_wait_too_long(&self, exchange: Key) -> bool {
+        let Some(ongoing) = self.exchanges.get(exchange) else { return false };
+        let left_ms = match ongoing.total_due_ms {
+            NEVER => ongoing.first_byte_ms(),
+            due_ms => due_ms.saturating_sub(self.now_us / 1000),
+        };
+        ongoing.retry_after_ms.is_some_and(|asked_ms| asked_ms >= left_ms) && self.untried_targets(ongoing) == 0
     }
 
     /// Makes the one event of this failure and shows it to all who count.

@@ -125,7 +125,8 @@ impl<I: Io> Worker<I> {
         ongoing.core.status = status;
         let told = format!("{}; error={}; details=\"{}\"", plan.name, fault.proxy_status(), fault.token());
         let mut fields = vec![("Proxy-Status", told.as_str())];
-        if status == 503 {
+        let says = |name: &str| theirs.is_some_and(|a| a.fields.iter().any(|l| l.name.eq_ignore_ascii_case(name)));
+        if status == 503 && !says("retry-after") {
             fields.push(("Retry-After", "1"));
         }
         let own = Own {

@@ -130,6 +130,7 @@ impl<I: Io> Worker<I> {
                 return;
             }
         };
+        let failures = ongoing.faults.count;
         if head.status >= 400 && self.status_failed(exchange, head.status, retry_after_ms(bytes, head)) {
             return;
         }
@@ -137,7 +138,9 @@ impl<I: Io> Worker<I> {
             self.attempt_failed(exchange, OriginFault::AnswerTooLarge);
             return;
         }
-        self.answer_is_usable(exchange, head, bytes);
+        // A status that the route counts as a failure stays one when nothing can take its answer's place.
+        let good = self.exchanges.get(exchange).is_some_and(|o| o.faults.count == failures);
+        self.answer_is_usable(exchange, head, bytes, good);
         let may_keep = self.may_keep_client(exchange, head.status, &framing);
         let Some(ongoing) = self.exchanges.get_mut(exchange) else { return };
         let drain_bytes = plan.plan.limits.drain_bytes;
@@ -185,8 +188,8 @@ impl<I: Io> Worker<I> {
         self.pass_piece(exchange, out, rest, taken);
     }
 
-    /// A usable head came: its target did well, and is known a little better.
-    fn answer_is_usable(&mut self, exchange: Key, head: &ResponseHead, bytes: &[u8]) {
+    /// A usable head came: its target did well if the answer is `good`, and is known a little better.
+    fn answer_is_usable(&mut self, exchange: Key, head: &ResponseHead, bytes: &[u8], good: bool) {
         let Some(ongoing) = self.exchanges.get_mut(exchange) else { return };
         let plan = Rc::clone(&ongoing.plan);
         let target = &plan.origins[ongoing.origin_index as usize].targets[ongoing.target as usize].shared;
@@ -210,7 +213,9 @@ impl<I: Io> Worker<I> {
                 }
             }
         }
-        self.tally(target, watched.then_some(waited_us));
+        if good {
+            self.tally(target, watched.then_some(waited_us));
+        }
     }
 
     /// Squid's order of refusing a client the next request (S4-02), as far as the answer decides it.
