@@ -143,9 +143,8 @@ export class Scene {
   async accessLog(count: number, ms = 4_000): Promise<LogLine[]> {
     const due = Date.now() + ms;
     for (;;) {
-      const lines = readFileSync(join(this.folder, "access.log"), "utf8")
-        .split("\n")
-        .filter((line) => line !== "");
+      // What stands behind the last line end is still being written.
+      const lines = readFileSync(join(this.folder, "access.log"), "utf8").split("\n").slice(0, -1);
       if (lines.length >= count) return lines.map((line) => JSON.parse(line) as LogLine);
       if (Date.now() > due)
         throw new WireError(`${lines.length} lines in the access log, not ${count}, after ${ms} ms`);
