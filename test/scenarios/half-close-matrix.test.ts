@@ -12,7 +12,7 @@ import { pause } from "../support/wire.js";
 
 const POLICIES = ["abort", "finish", "propagate"] as const;
 type Policy = (typeof POLICIES)[number];
-const SLOW_MS = 150;
+const SLOW_MS = 300;
 
 /** Answers late, also behind a FIN of the proxy. */
 const late: Script = async (connection) => {
@@ -109,7 +109,7 @@ everyPolicy(
     await second.send(request("GET /second"));
     await scene.sees("pool_queue_length", 1);
     await second.halfClose();
-    if (policy === "abort") await scene.sees("pool_queue_length", 0, 100);
+    if (policy === "abort") await scene.sees("pool_queue_length", 0, SLOW_MS - 50);
     assert.equal((await first.answer()).body.toString(), "/first");
     await outcome(second, policy, "/second");
     assert.equal(scene.origin.requests.length, policy === "abort" ? 1 : 2);
@@ -123,7 +123,7 @@ everyPolicy("origin working: abort, finish, or tell the origin", { origin: late 
   await scene.origin.sees("the request", (o) => o.requests.length === 1);
   assert.equal(scene.origin.lastConnection.wire.ending, "open");
   await client.halfClose();
-  if (policy !== "finish") await scene.origin.lastConnection.ended(SLOW_MS - 20);
+  if (policy !== "finish") await scene.origin.lastConnection.ended(SLOW_MS - 50);
   await outcome(client, policy, "/work");
   assert.equal(await scene.counter("client_half_closes"), 1);
   await scene.sees("origin_connections_open", policy === "finish" ? 1 : 0);
@@ -194,7 +194,7 @@ for (const policy of POLICIES)
     {
       // A route to nowhere: nobody answers there, so the attempt stays in its connect.
       settings: {
-        origins: { far: { targets: ["http://192.0.2.1:9"], connectMs: 300 } },
+        origins: { far: { targets: ["http://192.0.2.1:9"], connectMs: 700 } },
         routes: [{ forwardTo: "far", halfClose: policy, retry: false }],
       },
     },
@@ -205,7 +205,7 @@ for (const policy of POLICIES)
       if ((await scene.counter("exchanges_open")) === 0) return; // This host refuses such addresses at once.
       await client.halfClose();
       if (policy === "abort") {
-        await scene.sees("exchanges_open", 0, 150);
+        await scene.sees("exchanges_open", 0, 500);
         await client.seesClose();
         assert.equal(client.wire.receivedBytes, 0);
       } else {

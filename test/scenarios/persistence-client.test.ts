@@ -72,7 +72,7 @@ scenario(
 scenario(
   "S4-01 clientIdleMs: a connection without a next request is closed in silence",
   {
-    settings: { timeouts: { clientIdleMs: 150 } },
+    settings: { timeouts: { clientIdleMs: 400 } },
   },
   async (scene) => {
     const client = await scene.client();
@@ -100,12 +100,12 @@ scenario(
 scenario(
   "S4-01 persistence.clientAgeMs: an old connection is closed after its present answer",
   {
-    settings: { persistence: { clientAgeMs: 200 } },
+    settings: { persistence: { clientAgeMs: 600 } },
   },
   async (scene) => {
     const client = await scene.client();
     await staysOpen(client, await client.ask("GET /a"));
-    await pause(220);
+    await pause(650);
     assert.equal(client.ending, "open", "not in the middle of nothing");
     await saysAndCloses(client, await client.ask("GET /b"));
   },

@@ -110,7 +110,7 @@ scenario(
   "S4-08 reuseIfRecent: one that answered just now, else as fresh, and the total does not grow",
   {
     origin: slow,
-    settings: unrepeatable({ reuseIfRecentMs: 150 }),
+    settings: unrepeatable({ reuseIfRecentMs: 600 }),
   },
   async (scene) => {
     await restMany(scene, 2);
@@ -118,7 +118,7 @@ scenario(
     for (let turn = 0; turn < 4; turn += 1) await postFrom(scene, client);
     assert.equal(scene.origin.accepted, 2);
     for (let turn = 0; turn < 3; turn += 1) {
-      await pause(220);
+      await pause(700);
       await postFrom(scene, client);
       await scene.sees("origin_connections_idle", 2);
       assert.equal(scene.origin.accepted, 3 + turn);

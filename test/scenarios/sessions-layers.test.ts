@@ -64,7 +64,7 @@ scenario(
       for (let sent = 0; sent < 30_000_000; sent += 300_000) await connection.send(Buffer.alloc(300_000));
       await connection.ended();
     },
-    settings: { timeouts: { clientWriteMs: 400 } },
+    settings: { timeouts: { clientWriteMs: 800 } },
   },
   async (scene) => {
     const client = await scene.client({ record: false });
