@@ -42,7 +42,19 @@ const PROGRAMS: readonly Program[] = [
   {
     name: "sim",
     needs: "native-bindings/sim/src/main.rs",
-    command: ["cargo", "run", "--release", "--manifest-path", WORKSPACE, "-p", "millrace-sim", "--", "--seeds", "1000"],
+    command: [
+      "cargo",
+      "run",
+      "--profile",
+      "proof",
+      "--manifest-path",
+      WORKSPACE,
+      "-p",
+      "millrace-sim",
+      "--",
+      "--seeds",
+      "1000",
+    ],
   },
 ];
 
@@ -77,7 +89,14 @@ function programGroups(): readonly Group[] {
 
 /** Adds up cargo's "test result" lines; a build that fails is one failure. */
 async function runNative(): Promise<Count> {
-  const { code, output } = await show("cargo", ["test", "--release", "--workspace", "--manifest-path", WORKSPACE]);
+  const { code, output } = await show("cargo", [
+    "test",
+    "--profile",
+    "proof",
+    "--workspace",
+    "--manifest-path",
+    WORKSPACE,
+  ]);
   let [passed, failed] = [0, 0];
   for (const found of output.matchAll(/^test result: \w+\. (\d+) passed; (\d+) failed/gm)) {
     passed += Number(found[1]);
