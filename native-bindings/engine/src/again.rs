@@ -201,7 +201,7 @@ impl<I: Io> Worker<I> {
             let unvisited = rule.origin < 64 && ongoing.visited >> rule.origin & 1 == 0;
             outcome && unvisited && (repeatable || (rule.any_method && !facts.sent_any))
         };
-        if barred && !(repeatable && facts.body_replayable && !facts.too_late) {
+        if !facts.body_replayable || (barred && (!repeatable || facts.too_late)) {
             return None;
         }
         ongoing.policy().escalate.iter().find(fits).map(|rule| rule.origin)
@@ -228,6 +228,7 @@ impl<I: Io> Worker<I> {
         self.end_waiting(exchange);
         if let Some(ongoing) = self.exchanges.get_mut(exchange) {
             ongoing.count_out();
+            ongoing.replay_from_start();
             ongoing.core.begin_again(fresh);
             if fresh {
                 // The repeat after a stale connection is not one of the route's attempts.

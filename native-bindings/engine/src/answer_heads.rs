@@ -141,6 +141,7 @@ impl<I: Io> Worker<I> {
         // A status that the route counts as a failure stays one when nothing can take its answer's place.
         let good = self.exchanges.get(exchange).is_some_and(|o| o.faults.count == failures);
         self.answer_is_usable(exchange, head, bytes, good);
+        self.release_spool(exchange);
         let may_keep = self.may_keep_client(exchange, head.status, &framing);
         let Some(ongoing) = self.exchanges.get_mut(exchange) else { return };
         let drain_bytes = plan.plan.limits.drain_bytes;

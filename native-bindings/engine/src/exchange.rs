@@ -3,6 +3,7 @@
 
 use crate::compiled::Compiled;
 use crate::slab::Key;
+use crate::spool::Spooled;
 use crate::stats::Counter;
 use crate::target::{TargetShared, TargetState};
 use crate::wheel::{NEVER, TimerId};
@@ -35,7 +36,9 @@ pub struct Ongoing {
     pub head: Vec<u8>,
     /// Body bytes that are to be sent, or to be sent again.
     pub kept: Vec<u8>,
-    /// `kept` holds every body byte received so far.
+    /// What followed `kept` and had no room in memory.
+    pub spool: Option<Box<Spooled>>,
+    /// `kept` and `spool` hold every body byte received so far.
     pub kept_whole: bool,
     /// Trailer lines of a chunked request body.
     pub trailers: Vec<u8>,
@@ -150,6 +153,7 @@ impl Ongoing {
             target: 0,
             head: Vec::new(),
             kept: Vec::new(),
+            spool: None,
             kept_whole: true,
             trailers: Vec::new(),
             method: head.method_span,
@@ -228,7 +232,7 @@ impl Ongoing {
         Some(FieldEdit::Add { name: "Set-Cookie".to_owned(), value })
     }
 
-    /// Whether all of the body that came so far may be held for a repeat.
+    /// Whether all of the body that came so far may be held in memory for a repeat.
     #[must_use]
     pub fn may_keep_body(&self) -> bool {
         let bound = u64::from(self.plan.plan.limits.replay_body_bytes);

@@ -73,6 +73,7 @@ impl<I: Io> Worker<I> {
     pub(crate) fn recycle(&mut self, mut ongoing: Ongoing) {
         self.blocks.release(&mut ongoing.head);
         self.blocks.release(&mut ongoing.kept);
+        self.count_file_gone(ongoing.spool.take());
     }
 
     /// The exchange is done with its connection: it rests if the truth table says so.
@@ -94,6 +95,7 @@ impl<I: Io> Worker<I> {
             surplus_bytes: origin.surplus,
             read_closed: origin.read_closed,
             request_sent: ongoing.core.upload_done()
+                && !ongoing.is_replaying()
                 && origin.outbox.is_empty()
                 && !ongoing.write_broke
                 && !ongoing.fin_sent,

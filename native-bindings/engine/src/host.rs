@@ -45,6 +45,8 @@ pub struct Host<S> {
     pub budget: Budget,
     /// Client connections of all workers.
     pub clients_open: AtomicU64,
+    /// Request bodies in files, of all workers.
+    pub spool_bytes: Arc<AtomicU64>,
     pub pool: Pool<S>,
     pub inboxes: Box<[ArrayQueue<Message<S>>]>,
     pub draining: AtomicBool,
@@ -73,6 +75,7 @@ impl<S> Host<S> {
             draining: AtomicBool::new(false),
             workers: (0..workers).map(|_| WorkerShared::default()).collect(),
             clients_open: AtomicU64::new(0),
+            spool_bytes: Arc::default(),
             budget: Budget::new(&plan.retry_budget),
             generation: AtomicU32::new(0),
             targets_changed: AtomicU32::new(0),

@@ -38,6 +38,8 @@ pub enum Token {
     Clock,
     /// The keeper's timer.
     Keeper,
+    /// A check of a target: its connection and its timer.
+    Check(Key),
 }
 
 impl Token {
@@ -51,6 +53,7 @@ impl Token {
             Token::Bell => (4, Key { index: 0, generation: 0 }),
             Token::Clock => (5, Key { index: 0, generation: 0 }),
             Token::Keeper => (6, Key { index: 0, generation: 0 }),
+            Token::Check(key) => (7, key),
         };
         kind << 56 | (key.generation as u64 & 0xff_ffff) << 32 | key.index as u64
     }
@@ -64,6 +67,7 @@ impl Token {
             3 => Token::Exchange(key),
             4 => Token::Bell,
             5 => Token::Clock,
+            7 => Token::Check(key),
             _ => Token::Keeper,
         }
     }
@@ -149,9 +153,8 @@ mod tests {
     #[test]
     fn a_token_survives_its_way_through_epoll() {
         let key = Key { index: 0xffff_fff0, generation: 0xff_fffe };
-        for token in
-            [Token::Client(key), Token::Origin(key), Token::Exchange(key), Token::Bell, Token::Clock, Token::Keeper]
-        {
+        let keyed = [Token::Client(key), Token::Origin(key), Token::Exchange(key), Token::Check(key)];
+        for token in keyed.into_iter().chain([Token::Bell, Token::Clock, Token::Keeper]) {
             assert_eq!(Token::unpack(token.pack()), token);
         }
     }

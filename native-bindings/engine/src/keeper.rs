@@ -37,11 +37,13 @@ impl<I: Io> Worker<I> {
             self.generation = generation;
             self.plan = Rc::new(Compiled::new(self.host.plan(), &self.host.pool));
             self.turns = self.plan.plan.origins.iter().map(|o| Balancer::new(&o.balance)).collect();
+            self.take_checks();
         }
         let changed = self.host.targets_changed.load(Relaxed);
         if changed != self.targets_changed {
             self.targets_changed = changed;
             self.evict_gone();
+            self.rest_checks_of_gone();
             self.look_after();
         }
     }

@@ -3,11 +3,13 @@
 
 use crate::client::IpText;
 use crate::exchange::Ongoing;
+use crate::io::Trouble;
 use crate::target::TargetShared;
 use proto::failure::{Failure, Phase, Rung};
 use proto::fault::{ClientFault, OriginFault};
 use proto::http1::encode::{write_decimal, write_http_date};
 use proto::http1::head::RequestHead;
+use proto::probe::WhyBad;
 
 /// Most that one turn may say.
 const LINES_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -185,13 +187,49 @@ impl Log {
         self.notes.extend_from_slice(line.as_bytes());
     }
 
-    fn note_fault(&mut self, ongoing: &Ongoing, fault: &str) {
+    /// The result of a check. No note's rate bounds it: each is one step of its target's health.
+    pub(crate) fn check(&mut self, target: u32, micros: u64, bad: Option<WhyBad>) {
+        let (ok, why) = (bad.is_none(), bad.map_or("".into(), WhyBad::token));
+        let line = format!(
+            "{{\"level\":\"debug\",\"event\":\"check\",\"target\":{target},\"ok\":{ok},\"micros\":{micros},\"why\":\"{why}\"}}\n"
+        );
+        self.notes.extend_from_slice(line.as_bytes());
+    }
+
+    /// This host lacks something that a check needs: no word about the target, but one for the alarm.
+    pub(crate) fn check_not_made(&mut self, target: u32) {
+        let class = OriginFault::LocalResource.token();
+        let line = format!(
+            "{{\"level\":\"debug\",\"event\":\"target_troubled\",\"target\":{target},\"class\":\"{class}\",\
+             \"phase\":\"connecting\",\"rung\":0}}\n"
+        );
+        self.notes.extend_from_slice(line.as_bytes());
+    }
+
+    /// A request body could not be kept in a file, or not be read back.
+    pub(crate) fn spool_failed(&mut self, trouble: Trouble) {
+        if self.may_note() {
+            let errno = if let Trouble::Local(errno) = trouble { errno } else { 0 };
+            let line = format!(
+                "{{\"level\":\"warn\",\"event\":\"spool_failed\",\"errno\":{errno},\
+                 \"says\":\"A request body could not be kept in the spool folder; its request cannot be sent again.\"}}\n"
+            );
+            self.notes.extend_from_slice(line.as_bytes());
+        }
+    }
+
+    /// Whether this second has room for another note.
+    fn may_note(&mut self) -> bool {
         let second = self.unix_ms / 1000;
         if second != self.notes_second {
             (self.notes_second, self.notes_count) = (second, 0);
         }
         self.notes_count += 1;
-        if self.notes_count > NOTES_A_SECOND {
+        self.notes_count <= NOTES_A_SECOND
+    }
+
+    fn note_fault(&mut self, ongoing: &Ongoing, fault: &str) {
+        if !self.may_note() {
             return;
         }
         let origin = &ongoing.plan.plan.origins[ongoing.origin_index as usize];

@@ -35,13 +35,14 @@ impl<I: Io> Worker<I> {
         self.head = Some(head);
         let Some(ongoing) = self.exchanges.get_mut(exchange) else { return };
         ongoing.head = bytes;
-        if ongoing.may_keep_body() {
+        let origin = ongoing.origin;
+        if ongoing.may_keep_body() || ongoing.spool.is_some() {
             ongoing.kept = kept;
         } else {
-            ongoing.kept_whole &= kept.is_empty();
+            // More than memory is for came before there was a connection.
+            self.keep(exchange, &kept);
             self.blocks.give(kept);
         }
-        let origin = ongoing.origin;
         if self.origins.get(origin).is_some_and(|o| o.readable) {
             self.again.push(Token::Origin(origin));
         }
@@ -77,7 +78,7 @@ impl<I: Io> Worker<I> {
         encode_for_origin(&mut out, &mut self.path, ongoing, head, bytes, forwarding);
         self.tail.clear();
         if ongoing.core.body == RequestBody::Chunked {
-            let done = ongoing.core.upload_done();
+            let done = ongoing.core.upload_done() && !ongoing.is_replaying();
             frame_chunk(&mut out, &mut self.tail, data, done, &ongoing.trailers);
         }
         let tail = std::mem::take(&mut self.tail);
@@ -92,7 +93,8 @@ impl<I: Io> Worker<I> {
         self.out = out;
     }
 
-    /// Remembers body bytes for a repeat, as long as the method may be repeated and the bound holds.
+    /// Remembers body bytes for a repeat, as long as the method may be repeated: in memory within its bound, then in a
+    /// file if there may be one.
     pub(crate) fn keep(&mut self, exchange: Key, data: &[u8]) {
         let Some(ongoing) = self.exchanges.get_mut(exchange) else { return };
         if data.is_empty() || !ongoing.kept_whole {
@@ -101,8 +103,7 @@ impl<I: Io> Worker<I> {
         if ongoing.may_keep_body() {
             self.blocks.append(&mut ongoing.kept, data);
         } else {
-            ongoing.kept_whole = false;
-            self.blocks.release(&mut ongoing.kept);
+            self.spool(exchange, data);
         }
     }
 }

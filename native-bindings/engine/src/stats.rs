@@ -102,6 +102,12 @@ counters! {
     QueueLength "pool_queue_length" Gauge "Requests that wait for a connection now.";
     Tunnels "tunnels" Counter "Connections that switched protocols.";
     TunnelsOpen "tunnels_open" Gauge "Tunnels that are open.";
+    Checks "checks" Counter "Active checks of targets that came to a result.";
+    ChecksFailed "checks_failed" Counter "Of these, the bad ones.";
+    ChecksNotMade "checks_not_made" Counter "Checks that this host could not make: no descriptors, ports or memory.";
+    Spooled "spooled" Counter "Request bodies that went on in a file so that the request can be sent again.";
+    SpoolBytes "spool_bytes" Gauge "Bytes of request bodies that lie in files.";
+    SpoolRefused "spool_refused" Counter "Request bodies that could not be kept in a file: over a limit, or the disk failed.";
     Turns "turns" Counter "Turns of the event loop that had work.";
     TurnMicros "turn_micros" Counter "Microseconds spent in turns.";
     Events "events" Counter "Ready sockets handled.";

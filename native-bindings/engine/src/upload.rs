@@ -24,9 +24,16 @@ impl<I: Io> Worker<I> {
             let Some(ongoing) = self.exchanges.get(exchange) else { return };
             let running = matches!(ongoing.core.stage, Stage::Sent | Stage::Relaying) && !ongoing.write_broke;
             let paused = self.origins.get(ongoing.origin).is_none_or(|o| !o.outbox.is_empty());
+            if !running || paused {
+                return;
+            }
+            if ongoing.is_replaying() {
+                self.replay_piece(exchange);
+                continue;
+            }
             let key = ongoing.client;
             let Some(client) = self.clients.get_mut(key) else { return };
-            if ongoing.core.upload_done() || !running || paused || !client.readable {
+            if ongoing.core.upload_done() || !client.readable {
                 return;
             }
             let mut scratch = std::mem::take(&mut self.scratch);
@@ -93,14 +100,15 @@ impl<I: Io> Worker<I> {
             return;
         }
         let Some(origin) = self.origins.get_mut(ongoing.origin) else { return };
-        if let (Place::Held(socket), true) = (&origin.place, origin.outbox.is_empty()) {
+        let sent = origin.outbox.is_empty() && !ongoing.is_replaying();
+        if let (Place::Held(socket), true) = (&origin.place, sent) {
             self.io.shutdown_write(socket);
             ongoing.fin_sent = true;
         }
     }
 
     /// Writes a piece of the request body, framed for the origin.
-    fn send_body(&mut self, exchange: Key, data: &[u8], done: bool) {
+    pub(crate) fn send_body(&mut self, exchange: Key, data: &[u8], done: bool) {
         let Some(ongoing) = self.exchanges.get(exchange) else { return };
         if ongoing.core.body != RequestBody::Chunked {
             if !data.is_empty() {
@@ -163,6 +171,7 @@ impl<I: Io> Worker<I> {
             return;
         }
         let waits_for_origin = !matches!(ongoing.core.stage, Stage::Sent | Stage::Relaying)
+            || ongoing.is_replaying()
             || self.origins.get(ongoing.origin).is_some_and(|o| !o.outbox.is_empty());
         if waits_for_origin {
             self.arm_for_upload(exchange);

@@ -5,6 +5,7 @@
 //! No `&mut` of one connection lives across a step that may close another: steps take keys and look again.
 
 use crate::blocks::Blocks;
+use crate::checks::Check;
 use crate::client::{Client, ClientState};
 use crate::compiled::Compiled;
 use crate::dice::Dice;
@@ -40,6 +41,7 @@ pub struct Worker<I: Io> {
     pub(crate) clients: Slab<Client<I::Socket>>,
     pub(crate) origins: Slab<Origin<I::Socket>>,
     pub(crate) exchanges: Slab<Ongoing>,
+    pub(crate) checks: Slab<Check<I::Socket>>,
     pub(crate) wheel: Wheel,
     pub(crate) blocks: Blocks,
     /// What is read lies here while it is handled. Taken out by whoever reads, put back before anybody else does.
@@ -94,12 +96,13 @@ impl<I: Io> Worker<I> {
         wheel.arm(keeper, now_us / 1000);
         host.workers[index as usize].beat_ms.store(now_us / 1000, Relaxed);
         host.workers[index as usize].alive.store(true, Relaxed);
-        Self {
+        let mut worker = Self {
             index,
             row,
             clients: Slab::default(),
             origins: Slab::default(),
             exchanges: Slab::default(),
+            checks: Slab::default(),
             wheel,
             keeper,
             scarce: false,
@@ -133,7 +136,9 @@ impl<I: Io> Worker<I> {
             plan,
             host,
             io,
-        }
+        };
+        worker.take_checks();
+        worker
     }
 
     /// Does everything that is ready, in bounded passes. Never waits.
@@ -196,6 +201,7 @@ impl<I: Io> Worker<I> {
     /// Closes everything that is this worker's; for a worker that stops while others go on.
     pub fn close_all(&mut self) {
         self.host.workers[self.index as usize].alive.store(false, Relaxed);
+        self.end_checks();
         for key in self.exchanges.keys() {
             self.forget_exchange(key);
         }
@@ -232,6 +238,7 @@ impl<I: Io> Worker<I> {
             Token::Origin(key) => self.origin_ready(key, event),
             Token::Bell => self.empty_inbox(),
             Token::Clock => self.wake_ms = None,
+            Token::Check(key) => self.check_ready(key, event),
             Token::Exchange(_) | Token::Keeper => {}
         }
     }
@@ -259,7 +266,7 @@ impl<I: Io> Worker<I> {
                 Token::Client(key) => self.client_go(key),
                 Token::Origin(key) => self.origin_go(key),
                 Token::Exchange(key) => self.exchange_go(key),
-                Token::Bell | Token::Clock | Token::Keeper => {}
+                Token::Check(_) | Token::Bell | Token::Clock | Token::Keeper => {}
             }
         }
         self.again_spare = list;
@@ -274,6 +281,7 @@ impl<I: Io> Worker<I> {
                 Token::Origin(key) => self.origin_due(key),
                 Token::Exchange(key) => self.exchange_timer_due(key),
                 Token::Keeper => self.look_after(),
+                Token::Check(key) => self.check_due(key),
                 Token::Bell | Token::Clock => {}
             }
         }
@@ -307,6 +315,7 @@ impl<I: Io> Worker<I> {
 
     fn begin_drain(&mut self) {
         self.draining = true;
+        self.end_checks();
         for key in self.clients.keys() {
             self.close_if_idle(key);
         }
@@ -341,4 +350,6 @@ pub fn settle<I: Io>(host: &Host<I::Socket>, worker: u32, row: Row) {
     // requests is heard by nobody, so those who wait behind it are called by the next connection that becomes free.
     while host.inboxes[worker as usize].pop().is_some() {}
     host.pool.forget_waiters_of(worker);
+    // The files went with the thread that held them.
+    row.add(Counter::SpoolBytes, row.get(Counter::SpoolBytes).wrapping_neg());
 }

@@ -51,6 +51,42 @@ pub enum Download {
     UntilClose,
 }
 
+impl Download {
+    /// A body of this framing, nothing of which has come.
+    #[must_use]
+    pub fn of(body: AnswerBody) -> Self {
+        match body {
+            AnswerBody::None | AnswerBody::Length(0) => Self::Done,
+            AnswerBody::Length(left) => Self::Length { left },
+            AnswerBody::Chunked => Self::Chunked(ChunkReader::new()),
+            AnswerBody::UntilClose => Self::UntilClose,
+        }
+    }
+
+    /// Takes body bytes that arrived. Bytes beyond `consumed` belong to no answer.
+    pub fn take(&mut self, buf: &mut [u8], limits: &HeadLimits, trailers: &mut Vec<u8>) -> Result<Piece, WireFault> {
+        let piece = match self {
+            Self::Done => Piece { consumed: 0, data: 0..0, done: true },
+            Self::Length { left } => take_length(left, buf.len()),
+            Self::Chunked(reader) => take_chunked(reader, buf, limits, trailers)?,
+            Self::UntilClose => Piece { consumed: buf.len(), data: 0..buf.len(), done: false },
+        };
+        if piece.done {
+            *self = Self::Done;
+        }
+        Ok(piece)
+    }
+
+    /// What the end of the origin's bytes means.
+    #[must_use]
+    pub const fn at_eof(&self) -> AtEof {
+        match self {
+            Self::Done | Self::UntilClose => AtEof::Complete,
+            Self::Length { .. } | Self::Chunked(_) => AtEof::Truncated,
+        }
+    }
+}
+
 /// What the client's `Expect: 100-continue` still needs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Continue {
@@ -197,16 +233,8 @@ impl Exchange {
         limits: &HeadLimits,
         trailers: &mut Vec<u8>,
     ) -> Result<Piece, WireFault> {
-        let piece = match &mut self.download {
-            Download::Done => Piece { consumed: 0, data: 0..0, done: true },
-            Download::Length { left } => take_length(left, buf.len()),
-            Download::Chunked(reader) => take_chunked(reader, buf, limits, trailers)?,
-            Download::UntilClose => Piece { consumed: buf.len(), data: 0..buf.len(), done: false },
-        };
+        let piece = self.download.take(buf, limits, trailers)?;
         self.download_bytes += piece.data.len() as u64;
-        if piece.done {
-            self.download = Download::Done;
-        }
         Ok(piece)
     }
 
@@ -224,12 +252,7 @@ impl Exchange {
         self.stage = Stage::Relaying;
         self.status = status;
         self.answer_body = framing.body;
-        self.download = match framing.body {
-            AnswerBody::None | AnswerBody::Length(0) => Download::Done,
-            AnswerBody::Length(left) => Download::Length { left },
-            AnswerBody::Chunked => Download::Chunked(ChunkReader::new()),
-            AnswerBody::UntilClose => Download::UntilClose,
-        };
+        self.download = Download::of(framing.body);
         let body = match (framing.body, self.version) {
             (AnswerBody::Chunked | AnswerBody::UntilClose, Version::Http11) => AnswerBody::Chunked,
             (AnswerBody::Chunked | AnswerBody::UntilClose, Version::Http10) => AnswerBody::UntilClose,
@@ -251,10 +274,7 @@ impl Exchange {
     /// The origin's connection ended. Only an answer without any length is completed by that (RFC 9112 8).
     #[must_use]
     pub const fn download_at_eof(&self) -> AtEof {
-        match self.download {
-            Download::Done | Download::UntilClose => AtEof::Complete,
-            Download::Length { .. } | Download::Chunked(_) => AtEof::Truncated,
-        }
+        self.download.at_eof()
     }
 
     /// Makes the exchange ready for another attempt: nothing of the failed one remains but what it taught.

@@ -10,5 +10,6 @@ pub mod http1;
 pub mod identity;
 pub mod limits;
 pub mod plan;
+pub mod probe;
 pub mod retry;
 pub mod route;

@@ -139,7 +139,7 @@ pub struct StickyCookie {
 }
 
 /// An active check of each target; when it says up or down is decided in `control/health.ts`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct HealthCheck {
     pub probe: HealthProbe,
@@ -149,7 +149,7 @@ pub struct HealthCheck {
 }
 
 /// What a check does.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
 pub enum HealthProbe {
     /// A connection is enough.
