@@ -126,13 +126,14 @@ impl<I: Io> Worker<I> {
         Some(failure)
     }
 
-    /// Asks the rules of retry. The budget is asked last and only for an attempt that would be made.
+    /// Asks the rules of retry. The budget is asked last, and only for an attempt that would be made after one that reached
+    /// its target: what never got through burdened nobody, and another target in its place is no load beyond the request.
     fn decide(&self, exchange: Key, failure: &Failure) -> Next {
         let Some(ongoing) = self.exchanges.get(exchange) else { return Next::Answer(WhyNoRetry::TooLate) };
         let facts = self.facts(ongoing);
         let next = decide_next(failure, &facts);
         let now_ms = self.now_us / 1000;
-        if next == Next::NextTarget && !self.host.budget.withdraw(now_ms) {
+        if next == Next::NextTarget && facts.sent_any && !self.host.budget.withdraw(now_ms) {
             self.row.one(Counter::BudgetSpent);
             return decide_next(failure, &Facts { budget_allows: false, ..facts });
         }
