@@ -208,8 +208,8 @@ impl<I: Io> Worker<I> {
                 self.wheel.remove(origin.timer);
             }
         }
-        self.io.close(taken.socket);
         self.count_origin_closed(&taken.lease, why);
+        self.io.close(taken.socket);
     }
 
     /// Room for one more connection, if need be by closing one that is idle.

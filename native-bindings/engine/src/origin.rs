@@ -263,8 +263,9 @@ impl<I: Io> Worker<I> {
         if let Some(origin) = self.origins.remove(key) {
             self.wheel.remove(origin.timer);
         }
-        self.io.close(idle.socket);
+        // Counted before the other end can know of it, so that whoever saw the end finds it in the books.
         self.count_origin_closed(&idle.lease, why);
+        self.io.close(idle.socket);
     }
 
     /// Puts a connection to rest in the pool.
@@ -325,10 +326,10 @@ impl<I: Io> Worker<I> {
                 self.wheel.remove(origin.timer);
                 self.blocks.release(&mut origin.input);
                 origin.outbox.clear(&mut self.blocks);
+                self.count_origin_closed(&origin.lease, why);
                 if let Place::Held(socket) = origin.place {
                     self.io.close(socket);
                 }
-                self.count_origin_closed(&origin.lease, why);
             }
         }
     }
