@@ -84,7 +84,10 @@ impl Acceptor {
     fn take_waiting(&mut self) {
         for number in 0..self.listeners.len() {
             let mut taken = 0;
-            while taken < TAKE_MAX && sys::somebody_waits(&self.listeners[number]) {
+            // With one socket to listen on, somebody waits for certain the first time: that is what woke us.
+            let mut certain = self.listeners.len() == 1;
+            while taken < TAKE_MAX && (certain || sys::somebody_waits(&self.listeners[number])) {
+                certain = false;
                 taken += 1;
                 match sys::accept(&self.listeners[number]) {
                     Ok(accepted) => {

@@ -58,8 +58,9 @@ impl<I: Io> Worker<I> {
         self.wait_in_line(exchange, target)
     }
 
-    /// Takes idle connections until one is fit for this request. Each is looked at first: one that closed would cost a
-    /// repeat, and bytes that nobody asked for would be taken for this request's answer.
+    /// Takes idle connections until one is fit for this request. Each is looked at first, for bytes that nobody asked for
+    /// would be taken for this request's answer. Whether it closed is asked only for what must not be sent twice: any
+    /// other request is repeated, and the full look costs twice as much.
     pub(crate) fn reuse(&mut self, exchange: Key, target: &Arc<TargetShared>) -> Result<(), Counter> {
         let mut why_new = match self.why_not_reused(exchange) {
             Some(why) => {
@@ -71,7 +72,7 @@ impl<I: Io> Worker<I> {
         while let Some(taken) = self.take_fitting(exchange, target) {
             self.row.less(Counter::OriginIdle);
             let spent = taken.lease.age_due_ms <= self.now_ms();
-            let why_not = match self.io.peek(&taken.socket) {
+            let why_not = match self.look_at(exchange, &taken.socket) {
                 Peek::Quiet if spent => Counter::OriginCloseAge,
                 Peek::Quiet => {
                     self.adopt(exchange, taken);
@@ -88,6 +89,13 @@ impl<I: Io> Worker<I> {
             why_new = Counter::NewPolicy;
         }
         Err(why_new)
+    }
+
+    fn look_at(&mut self, exchange: Key, socket: &I::Socket) -> Peek {
+        if !self.exchanges.get(exchange).is_some_and(Ongoing::is_repeatable) {
+            return self.io.peek(socket);
+        }
+        if self.io.has_unread(socket) { Peek::StrayBytes } else { Peek::Quiet }
     }
 
     /// Whether rules keep this request from idle connections altogether.

@@ -118,6 +118,10 @@ pub trait Io {
         self.write_parts(socket, parts)
     }
     fn peek(&mut self, socket: &Self::Socket) -> Peek;
+    /// The cheaper question: whether bytes lie unread. Says nothing about a FIN.
+    fn has_unread(&mut self, socket: &Self::Socket) -> bool {
+        self.peek(socket) == Peek::StrayBytes
+    }
     /// Begins a connection; its end is an event, its result `connect_result`.
     fn connect(&mut self, to: SocketAddr) -> Result<Self::Socket, Trouble>;
     /// The same from one of our addresses.

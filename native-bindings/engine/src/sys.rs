@@ -168,6 +168,11 @@ impl Io for SysIo {
         }
     }
 
+    fn has_unread(&mut self, socket: &OwnedFd) -> bool {
+        // A socket that cannot be asked is no connection to use.
+        rustix::io::ioctl_fionread(socket).map_or(true, |bytes| bytes > 0)
+    }
+
     fn connect(&mut self, to: SocketAddr) -> Result<OwnedFd, Trouble> {
         self.connect_from(to, None)
     }
