@@ -21,6 +21,14 @@ import { judgeBodyOf } from "./settings-fields.js";
 import { FORWARD_DEFAULTS, isAddress } from "./settings-policies.js";
 import { suggestion } from "./suggest.js";
 
+/** Classes of failure after which no origin can take the request over, and why. */
+const NEVER_ESCALATED: ReadonlyMap<string | number, string> = new Map([
+  ["body_truncated", "the client has the beginning of the answer by then"],
+  ["body_malformed", "the client has the beginning of the answer by then"],
+  ["body_timeout", "the client has the beginning of the answer by then"],
+  ["total_timeout", "no time is left for another origin"],
+]);
+
 /** What contradicts itself, leads nowhere or in a circle. */
 export function judgePolicies(document: Document): Complaint[] {
   const origins = new Map(originsOf(document));
@@ -47,6 +55,7 @@ export function warnAboutPolicies(document: Document): Complaint[] {
     return [
       ...warnAboutReuse(route, origin, `routes[${index}]`, shares),
       ...warnAboutRetry(route, origin, `routes[${index}]`),
+      ...warnAboutEscalations(route, `routes[${index}]`),
       ...warnAboutAnswers(route, `routes[${index}]`),
     ];
   });
@@ -154,6 +163,16 @@ function warnAboutRetry(route: Route, origin: Origin, at: string): Complaint[] {
     });
   }
   return warnings;
+}
+
+function warnAboutEscalations(route: Route, at: string): Complaint[] {
+  return (route.escalate ?? []).flatMap(({ on }, index) =>
+    on.flatMap((word, place) => {
+      const why = NEVER_ESCALATED.get(word);
+      if (why === undefined) return [];
+      return [{ path: `${at}.escalate[${index}].on[${place}]`, says: `"${word}" never escalates: ${why}` }];
+    }),
+  );
 }
 
 function warnAboutAnswers(route: Route, at: string): Complaint[] {

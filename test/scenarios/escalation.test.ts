@@ -133,6 +133,15 @@ scenario(
   },
 );
 
+scenario(
+  "S2-03 an answer that says it is too long escalates by its class: no byte of it went out",
+  escalates(
+    serve((_, connection) => connection.send(reply(200, "x".repeat(2_000)))),
+    { limits: { answerBodyBytes: 1_000 }, escalate: [{ on: ["answer_too_large"], to: "spare" }] },
+  ),
+  (scene) => goesToSpare(scene, "answer_too_large"),
+);
+
 test("S2-03 codes and classes that do not exist, and origins that do not, refuse the settings", () => {
   for (const [escalate, says] of [
     [[{ on: [600], to: "main" }], "escalate"],

@@ -102,6 +102,21 @@ describe("escalation", () => {
     assert.deepEqual(warningsAbout({ origins: ORIGINS, routes }), []);
   });
 
+  it("S2-03: by a class after which nothing can follow is warned about by name, beside classes that do escalate", () => {
+    const warned = (on: readonly (string | number)[]) => warningsAbout(route({ escalate: [{ on, to: "backup" }] }));
+    for (const token of ["body_truncated", "body_malformed", "body_timeout"]) {
+      assert.deepEqual(warned(["connect_refused", token]), [
+        `routes[0].escalate[0].on[1]: "${token}" never escalates: the client has the beginning of the answer by then`,
+      ]);
+    }
+    assert.deepEqual(warned(["total_timeout", 504]), [
+      'routes[0].escalate[0].on[0]: "total_timeout" never escalates: no time is left for another origin',
+    ]);
+    assert.deepEqual(warned(["5xx", "504", 502]), [], "a status stands for failures that do escalate, too");
+    // A length over the limit is known before the client has a byte.
+    assert.deepEqual(warned(["answer_too_large", "header_timeout", "local_resource", "no_healthy_target"]), []);
+  });
+
   it("is complained of in a route that is otherwise wrong", () => {
     const found = complaintsAbout(route({ escalate: [{ to: "nobody" }], halfClos: "abort" }));
     assert.ok(found.some((line) => line.startsWith('routes[0].escalate[0].to: no origin is called "nobody"')));
