@@ -14,6 +14,7 @@ import {
   type Origin,
   originNames,
   originsOf,
+  placeOf,
 } from "./document.js";
 import { judgeMatch, warnAboutMatch } from "./matching.js";
 import { healthSchema } from "./settings-health.js";
@@ -120,8 +121,20 @@ function warnAboutTargets(document: Document, origin: Origin, at: string): Compl
     ...(nowhere
       ? [{ path: `${at}.targets`, says: "zones have no effect while the proxy itself has none (zone)" }]
       : []),
+    ...warnAboutTwins(addressesOf(origin), at),
     ...loops.map((address) => ({ path: `${at}.targets`, says: `"${address}" is a listener of this proxy itself` })),
   ];
+}
+
+/** Two entries with one address are one target to the core; a name and its address may be, too, but not for ever. */
+function warnAboutTwins(addresses: readonly string[], at: string): Complaint[] {
+  const places = addresses.map(placeOf);
+  return places.flatMap((place, index) => {
+    const first = places.indexOf(place);
+    if (first === index) return [];
+    const says = `"${addresses[index]}" is there as targets[${first}] already: both are one target, with one health and one limit`;
+    return [{ path: `${at}.targets[${index}]`, says }];
+  });
 }
 
 function warnAboutHealth(origin: Origin, at: string): Complaint[] {
@@ -150,13 +163,14 @@ function warnAboutEjection(origin: Origin, at: string): Complaint[] {
   const { ejection } = origin.health;
   const addresses = addressesOf(origin);
   if (ejection === false || !addresses.every(isFixed)) return [];
-  if (addresses.length < ejection.targetsMin) {
-    const says = `has no effect: the origin has ${addresses.length} targets, and targetsMin asks for ${ejection.targetsMin}`;
+  const count = new Set(addresses.map(placeOf)).size;
+  if (count < ejection.targetsMin) {
+    const says = `has no effect: the origin has ${count} targets, and targetsMin asks for ${ejection.targetsMin}`;
     return [{ path: `${at}.health.ejection`, says }];
   }
-  const most = Math.sqrt(addresses.length - 1);
+  const most = Math.sqrt(count - 1);
   if (ejection.deviations < most) return [];
-  const says = `is never reached: one of ${addresses.length} targets lies at most ${most.toFixed(2)} below the mean`;
+  const says = `is never reached: one of ${count} targets lies at most ${most.toFixed(2)} below the mean`;
   return [{ path: `${at}.health.ejection.deviations`, says }];
 }
 

@@ -12,6 +12,7 @@ import {
   type Origin,
   originNames,
   originsOf,
+  placeOf,
   type Route,
   routesOf,
 } from "./document.js";
@@ -98,12 +99,6 @@ function judgeEscalation(
 function addressesOfNamed(origins: ReadonlyMap<string, Origin>, name: string): readonly string[] {
   const origin = origins.get(name);
   return origin === undefined ? [] : addressesOf(origin);
-}
-
-/** One text for all notations of an address. */
-function placeOf(address: string): string {
-  const parsed = parseTarget(address);
-  return parsed.ok ? parsed.value.label : address;
 }
 
 function judgeRetry(route: Route, at: string): Complaint[] {

@@ -54,6 +54,12 @@ export function addressesOf(origin: Origin): readonly string[] {
   return [origin.targets].flat().map((target) => (typeof target === "string" ? target : target.address));
 }
 
+/** One text for all notations of an address. */
+export function placeOf(address: string): string {
+  const parsed = parseTarget(address);
+  return parsed.ok ? parsed.value.label : address;
+}
+
 /** Whether a target's address is one this proxy listens on itself: a request sent there comes back. */
 export function isOwnListener(document: Document, address: string): boolean {
   const target = parseTarget(address);

@@ -54,6 +54,17 @@ function lastReason(scene: Scene, port: number): string {
   return targetAt(scene, port).health.history.at(-1)?.reason ?? "";
 }
 
+/** Times between so many checks of the one target and the next, in ms. */
+async function checkGaps(scene: Scene, count: number): Promise<readonly number[]> {
+  const times: number[] = [];
+  scene.origin.script = (connection) => {
+    times.push(performance.now());
+    return void connection.ended(60_000);
+  };
+  while (times.length <= count) await pause(2);
+  return times.slice(1).map((at, index) => at - (times[index] ?? 0));
+}
+
 /** Answers checks with what `health` says at the moment, anything else with 200. */
 function app(health: { status: number; body: string }): Script {
   return serve((request, connection) =>
@@ -200,16 +211,29 @@ scenario(
   "checks of a target come around the interval, not in step, from one worker whatever their number",
   { origins: { one: well() }, workers: 2, settings: checked({ tcp: true, intervalMs: 200, jitterPercent: 50 }) },
   async (scene) => {
-    const times: number[] = [];
-    scene.origin.script = (connection) => {
-      times.push(performance.now());
-      return void connection.ended(60_000);
-    };
-    while (times.length < 13) await pause(2);
-    const gaps = times.slice(1).map((at, index) => at - (times[index] ?? 0));
+    const gaps = await checkGaps(scene, 12);
     const mean = gaps.reduce((sum, gap) => sum + gap, 0) / gaps.length;
     assert.ok(mean > 130, `twice as often as asked for: ${gaps.map(Math.round)}`);
     assert.ok(Math.max(...gaps) - Math.min(...gaps) > 20, `all alike: ${gaps.map(Math.round)}`);
+  },
+);
+
+scenario(
+  "a target that is listed twice, or as a name and as its address, is checked once an interval",
+  {
+    origins: { one: well() },
+    settings: (origins) => {
+      const port = origins["one"]?.port;
+      const targets = [`127.0.0.1:${port}`, { address: `127.0.0.1:${port}`, weight: 2 }, `localhost:${port}`];
+      const health = { ...FAST, ...ALONE, tcp: true as const, intervalMs: 200 };
+      return { origins: { app: { targets, health } }, routes: [{ forwardTo: "app" }] };
+    },
+  },
+  async (scene) => {
+    const gaps = await checkGaps(scene, 8);
+    const mean = gaps.reduce((sum, gap) => sum + gap, 0) / gaps.length;
+    assert.ok(mean > 130, `more often than once an interval of 200 ms: ${gaps.map(Math.round)}`);
+    assert.equal(targetAt(scene, scene.origin.port).health.state, "up");
   },
 );
 

@@ -168,6 +168,15 @@ describe("targets", () => {
     ]);
   });
 
+  it("that are there twice are warned about at the second place, whatever notation they have", () => {
+    const about = (...targets: readonly unknown[]) => warningsAbout(origin({ targets }));
+    assert.deepEqual(about("127.0.0.1:1", "127.0.0.1:2", { address: "http://127.0.0.1:1/", weight: 3 }), [
+      'origins.api.targets[2]: "http://127.0.0.1:1/" is there as targets[0] already: both are one target, with one health and one limit',
+    ]);
+    assert.equal(about("http://App.test", "app.test:80", "app.test:80").length, 2);
+    assert.deepEqual(about("127.0.0.1:1", "127.0.0.1:2", "127.0.0.2:1", "[::1]:1", "localhost:1"), []);
+  });
+
   it("are chosen by a policy that is known", () => {
     assert.deepEqual(complaintsAbout(origin({ balance: "random" })), [
       'origins.api.balance: must be "roundRobin", "leastConnections", "twoChoices" or an object with consistentHash',
@@ -220,6 +229,8 @@ describe("health", () => {
       "origins.api.health.ejection.deviations: is never reached: one of 4 targets lies at most 1.73 below the mean",
     ]);
     assert.deepEqual(about(4, {}), []);
+    const twin = { targets: ["127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3", "127.0.0.1:3"], health: { ejection: {} } };
+    assert.match(warningsAbout(origin(twin)).at(-1) ?? "", /the origin has 3 targets, and targetsMin asks for 4$/);
   });
 });
 

@@ -17,6 +17,7 @@ use crate::wheel::TimerId;
 use crate::worker::Worker;
 use proto::plan::{HealthCheck, HealthProbe, Origin};
 use proto::probe::{self, Answer, Wanted, WhyBad};
+use std::collections::HashSet;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -50,15 +51,17 @@ enum End {
 
 impl<I: Io> Worker<I> {
     /// Makes the checks those of the present plan. Targets that are checked as before notice nothing of a new plan, so
-    /// that plans which follow each other fast (names with short lives) do not keep anybody from being checked.
+    /// that plans which follow each other fast (names with short lives) do not keep anybody from being checked. What is
+    /// listed twice, or as a name and as its address, is one target and gets one check.
     pub(crate) fn take_checks(&mut self) {
         let plan = Rc::clone(&self.plan);
         let mut known = self.checks.keys();
+        let mut taken = HashSet::new();
         for (origin, (asked, compiled)) in plan.plan.origins.iter().zip(&plan.origins).enumerate() {
             let Some(asked) = asked.health.as_ref().filter(|_| !self.draining) else { continue };
             for (place, target) in compiled.targets.iter().enumerate() {
                 let number = target.shared.number;
-                if number % plan.plan.workers != self.index {
+                if number % plan.plan.workers != self.index || !taken.insert(number) {
                     continue;
                 }
                 let is_it = |c: &Check<I::Socket>| c.target.number == number && c.asked == *asked;
