@@ -1,6 +1,7 @@
 /**
  * The programs that are measured, and how each is started: the floor relay, HAProxy, nginx, a relay on uWebSockets.js, and
- * Millrace. Each listens on a loopback port and forwards to one origin. Its settings must be those its own manual would
+ * Millrace, whose headline figures are those of its defaults; with nothing and with everything that looks after its origin
+ * it takes part in the plain forward only. Each listens on a loopback port and forwards to one origin. Its settings must be those its own manual would
  * choose for this work: connections kept on both sides, no logs, one thread or process per worker.
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -8,7 +9,7 @@ import { connect } from "node:net";
 import { userInfo } from "node:os";
 import { join } from "node:path";
 import { findProgram, type Placement, PROJECT_ROOT } from "./machine.js";
-import type { CandidateName } from "./options.js";
+import type { CandidateName, WorkName } from "./options.js";
 import { family, type Running, start, stop, untilListening } from "./processes.js";
 
 /** Run-time files: compiled programs, filled-in settings, the peers' own working folders. Not under version control. */
@@ -39,6 +40,8 @@ export interface Serving {
 export interface Candidate {
   readonly name: CandidateName;
   readonly title: string;
+  /** The works it takes part in; absent = all. */
+  readonly works?: readonly WorkName[];
   /** Why it cannot take part here, or undefined when it can. */
   missing(): Promise<string | undefined>;
   begin(setting: Setting): Promise<Serving>;
@@ -184,12 +187,15 @@ const uws: Candidate = {
 
 const MILLRACE = join(PROJECT_ROOT, "dist", "src", "cli", "main.js");
 
+/** Why Millrace cannot take part, in any of its settings. */
+async function missingMillrace(): Promise<string | undefined> {
+  return existsSync(MILLRACE) ? undefined : "Millrace is not built (npm run build)";
+}
+
 const millrace: Candidate = {
   name: "millrace",
   title: "Millrace",
-  async missing() {
-    return existsSync(MILLRACE) ? undefined : "Millrace is not built (npm run build)";
-  },
+  missing: missingMillrace,
   async begin({ workers, originPort, cpus }) {
     const [port, adminPort] = [await freePort(), await freePort()];
     const args = ["--listen", `127.0.0.1:${port}`, "--to", `http://127.0.0.1:${originPort}`];
@@ -199,5 +205,25 @@ const millrace: Candidate = {
   },
 };
 
+/** Millrace by a file of peers/, at the plain forward. */
+function millraceBy(name: "bare" | "guarded", title: string): Candidate {
+  return {
+    name,
+    title,
+    works: ["forward"],
+    missing: missingMillrace,
+    async begin({ workers, originPort, cpus }) {
+      const [port, adminPort] = [await freePort(), name === "guarded" ? await freePort() : undefined];
+      const { path } = fillIn(`millrace-${name}.yaml`, { PORT: port, ORIGIN_PORT: originPort });
+      const args = [MILLRACE, "run", "--config", path, "--workers", String(workers)];
+      if (adminPort !== undefined) args.push("--admin", `127.0.0.1:${adminPort}`);
+      return serving(name, start(name, process.execPath, args, { cpus, files: OPEN_FILES }), port, adminPort);
+    },
+  };
+}
+
+const bare = millraceBy("bare", "Millrace, bare");
+const guarded = millraceBy("guarded", "Millrace, guarded");
+
 /** In the order of a round. */
-export const CANDIDATES: readonly Candidate[] = [floor, haproxy, nginx, uws, millrace];
+export const CANDIDATES: readonly Candidate[] = [floor, haproxy, nginx, uws, millrace, bare, guarded];

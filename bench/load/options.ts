@@ -7,8 +7,8 @@ import { parseArgs } from "node:util";
 export const WORK_NAMES = ["forward", "forward2", "large", "connect", "idle", "reuse"] as const;
 export type WorkName = (typeof WORK_NAMES)[number];
 
-/** What is measured; candidates.ts says how each is started. */
-export const CANDIDATE_NAMES = ["floor", "haproxy", "nginx", "uws", "millrace"] as const;
+/** What is measured; candidates.ts says how each is started. The last two are Millrace with other settings. */
+export const CANDIDATE_NAMES = ["floor", "haproxy", "nginx", "uws", "millrace", "bare", "guarded"] as const;
 export type CandidateName = (typeof CANDIDATE_NAMES)[number];
 
 export interface Options {

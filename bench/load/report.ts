@@ -6,8 +6,11 @@ import type { CandidateName, Options } from "./options.js";
 import { judge, TARGETS, type Verdict } from "./targets.js";
 import type { Figures, Result, Turn, Work } from "./works.js";
 
-/** Candidates that every other one is compared with. */
-const YARDSTICKS = ["floor", "haproxy", "nginx"] as const satisfies readonly CandidateName[];
+/** Candidates that every other one is compared with; `bare` is one for Millrace only. */
+const YARDSTICKS = ["floor", "haproxy", "nginx", "bare"] as const satisfies readonly CandidateName[];
+const COMPARED_WITH_BARE: readonly CandidateName[] = ["millrace", "guarded"];
+const SAYS_BARE =
+  "Millrace is as its defaults are. Bare: no health, no retries, no admin port. Guarded: a check each second, health, retries within their budget, and the admin port that explains.";
 /** Above this share of foreign work on the proxy's CPUs a figure is marked as rough. */
 const FOREIGN_MAX = 0.05;
 
@@ -65,6 +68,7 @@ export function rowsOf(work: Work, results: readonly Result[]): Row[] {
     for (const name of YARDSTICKS) {
       const yardstick = results.find((result) => result.candidate.name === name);
       if (!yardstick || yardstick.candidate === candidate) continue;
+      if (name === "bare" && !COMPARED_WITH_BARE.includes(candidate.name)) continue;
       ratios[name] = median(turns.map((turn, round) => share(turn, yardstick.turns[round], work)));
     }
     return {
@@ -89,7 +93,8 @@ function share(turn: Turn, other: Turn | undefined, work: Work): number {
 export function judgeAll(rows: readonly Row[], works: readonly Work[]): Judged[] {
   return TARGETS.filter((target) => works.some((work) => work.name === target.work)).map((target) => {
     const work = works.find((candidate) => candidate.name === target.work);
-    const row = rows.find((one) => one.work === target.work && one.candidate === "millrace" && one.faults.length === 0);
+    const whose = target.whose ?? "millrace";
+    const row = rows.find((one) => one.work === target.work && one.candidate === whose && one.faults.length === 0);
     const value = work && (target.versus ? row?.ratios[target.versus] : row?.figures[work.judged]);
     const { says, sense, bound } = target;
     return { says, sense, bound, ...(value === undefined ? {} : { value }), verdict: judge(target, value) };
@@ -108,6 +113,7 @@ const HEADINGS = [
   "× floor",
   "× HAProxy",
   "× nginx",
+  "× bare",
 ] as const;
 
 function cellsOf(row: Row): string[] {
@@ -156,6 +162,7 @@ function notes(report: Report): string[] {
   const said = [
     `Medians of ${rounds} rounds of ${seconds} s, every proxy in turn; ratios are taken round by round. CPU µs: user and system time of the whole proxy per request (1 MiB bodies: per MiB). Idle: resident growth by ${idleConnections.toLocaleString("en")} connections.`,
     `Placement: ${report.placement}.`,
+    ...(report.rows.some((row) => row.candidate === "bare") ? [SAYS_BARE] : []),
     ...report.leftOut.map((line) => `Left out: ${line}.`),
   ];
   for (const row of report.rows) {

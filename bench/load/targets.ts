@@ -6,6 +6,8 @@ import type { CandidateName, WorkName } from "./options.js";
 /** At most (or at least) this much. */
 export interface Target {
   readonly work: WorkName;
+  /** Whose figure it is; absent = Millrace with its defaults. */
+  readonly whose?: CandidateName;
   /** Compared with this candidate's figure of the same round; a plain bound when absent. */
   readonly versus?: CandidateName;
   readonly bound: number;
@@ -27,6 +29,14 @@ export const TARGETS: readonly Target[] = [
     bound: 1.18,
     sense: "at most",
     says: "forward: CPU per request × floor",
+  },
+  {
+    work: "forward",
+    whose: "guarded",
+    versus: "bare",
+    bound: 1.02,
+    sense: "at most",
+    says: "forward with checks, budget and explain on: CPU per request × Millrace without",
   },
   {
     work: "large",

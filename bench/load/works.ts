@@ -120,7 +120,7 @@ export async function takeTurns(
   scene: Scene,
   tell: (line: string) => void,
 ): Promise<Result[]> {
-  const taking = candidates.filter((candidate) => work.kind !== "reuse" || candidate.name === "millrace");
+  const taking = candidates.filter((candidate) => takesPart(candidate, work));
   const results: Result[] = taking.map((candidate) => ({ candidate, turns: [] }));
   // Memory given to idle clients is never given back, so that work wants a new process each turn; load wants a warm one.
   const lasting = new Map<Candidate, Serving>();
@@ -143,6 +143,11 @@ export async function takeTurns(
   }
   for (const serving of lasting.values()) await serving.stop();
   return results;
+}
+
+/** Reuse is counted by Millrace itself. */
+function takesPart({ name, works }: Candidate, work: Work): boolean {
+  return (works === undefined || works.includes(work.name)) && (work.kind !== "reuse" || name === "millrace");
 }
 
 function begin(candidate: Candidate, work: Work, scene: Scene): Promise<Serving> {
