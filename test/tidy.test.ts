@@ -9,6 +9,7 @@ import { describe, it } from "node:test";
 import { generatedFiles } from "../scripts/generated.js";
 import { cycles, deadFiles, forbiddenImports, importsAmong } from "./tidy/imports.js";
 import { brokenRatchet, type Lengths, overlong } from "./tidy/lengths.js";
+import { type Lock, unlocked } from "./tidy/lock.js";
 import { deadLinks, lineCitations, missingFiles } from "./tidy/mentions.js";
 import { allPaths, isGenerated, ROOT, type Source, sources } from "./tidy/sources.js";
 
@@ -96,6 +97,11 @@ describe("prose", () => {
 
 describe("the package", () => {
   it("tells nobody where its dependencies were fetched from", () => {
-    assert.doesNotMatch(readFileSync(join(ROOT, "package-lock.json"), "utf8"), /"resolved"/);
+    assert.doesNotMatch(readFileSync(join(ROOT, "package-lock.json"), "utf8"), /"resolved"|https?:\/\/registry/);
+  });
+
+  it("has a lock with an entry for every package it names, so that `npm ci` takes it on any system", () => {
+    const lock = JSON.parse(readFileSync(join(ROOT, "package-lock.json"), "utf8")) as Lock;
+    expectNone(unlocked(lock));
   });
 });
