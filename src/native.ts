@@ -34,7 +34,7 @@ export interface NativeCore {
   openHost(plan: Uint8Array, stats: BigUint64Array): number;
   /** Opens all listening sockets. Throws with `code` (EADDRINUSE, EACCES …), listener and address in the message. */
   listen(host: number): ListenerPlace[];
-  /** In the acceptor thread: accept on this thread's event loop until stopThread(). After onFailure the thread must exit. */
+  /** In the acceptor thread (a proxy of one worker has none): accept on this thread's event loop until stopThread(). After onFailure the thread must exit. */
   startAcceptor(host: number, onFailure: (message: string) => void): void;
   /** In an edge thread: run the engine on this thread's event loop. After onFailure the thread must exit. */
   startEdge(host: number, worker: number, onTurn: OnTurn, onFailure: (message: string) => void): void;

@@ -1,6 +1,6 @@
 /**
- * The supervisor of one proxy: opens the sockets, seats the acceptor and the edge workers, has the dead replaced, and
- * drains everything in the end.
+ * The supervisor of one proxy: opens the sockets, seats the acceptor (where there is more than one worker to choose
+ * from) and the edge workers, has the dead replaced, and drains everything in the end.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { encodePlan } from "../config/plan.js";
@@ -49,7 +49,8 @@ export class Supervisor {
   readonly #accessLog: AccessLogSink | null;
   readonly #handleReplaced: (replacement: Replacement) => void;
   readonly #handleNote: (note: Note) => boolean;
-  readonly #acceptor: Seat;
+  /** A proxy of one worker has none: that worker takes its connections itself. */
+  readonly #acceptor: Seat | null;
   readonly #edges: readonly Seat[];
   readonly #lastDeaths = new Map<number | "acceptor", string>();
   #replaced = 0;
@@ -63,7 +64,7 @@ export class Supervisor {
     this.#accessLog = orders.accessLog;
     this.#handleReplaced = orders.handleReplaced;
     this.#handleNote = orders.handleNote;
-    this.#acceptor = this.#createAcceptor(orders.plan.workers);
+    this.#acceptor = orders.plan.workers > 1 ? this.#createAcceptor(orders.plan.workers) : null;
     this.#edges = Array.from({ length: orders.plan.workers }, (_, worker) => this.#createEdge(worker));
   }
 
@@ -84,7 +85,7 @@ export class Supervisor {
     try {
       const listeners = listen(native, host);
       await Promise.all(supervisor.#edges.map((seat) => seat.start()));
-      await supervisor.#acceptor.start();
+      await supervisor.#acceptor?.start();
       return { supervisor, listeners };
     } catch (thrown) {
       await supervisor.#leave();
@@ -116,14 +117,14 @@ export class Supervisor {
 
   /** Whether every thread is at work. */
   get isReady(): boolean {
-    return [this.#acceptor, ...this.#edges].every((seat) => seat.isReady);
+    return this.#seats.every((seat) => seat.isReady);
   }
 
   /**
    * Stops accepting, lets requests in flight finish for at most `deadlineMs`, then ends every thread.
    */
   async stop(deadlineMs: number): Promise<void> {
-    for (const seat of [this.#acceptor, ...this.#edges]) seat.close();
+    for (const seat of this.#seats) seat.close();
     this.#native.drain(this.#host);
     const until = performance.now() + deadlineMs;
     while (this.#clientsOpen() > 0 && performance.now() < until) {
@@ -147,8 +148,12 @@ export class Supervisor {
   }
 
   async #leave(): Promise<void> {
-    await Promise.all([this.#acceptor, ...this.#edges].map((seat) => seat.stop()));
+    await Promise.all(this.#seats.map((seat) => seat.stop()));
     this.#native.closeHost(this.#host);
+  }
+
+  get #seats(): readonly Seat[] {
+    return this.#acceptor === null ? this.#edges : [this.#acceptor, ...this.#edges];
   }
 
   #clientsOpen(): number {

@@ -1,6 +1,6 @@
 /** Connections that stay: keep-alive, pipelining and its order, HTTP/1.0 on either side, clients that leave. */
 import { strict as assert } from "node:assert";
-import { byPath, echo, echoed, reply, serve, verbatimAndClose } from "../support/behaviours.js";
+import { byPath, echoed, reply, serve, verbatimAndClose } from "../support/behaviours.js";
 import { request } from "../support/client.js";
 import { scenario } from "../support/scene.js";
 import { pause } from "../support/wire.js";
@@ -181,22 +181,5 @@ scenario(
     const client = await scene.client();
     assert.equal((await client.ask("GET /a")).status, 200);
     await Promise.all(silent.map((one) => one.seesClose(3_000)));
-  },
-);
-
-scenario(
-  "limits.clientConnections: a connection too many is refused, the others go on",
-  { settings: { limits: { clientConnections: 2 } }, origin: echo() },
-  async (scene) => {
-    const [a, b] = [await scene.client(), await scene.client()];
-    await a.ask("GET /a");
-    await b.ask("GET /b");
-    const c = await scene.client();
-    await c.wire.until("the refusal", (_, ending) => (ending === "open" ? undefined : ending));
-    assert.equal((await a.ask("GET /a2")).status, 200);
-    await b.close();
-    await scene.sees("client_connections_open", 1);
-    const d = await scene.client();
-    assert.equal((await d.ask("GET /d")).status, 200);
   },
 );

@@ -3,25 +3,25 @@
 
 mod loop_bridge;
 mod mailbox;
+mod threads;
 
-use engine::acceptor::Acceptor;
 use engine::explain::explain as explain_request;
 use engine::host::{Host, Message};
+use engine::listening::listen as open_listener;
 use engine::readings::targets_json;
 use engine::stats::{ROW_WORDS, Row, layout_json};
-use engine::sys::{SysIo, SysShared, listen as open_listener, monotonic_ms};
+use engine::sys::{SysIo, SysShared, monotonic_ms};
 use engine::target::TargetState;
-use engine::worker::{Worker, settle};
-use loop_bridge::Driver;
-use mailbox::{Callback, Part, StatsBlock};
-use napi::bindgen_prelude::{Function, Uint8Array, Unknown};
+use engine::worker::settle;
+use mailbox::StatsBlock;
+use napi::bindgen_prelude::{Uint8Array, Unknown};
 use napi::{Env, JsValue, Result};
 use napi_derive::napi;
 use proto::plan::Plan;
 use std::ffi::c_void;
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, OwnedFd};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::os::fd::OwnedFd;
+use std::panic::catch_unwind;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -43,6 +43,13 @@ impl Running {
 
     fn ring_all(&self) {
         (0..self.workers()).for_each(|worker| self.sys.ring(worker));
+    }
+
+    /// Copies of the listening sockets, for the thread that takes connections from them.
+    fn listeners(&self) -> Result<Vec<OwnedFd>> {
+        let listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
+        let copies = listeners.iter().map(OwnedFd::try_clone).collect::<std::io::Result<Vec<OwnedFd>>>();
+        copies.map_err(|error| fault(format!("no descriptor for a listening socket: {error}")))
     }
 
     fn row(&self, row: u32) -> Result<Row> {
@@ -167,132 +174,6 @@ fn errno_name(error: &std::io::Error) -> &'static str {
     }
 }
 
-struct AcceptorDriver {
-    acceptor: Acceptor,
-    running: Arc<Running>,
-    on_failure: Callback,
-}
-
-impl Driver for AcceptorDriver {
-    fn turn(&mut self) {
-        assert!(!self.running.acceptor_panic_asked.swap(false, Relaxed), "a test asked the acceptor to panic");
-        self.acceptor.turn();
-    }
-
-    fn report(&mut self, panic: Option<&str>) {
-        if let Some(text) = panic {
-            self.on_failure.call(&[Part::Text(text)]);
-        }
-    }
-
-    fn close(&mut self, alive: bool) {
-        if alive {
-            self.on_failure.release();
-        }
-    }
-}
-
-/// In the acceptor thread: accepts on this thread's event loop until `stopThread`.
-#[napi(catch_unwind)]
-pub fn start_acceptor(env: Env, host: u32, on_failure: Function<'_>) -> Result<()> {
-    loop_bridge::expect_none().map_err(fault)?;
-    let running = running(host)?;
-    let workers = running.workers();
-    let rows = (0..workers).map(|worker| running.row(worker)).collect::<Result<Vec<Row>>>()?;
-    let listeners = running.listeners.lock().unwrap_or_else(PoisonError::into_inner);
-    let copies = listeners.iter().map(OwnedFd::try_clone).collect::<std::io::Result<Vec<OwnedFd>>>();
-    drop(listeners);
-    let listeners = copies.map_err(|error| fault(format!("no descriptor for the acceptor: {error}")))?;
-    let (host, sys) = (Arc::clone(&running.host), Arc::clone(&running.sys));
-    let acceptor = Acceptor::new(host, sys, rows, running.row(workers)?, listeners)
-        .map_err(|trouble| fault(format!("the acceptor cannot watch its sockets: {trouble:?}")))?;
-    let fd = acceptor.epoll().as_raw_fd();
-    let on_failure = callback(&env, &on_failure)?;
-    loop_bridge::never_preempt();
-    loop_bridge::start(env.raw(), fd, Box::new(AcceptorDriver { acceptor, running, on_failure })).map_err(fault)
-}
-
-fn callback(env: &Env, function: &Function<'_>) -> Result<Callback> {
-    Callback::new(env.raw(), function.raw()).ok_or_else(|| fault("a callback cannot be kept"))
-}
-
-struct EdgeDriver {
-    worker: Option<Worker<SysIo>>,
-    on_turn: Callback,
-    on_failure: Callback,
-}
-
-impl Driver for EdgeDriver {
-    fn turn(&mut self) {
-        if let Some(worker) = &mut self.worker {
-            worker.turn();
-        }
-    }
-
-    fn report(&mut self, panic: Option<&str>) {
-        if let Some(text) = panic {
-            // What a panic interrupted takes no further step but to close what it holds, so that its books balance.
-            if let Some(mut worker) = self.worker.take() {
-                let _ = catch_unwind(AssertUnwindSafe(|| worker.close_all()));
-            }
-            self.on_failure.call(&[Part::Text(text)]);
-            return;
-        }
-        let Some(worker) = &mut self.worker else { return };
-        let log = worker.log();
-        if log.lines().is_empty() && log.notes().is_empty() {
-            return;
-        }
-        let (mut lines, mut notes) = (std::mem::take(log.lines()), std::mem::take(log.notes()));
-        // An environment that ends takes nothing any more: these lines go with it.
-        self.on_turn.call(&[Part::Bytes(&lines), Part::Bytes(&notes)]);
-        lines.clear();
-        notes.clear();
-        if let Some(worker) = &mut self.worker {
-            *worker.log().lines() = lines;
-            *worker.log().notes() = notes;
-        }
-    }
-
-    fn close(&mut self, alive: bool) {
-        if let Some(mut worker) = self.worker.take() {
-            worker.close_all();
-        }
-        if alive {
-            self.on_turn.release();
-            self.on_failure.release();
-        }
-    }
-}
-
-/// In an edge thread: runs the engine on this thread's event loop until `stopThread`.
-#[napi(catch_unwind)]
-pub fn start_edge(env: Env, host: u32, worker: u32, on_turn: Function<'_>, on_failure: Function<'_>) -> Result<()> {
-    loop_bridge::expect_none().map_err(fault)?;
-    let running = running(host)?;
-    if worker >= running.workers() {
-        return Err(fault(format!("there is no worker {worker}")));
-    }
-    let io = SysIo::new(Arc::clone(&running.sys), worker)
-        .map_err(|trouble| fault(format!("no descriptor for worker {worker}: {trouble:?}")))?;
-    let driver = EdgeDriver {
-        worker: Some(Worker::new(io, Arc::clone(&running.host), worker, running.row(worker)?)),
-        on_turn: callback(&env, &on_turn)?,
-        on_failure: callback(&env, &on_failure)?,
-    };
-    let fd = running.sys.epoll(worker).as_raw_fd();
-    loop_bridge::start(env.raw(), fd, Box::new(driver)).map_err(fault)?;
-    // Sockets may have come while no worker was here to hear the bell.
-    running.sys.ring(worker);
-    Ok(())
-}
-
-/// Detaches this thread's acceptor or engine and closes its connections. Safe to call twice.
-#[napi(catch_unwind)]
-pub fn stop_thread() {
-    loop_bridge::stop();
-}
-
 /// From any thread: no new connections, what is in flight is answered with `Connection: close`, idle ones close.
 #[napi(catch_unwind)]
 pub fn drain(host: u32) -> Result<()> {
@@ -334,7 +215,7 @@ pub fn settle_worker(host: u32, worker: u32) -> Result<()> {
 #[napi(catch_unwind)]
 pub fn provoke_panic(host: u32, worker: u32) -> Result<()> {
     let running = running(host)?;
-    if worker == running.workers() {
+    if worker == running.workers() && worker > 1 {
         running.acceptor_panic_asked.store(true, Relaxed);
         running.sys.ring_acceptor();
         return Ok(());

@@ -1,18 +1,19 @@
 //! The acceptor: takes connections from the listening sockets and hands each to the least loaded worker that is alive
-//! and keeps emptying its inbox. A full inbox means the next worker; all full, or the limit reached, means a refusal.
+//! and keeps emptying its inbox. A full inbox means the next worker; all full, or the limit reached, means a refusal. A
+//! proxy of one worker has no acceptor: see `alone.rs`.
 
 use crate::host::{Host, Message};
 use crate::io::Trouble;
+use crate::listening::{Accepted, Listening};
 use crate::stats::{Counter, Row};
 use crate::sys::{self, SysShared};
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
-use rustix::event::{EventfdFlags, eventfd};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// Connections taken from one listening socket before the others are looked at.
-const TAKE_MAX: u32 = 64;
+pub(crate) const TAKE_MAX: u32 = 64;
 /// A worker that leaves its inbox unread for this long is stuck in something and gets no new sockets.
 const STUCK_MS: u64 = 500;
 
@@ -22,10 +23,8 @@ pub struct Acceptor {
     shared: Arc<SysShared>,
     rows: Vec<Row>,
     own_row: Row,
-    listeners: Vec<OwnedFd>,
+    listening: Listening,
     set: OwnedFd,
-    /// Held so that one descriptor can be freed to take and refuse a connection when none are left.
-    spare: Option<OwnedFd>,
     rung: Vec<bool>,
     /// Client connections of the process; 0 = no limit.
     clients_max: u32,
@@ -42,14 +41,13 @@ impl Acceptor {
         listeners: Vec<OwnedFd>,
     ) -> Result<Self, Trouble> {
         let set = epoll::create(CreateFlags::CLOEXEC).map_err(sys::trouble)?;
-        for (number, listener) in listeners.iter().enumerate() {
-            epoll::add(&set, listener, EventData::new_u64(number as u64), EventFlags::IN).map_err(sys::trouble)?;
-        }
+        let listening = Listening::new(listeners);
+        listening.watch(set.as_fd(), u64::from)?;
         let bell = EventData::new_u64(u64::MAX);
         epoll::add(&set, shared.acceptor_bell(), bell, EventFlags::IN | EventFlags::ET).map_err(sys::trouble)?;
         let rung = vec![false; rows.len()];
         let clients_max = host.plan().limits.client_connections;
-        Ok(Self { host, shared, rows, own_row, listeners, set, spare: spare(), rung, clients_max, next: 0 })
+        Ok(Self { host, shared, rows, own_row, listening, set, rung, clients_max, next: 0 })
     }
 
     /// The descriptor an event loop watches to learn that connections wait.
@@ -63,7 +61,7 @@ impl Acceptor {
     pub fn turn(&mut self) {
         self.take_waiting();
         if self.host.is_draining() {
-            self.listeners.clear();
+            self.listening.close();
             self.clear_bell();
         }
         for worker in 0..self.rung.len() {
@@ -76,30 +74,23 @@ impl Acceptor {
     /// An edge-triggered event stays ready until it was fetched. (Listening sockets need no fetching: they are ready for
     /// as long as somebody waits.)
     fn clear_bell(&mut self) {
-        let mut events = Vec::with_capacity(self.listeners.len() + 1);
+        let mut events = Vec::with_capacity(self.listening.count() + 1);
         let at_once = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
         let _ = epoll::wait(&self.set, rustix::buffer::spare_capacity(&mut events), Some(&at_once));
     }
 
     fn take_waiting(&mut self) {
-        for number in 0..self.listeners.len() {
-            let mut taken = 0;
-            // With one socket to listen on, somebody waits for certain the first time: that is what woke us.
-            let mut certain = self.listeners.len() == 1;
-            while taken < TAKE_MAX && (certain || sys::somebody_waits(&self.listeners[number])) {
-                certain = false;
-                taken += 1;
-                match sys::accept(&self.listeners[number]) {
-                    Ok(accepted) => {
+        // With one socket to listen on, somebody waits for certain the first time: that is what woke us.
+        let woken = self.listening.count() == 1;
+        for number in 0..self.listening.count() {
+            for taken in 0..TAKE_MAX {
+                match self.listening.accept(number, woken && taken == 0) {
+                    Accepted::One { socket, peer } => {
                         self.own_row.one(Counter::AcceptorTaken);
-                        let (socket, peer) = (accepted.socket, accepted.peer);
                         self.hand_over(Message::Client { socket, peer, listener: number as u16 });
                     }
-                    Err(Trouble::WouldBlock) => break,
-                    Err(_) => {
-                        self.own_row.one(Counter::AcceptorErrors);
-                        self.refuse_one(number);
-                    }
+                    Accepted::Nobody => break,
+                    Accepted::Failed => self.own_row.one(Counter::AcceptorErrors),
                 }
             }
         }
@@ -158,15 +149,4 @@ impl Acceptor {
     fn open_clients(&self) -> u64 {
         (0..self.rows.len()).map(|worker| self.load(worker)).sum()
     }
-
-    /// Out of descriptors: without this, the connection that cannot be taken would wake the acceptor for ever.
-    fn refuse_one(&mut self, number: usize) {
-        self.spare = None;
-        let _ = sys::accept(&self.listeners[number]);
-        self.spare = spare();
-    }
-}
-
-fn spare() -> Option<OwnedFd> {
-    eventfd(0, EventfdFlags::CLOEXEC).ok()
 }

@@ -1,6 +1,7 @@
 //! The one door to the kernel. The worker is generic over it, so that a seeded simulation can run the whole worker on a
 //! virtual clock and a hostile network. `sys.rs` is the real one.
 
+use crate::listening::Accepted;
 use crate::slab::Key;
 use std::net::{IpAddr, SocketAddr};
 
@@ -40,6 +41,8 @@ pub enum Token {
     Keeper,
     /// A check of a target: its connection and its timer.
     Check(Key),
+    /// Somebody waits at this listening socket.
+    Listener(u16),
 }
 
 impl Token {
@@ -54,6 +57,7 @@ impl Token {
             Token::Clock => (5, Key { index: 0, generation: 0 }),
             Token::Keeper => (6, Key { index: 0, generation: 0 }),
             Token::Check(key) => (7, key),
+            Token::Listener(number) => (8, Key { index: number as u32, generation: 0 }),
         };
         kind << 56 | (key.generation as u64 & 0xff_ffff) << 32 | key.index as u64
     }
@@ -68,6 +72,7 @@ impl Token {
             4 => Token::Bell,
             5 => Token::Clock,
             7 => Token::Check(key),
+            8 => Token::Listener(packed as u16),
             _ => Token::Keeper,
         }
     }
@@ -146,6 +151,14 @@ pub trait Io {
     fn descriptors_max(&self) -> u64 {
         0
     }
+    /// Takes one connection from a listening socket that this worker watches itself. `certain`: an event has said that
+    /// somebody waits.
+    fn accept(&mut self, listener: u16, certain: bool) -> Accepted<Self::Socket> {
+        let _ = (listener, certain);
+        Accepted::Nobody
+    }
+    /// Closes the listening sockets that this worker watches.
+    fn stop_listening(&mut self) {}
     /// Takes the worker's own bell back before it reads its inbox.
     fn hush(&mut self);
 }
@@ -158,7 +171,7 @@ mod tests {
     fn a_token_survives_its_way_through_epoll() {
         let key = Key { index: 0xffff_fff0, generation: 0xff_fffe };
         let keyed = [Token::Client(key), Token::Origin(key), Token::Exchange(key), Token::Check(key)];
-        for token in keyed.into_iter().chain([Token::Bell, Token::Clock, Token::Keeper]) {
+        for token in keyed.into_iter().chain([Token::Bell, Token::Clock, Token::Keeper, Token::Listener(65_535)]) {
             assert_eq!(Token::unpack(token.pack()), token);
         }
     }

@@ -4,6 +4,7 @@
 
 pub mod acceptor;
 mod again;
+mod alone;
 pub mod answer;
 mod answer_heads;
 mod begin;
@@ -29,6 +30,7 @@ mod json;
 pub mod keeper;
 mod leaving;
 mod line;
+pub mod listening;
 pub mod log;
 pub mod origin;
 pub mod outbox;

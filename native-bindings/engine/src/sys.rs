@@ -1,10 +1,11 @@
-//! The real kernel behind `io.rs`: epoll, sockets, timerfd, eventfd. Every system call of the engine is in this file,
-//! and rustix makes each of them without `unsafe`.
+//! The real kernel behind `io.rs`: epoll, sockets, timerfd, eventfd. Every system call of a worker is in this file or in
+//! `listening.rs`, and rustix makes each of them without `unsafe`.
 
 use crate::io::{Io, Peek, Ready, SocketOptions, Token, Trouble};
+use crate::listening::{Accepted, Listening};
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
-use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::event::{EventfdFlags, Timespec, eventfd};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -15,7 +16,7 @@ use rustix::net::{
 };
 use rustix::time::{ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, clock_gettime};
 use std::io::IoSlice;
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -76,6 +77,8 @@ pub struct SysIo {
     worker: u32,
     clock: OwnedFd,
     events: Vec<epoll::Event>,
+    /// Only the worker of a proxy that has no other takes connections itself.
+    listening: Option<Listening>,
 }
 
 impl SysIo {
@@ -85,7 +88,22 @@ impl SysIo {
                 .map_err(trouble)?;
         let flags = EventFlags::IN | EventFlags::ET;
         epoll::add(shared.epoll(worker), &clock, EventData::new_u64(Token::Clock.pack()), flags).map_err(trouble)?;
-        Ok(Self { shared, worker, clock, events: Vec::with_capacity(READY_MAX) })
+        Ok(Self { shared, worker, clock, events: Vec::with_capacity(READY_MAX), listening: None })
+    }
+
+    /// Watches listening sockets besides everything else.
+    pub fn listen(&mut self, sockets: Vec<OwnedFd>) -> Result<(), Trouble> {
+        let listening = Listening::new(sockets);
+        listening.watch(self.shared.epoll(self.worker), |number| Token::Listener(number).pack())?;
+        self.listening = Some(listening);
+        Ok(())
+    }
+}
+
+impl Drop for SysIo {
+    fn drop(&mut self) {
+        // The set outlives this worker, and others hold these sockets too, so their watches would go on.
+        self.stop_listening();
     }
 }
 
@@ -240,6 +258,16 @@ impl Io for SysIo {
         rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(0)
     }
 
+    fn accept(&mut self, listener: u16, certain: bool) -> Accepted<OwnedFd> {
+        self.listening.as_mut().map_or(Accepted::Nobody, |listening| listening.accept(usize::from(listener), certain))
+    }
+
+    fn stop_listening(&mut self) {
+        if let Some(listening) = self.listening.take() {
+            listening.unwatch(self.shared.epoll(self.worker));
+        }
+    }
+
     fn hush(&mut self) {
         // Edge-triggered: an unread counter rings again at the next write, so there is nothing to take back.
     }
@@ -262,51 +290,6 @@ fn gather(socket: &OwnedFd, parts: &[&[u8]], flags: SendFlags) -> Result<usize, 
             other => return other.map_err(trouble),
         }
     }
-}
-
-/// A client's socket taken from a listening socket.
-pub struct Accepted {
-    pub socket: OwnedFd,
-    pub peer: SocketAddr,
-}
-
-/// Whether a connection waits to be taken. Asking costs a tenth of an `accept` in vain, for which the kernel makes a
-/// socket before it looks.
-#[must_use]
-pub fn somebody_waits(listener: &OwnedFd) -> bool {
-    let mut asked = [PollFd::new(listener, PollFlags::IN)];
-    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
-    matches!(poll(&mut asked, Some(&at_once)), Ok(1..))
-}
-
-/// Takes one connection, if one waits.
-pub fn accept(listener: &OwnedFd) -> Result<Accepted, Trouble> {
-    loop {
-        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-        match rustix::net::acceptfrom_with(listener, flags) {
-            Ok((socket, Some(peer))) => match SocketAddr::try_from(peer) {
-                Ok(peer) => return Ok(Accepted { socket, peer }),
-                Err(_) => continue,
-            },
-            // The peer went away between its handshake and us.
-            Ok((_, None)) | Err(Errno::INTR | Errno::CONNABORTED | Errno::PROTO) => {}
-            Err(errno) => return Err(trouble(errno)),
-        }
-    }
-}
-
-/// Opens a listening socket. What it accepts inherits TCP_NODELAY, which saves a call for each connection.
-pub fn listen(at: SocketAddr, backlog: u32) -> Result<(OwnedFd, SocketAddr), std::io::Error> {
-    let family = if at.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-    let socket = socket_with(family, SocketType::STREAM, flags, None)?;
-    sockopt::set_socket_reuseaddr(&socket, true)?;
-    sockopt::set_tcp_nodelay(&socket, true)?;
-    rustix::net::bind(&socket, &at)?;
-    rustix::net::listen(&socket, i32::try_from(backlog).unwrap_or(i32::MAX))?;
-    let listener = TcpListener::from(socket);
-    let address = listener.local_addr()?;
-    Ok((OwnedFd::from(listener), address))
 }
 
 /// A file without a name: its bytes are gone when the last descriptor is, whatever ends the process.

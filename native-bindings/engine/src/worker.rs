@@ -239,6 +239,7 @@ impl<I: Io> Worker<I> {
             Token::Bell => self.empty_inbox(),
             Token::Clock => self.wake_ms = None,
             Token::Check(key) => self.check_ready(key, event),
+            Token::Listener(listener) => self.take_waiting(listener, true),
             Token::Exchange(_) | Token::Keeper => {}
         }
     }
@@ -266,7 +267,7 @@ impl<I: Io> Worker<I> {
                 Token::Client(key) => self.client_go(key),
                 Token::Origin(key) => self.origin_go(key),
                 Token::Exchange(key) => self.exchange_go(key),
-                Token::Check(_) | Token::Bell | Token::Clock | Token::Keeper => {}
+                Token::Check(_) | Token::Listener(_) | Token::Bell | Token::Clock | Token::Keeper => {}
             }
         }
         self.again_spare = list;
@@ -282,7 +283,7 @@ impl<I: Io> Worker<I> {
                 Token::Exchange(key) => self.exchange_timer_due(key),
                 Token::Keeper => self.look_after(),
                 Token::Check(key) => self.check_due(key),
-                Token::Bell | Token::Clock => {}
+                Token::Listener(_) | Token::Bell | Token::Clock => {}
             }
         }
         self.due = due;
@@ -315,6 +316,7 @@ impl<I: Io> Worker<I> {
 
     fn begin_drain(&mut self) {
         self.draining = true;
+        self.close_listeners();
         self.end_checks();
         for key in self.clients.keys() {
             self.close_if_idle(key);
