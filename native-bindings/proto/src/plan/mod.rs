@@ -4,12 +4,15 @@
 
 mod origin;
 mod route;
+mod tls;
 
 pub use origin::{Balance, HashBy, HealthCheck, HealthProbe, HostPolicy, MatchWord, Origin, StickyCookie, Target};
 pub use route::{
     Action, ConnectionAuth, Escalation, FaultAnswer, FieldEdit, FieldLine, ForwardPolicy, HalfClose, HeaderMatch,
     PathMatch, Retry, ReusePolicy, Rewrite, Route, StatusRange,
 };
+
+pub use tls::{Certificate, ClientAuth, ListenerTls, NamePolicy, OriginTls, Secret, SniPolicy, TlsVersion, VerifyName};
 
 use serde::Deserialize;
 use std::net::IpAddr;
@@ -103,6 +106,11 @@ pub struct Listener {
     /// 0 asks the kernel for a free port.
     pub port: u16,
     pub backlog: u32,
+    #[serde(default)]
+    pub tls: Option<ListenerTls>,
+    /// Trusted peers say in a PROXY header whom they speak for, and nobody else may connect.
+    #[serde(default)]
+    pub proxy_protocol: bool,
 }
 
 /// What one client may ask of us.
@@ -173,6 +181,9 @@ pub struct Forwarding {
     pub forwarded: bool,
     /// Peers whose forwarding fields are kept and extended; from all others they are dropped.
     pub trusted: Vec<Cidr>,
+    /// Send the client's verified certificate as `Client-Cert` (RFC 9440).
+    #[serde(default)]
+    pub client_certificate: bool,
 }
 
 /// A range of addresses of one family.

@@ -1,6 +1,6 @@
 //! Origins as the plan describes them: targets, times, limits, and how connections and targets are chosen.
 
-use super::{StatusRange, address_text, address_text_if_any};
+use super::{OriginTls, StatusRange, address_text, address_text_if_any};
 use serde::Deserialize;
 use std::net::{IpAddr, SocketAddr};
 
@@ -67,6 +67,8 @@ pub struct Origin {
     pub panic_percent: u32,
     #[serde(default)]
     pub health: Option<HealthCheck>,
+    #[serde(default)]
+    pub tls: Option<OriginTls>,
 }
 
 const fn yes() -> bool {
@@ -170,6 +172,9 @@ pub enum HealthProbe {
 pub struct Target {
     /// As the operator wrote it, for logs: `name:port`.
     pub label: String,
+    /// Its host name without port, or its address, as the operator wrote it: for SNI and verification.
+    #[serde(default)]
+    pub name: String,
     #[serde(deserialize_with = "address_text")]
     pub address: IpAddr,
     pub port: u16,

@@ -174,6 +174,7 @@ fn similar_keys_have_unlike_hashes() {
 fn every_address_of_a_name_is_a_target_of_its_own() {
     let at = |label: &str, address: &str, port| Target {
         label: label.to_owned(),
+        name: String::new(),
         address: address.parse().expect("an address"),
         port,
         weight: 1,
