@@ -1,6 +1,7 @@
 //! Byte buffers of one worker, used again and again. An idle connection holds none; a buffer that grew large is kept
 //! only in small number, so that one burst does not become the worker's size for ever.
 
+use crate::tls::Sealed;
 use proto::limits::BLOCK_BYTES;
 
 /// Buffers up to this capacity are kept as small ones.
@@ -8,9 +9,12 @@ const SMALL_BYTES_MAX: usize = 4 * BLOCK_BYTES;
 const SMALL_KEPT_MAX: usize = 1024;
 const LARGE_KEPT_MAX: usize = 16;
 
-/// Free buffers, small and large apart.
+/// Free buffers, small and large apart, and the two through which TLS passes.
 #[derive(Default)]
 pub struct Blocks {
+    /// Bytes of a socket that speaks TLS, while they are opened.
+    pub wire: Vec<u8>,
+    pub sealed: Sealed,
     small: Vec<Vec<u8>>,
     large: Vec<Vec<u8>>,
 }

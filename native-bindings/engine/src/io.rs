@@ -15,6 +15,10 @@ pub enum Trouble {
     Refused,
     Unreachable,
     TimedOut,
+    /// TLS: the peer's FIN came without its word that nothing follows, so bytes may be missing.
+    Cut,
+    /// The TLS session failed; it says how.
+    Tls,
     /// This host's fault (descriptors, ports, memory, arguments), with the errno.
     Local(i32),
 }

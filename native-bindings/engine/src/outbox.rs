@@ -3,6 +3,7 @@
 
 use crate::blocks::Blocks;
 use crate::io::{Io, Trouble};
+use crate::link::Link;
 use proto::http1::encode::{LAST_CHUNK, write_chunk_header};
 
 /// A body piece up to this size is copied behind its head: one plain write costs less than gathering parts.
@@ -44,6 +45,43 @@ impl Outbox {
     /// Writes all parts in order, keeping what does not fit. Returns the bytes the kernel took. `last`: the connection
     /// is closed or shut right behind them, unless something had to be kept.
     pub fn send<I: Io>(
+        &mut self,
+        io: &mut I,
+        link: &mut Link<I::Socket>,
+        blocks: &mut Blocks,
+        parts: &[&[u8]],
+        last: bool,
+    ) -> Result<usize, Trouble> {
+        let Some(session) = link.tls.as_mut() else {
+            return self.put(io, &link.socket, blocks, parts, last);
+        };
+        let mut sealed = std::mem::take(&mut blocks.sealed);
+        sealed.clear();
+        let result = match session.seal(parts, last, &mut sealed) {
+            Ok(()) => self.put(io, &link.socket, blocks, &[sealed.as_bytes()], last),
+            Err(trouble) => {
+                session.failed = Some(trouble);
+                Err(Trouble::Tls)
+            }
+        };
+        blocks.sealed = sealed;
+        // Counted are the application's bytes. Once the kernel has some of a record, the peer may have them all.
+        let total = parts.iter().map(|part| part.len()).sum();
+        result.map(|written| if written > 0 { total } else { 0 })
+    }
+
+    /// Writes bytes that are the wire's own already: words of a handshake.
+    pub fn send_raw<I: Io>(
+        &mut self,
+        io: &mut I,
+        socket: &I::Socket,
+        blocks: &mut Blocks,
+        bytes: &[u8],
+    ) -> Result<usize, Trouble> {
+        self.put(io, socket, blocks, &[bytes], false)
+    }
+
+    fn put<I: Io>(
         &mut self,
         io: &mut I,
         socket: &I::Socket,

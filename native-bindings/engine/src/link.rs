@@ -1,0 +1,232 @@
+//! A connection as bytes: its socket and, where it speaks TLS, the session between the socket and everybody else. What
+//! the socket does not take at once waits in an outbox, already sealed, so that order is kept and nothing is sealed twice.
+
+use crate::blocks::Blocks;
+use crate::io::{Io, Trouble};
+use crate::outbox::Outbox;
+use crate::tls::{Session, TlsTrouble};
+
+/// Read at least this much from a socket that speaks TLS, or a record might never become whole.
+const READ_BYTES_MIN: usize = 18 * 1024;
+
+/// One connection's way to the wire.
+pub struct Link<S> {
+    pub socket: S,
+    pub tls: Option<Box<Session>>,
+}
+
+/// How far a handshake is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Shake {
+    Done,
+    /// The peer has to say more.
+    Waiting,
+}
+
+impl<S: Send> Link<S> {
+    pub fn plain(socket: S) -> Self {
+        Self { socket, tls: None }
+    }
+
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// Reads the application's bytes. `Ok(0)` is the peer's end: its FIN, or, with TLS, its word. A read shorter than the
+    /// buffer has taken all there was. A FIN without that word is `Trouble::Cut`.
+    pub fn read<I: Io<Socket = S>>(
+        &mut self,
+        io: &mut I,
+        blocks: &mut Blocks,
+        outbox: &mut Outbox,
+        buf: &mut [u8],
+    ) -> Result<usize, Trouble> {
+        match self.tls {
+            None => io.read(&self.socket, buf),
+            Some(_) => self.read_sealed(io, blocks, outbox, buf),
+        }
+    }
+
+    fn read_sealed<I: Io<Socket = S>>(
+        &mut self,
+        io: &mut I,
+        blocks: &mut Blocks,
+        outbox: &mut Outbox,
+        buf: &mut [u8],
+    ) -> Result<usize, Trouble> {
+        let Some(session) = self.tls.as_mut() else { return Err(Trouble::WouldBlock) };
+        if session.has_plain() {
+            return Ok(session.fetch(buf, blocks));
+        }
+        let mut len = 0;
+        while len < buf.len() && !session.peer_ended() && session.failed.is_none() {
+            let mut wire = std::mem::take(&mut blocks.wire);
+            let held = session.pending().len();
+            let ask = (buf.len() - len).max(READ_BYTES_MIN);
+            if wire.len() < held + ask {
+                wire.resize(held + ask, 0);
+            }
+            wire[..held].copy_from_slice(session.pending());
+            let read = io.read(&self.socket, &mut wire[held..held + ask]);
+            let opened = match read {
+                Ok(0) => Err(if session.is_open() { None } else { Some(TlsTrouble::Eof) }),
+                Ok(count) => {
+                    let mut reply = Vec::new();
+                    let opened = session.open(&mut wire[..held + count], &mut buf[len..], blocks, &mut reply);
+                    if !reply.is_empty() {
+                        // A peer that is gone is noticed by its own event.
+                        let _ = outbox.send_raw(io, &self.socket, blocks, &reply);
+                    }
+                    opened.map(|opened| (opened, count < ask)).map_err(Some)
+                }
+                Err(trouble) => {
+                    blocks.wire = wire;
+                    return if len > 0 && trouble == Trouble::WouldBlock { Ok(len) } else { Err(trouble) };
+                }
+            };
+            blocks.wire = wire;
+            match opened {
+                Ok((opened, drained)) => {
+                    len += opened;
+                    if drained {
+                        break;
+                    }
+                }
+                Err(None) => return if len > 0 { Ok(len) } else { Err(Trouble::Cut) },
+                Err(Some(trouble)) => session.failed = Some(trouble),
+            }
+        }
+        match () {
+            () if len > 0 => Ok(len),
+            () if session.failed.is_some() => Err(Trouble::Tls),
+            () if session.peer_ended() => Ok(0),
+            () => Err(Trouble::WouldBlock),
+        }
+    }
+
+    /// Goes on with the handshake, as far as the bytes that came allow.
+    pub fn shake<I: Io<Socket = S>>(
+        &mut self,
+        io: &mut I,
+        blocks: &mut Blocks,
+        outbox: &mut Outbox,
+    ) -> Result<Shake, TlsTrouble> {
+        while self.tls.as_ref().is_some_and(|session| !session.is_open()) {
+            // No room for the application's bytes: what comes with the last of the handshake waits in the session.
+            match self.read_handshake(io, blocks, outbox) {
+                Ok(()) => {}
+                Err(Trouble::WouldBlock) => return Ok(Shake::Waiting),
+                Err(trouble) => {
+                    let said = self.tls.as_ref().and_then(|session| session.failed.clone());
+                    return Err(said.unwrap_or(match trouble {
+                        Trouble::Local(errno) => TlsTrouble::Local(format!("errno {errno}")),
+                        _ => TlsTrouble::Eof,
+                    }));
+                }
+            }
+        }
+        Ok(Shake::Done)
+    }
+
+    fn read_handshake<I: Io<Socket = S>>(
+        &mut self,
+        io: &mut I,
+        blocks: &mut Blocks,
+        outbox: &mut Outbox,
+    ) -> Result<(), Trouble> {
+        let Some(session) = self.tls.as_mut() else { return Ok(()) };
+        let mut wire = std::mem::take(&mut blocks.wire);
+        let held = session.pending().len();
+        if wire.len() < held + READ_BYTES_MIN {
+            wire.resize(held + READ_BYTES_MIN, 0);
+        }
+        wire[..held].copy_from_slice(session.pending());
+        let read = io.read(&self.socket, &mut wire[held..held + READ_BYTES_MIN]);
+        let result = match read {
+            Ok(0) => {
+                session.failed = Some(TlsTrouble::Eof);
+                Err(Trouble::Tls)
+            }
+            Ok(count) => {
+                let mut reply = Vec::new();
+                let opened = session.open(&mut wire[..held + count], &mut [], blocks, &mut reply);
+                if !reply.is_empty() {
+                    let _ = outbox.send_raw(io, &self.socket, blocks, &reply);
+                }
+                opened.map(|_| ()).map_err(|trouble| {
+                    session.failed = Some(trouble);
+                    Trouble::Tls
+                })
+            }
+            Err(trouble) => Err(trouble),
+        };
+        blocks.wire = wire;
+        result
+    }
+
+    /// Says this side's first words, where it speaks first.
+    pub fn begin<I: Io<Socket = S>>(
+        &mut self,
+        io: &mut I,
+        blocks: &mut Blocks,
+        outbox: &mut Outbox,
+    ) -> Result<(), TlsTrouble> {
+        let Some(session) = self.tls.as_mut() else { return Ok(()) };
+        let mut words = Vec::new();
+        session.begin(&mut words)?;
+        let _ = outbox.send_raw(io, &self.socket, blocks, &words);
+        Ok(())
+    }
+
+    /// Whether bytes lie unread that are more than the session's own (tickets, key updates), and whether it still stands.
+    pub fn has_surprise<I: Io<Socket = S>>(&mut self, io: &mut I, blocks: &mut Blocks) -> Result<bool, Trouble> {
+        let (mut outbox, mut buf) = (Outbox::default(), [0u8; 1]);
+        let read = self.read(io, blocks, &mut outbox, &mut buf);
+        let replied = outbox.is_empty();
+        outbox.clear(blocks);
+        match read {
+            // A reply that does not fit at once: the connection is not fit for another request.
+            Err(Trouble::WouldBlock) if replied => Ok(false),
+            Ok(1..) => Ok(true),
+            Ok(0) => Err(Trouble::Reset),
+            Err(trouble) => Err(trouble),
+        }
+    }
+
+    /// Nothing more is written: says so in TLS, then by FIN. The outbox must be empty.
+    pub fn end_writing<I: Io<Socket = S>>(&mut self, io: &mut I, blocks: &mut Blocks) {
+        if let Some(session) = self.tls.as_mut() {
+            let mut sealed = std::mem::take(&mut blocks.sealed);
+            sealed.clear();
+            if session.end(&mut sealed).is_ok() && !sealed.as_bytes().is_empty() {
+                // Where the kernel has no room for these few bytes, the peer sees the FIN alone.
+                let _ = io.write(&self.socket, sealed.as_bytes());
+            }
+            blocks.sealed = sealed;
+        }
+        io.shutdown_write(&self.socket);
+    }
+
+    /// Closes, after saying so in TLS.
+    pub fn close<I: Io<Socket = S>>(mut self, io: &mut I, blocks: &mut Blocks) {
+        if let Some(mut session) = self.tls.take() {
+            let mut sealed = std::mem::take(&mut blocks.sealed);
+            sealed.clear();
+            if session.failed.is_none() && session.end(&mut sealed).is_ok() && !sealed.as_bytes().is_empty() {
+                let _ = io.write(&self.socket, sealed.as_bytes());
+            }
+            blocks.sealed = sealed;
+            session.release(blocks);
+        }
+        io.close(self.socket);
+    }
+
+    /// Closes with a reset, so that the peer cannot take what it got for complete.
+    pub fn reset<I: Io<Socket = S>>(mut self, io: &mut I, blocks: &mut Blocks) {
+        if let Some(mut session) = self.tls.take() {
+            session.release(blocks);
+        }
+        io.reset(self.socket);
+    }
+}

@@ -1,0 +1,510 @@
+//! One TLS session: bytes of the wire in, bytes of the application out, and back. No socket here: `link.rs` moves the
+//! bytes. The one place that knows the API of rustls; a session keeps no buffer of its own but the part of a record that
+//! has not come whole.
+//!
+//! ```text
+//! state    promises                                             left for
+//! HELLO    a client's first message is not whole yet            SHAKING (rules chosen by its name), failed
+//! SHAKING  the handshake runs                                   OPEN, failed
+//! OPEN     both directions carry the application's bytes        ended (either side said so), failed
+//! ```
+
+use crate::blocks::Blocks;
+use crate::tls_client::TargetTls;
+use crate::tls_server::ServerTls;
+use proto::client_hello::{HELLO_BYTES_MAX, Hello, read_hello};
+use rustls::client::UnbufferedClientConnection;
+use rustls::pki_types::CertificateDer;
+use rustls::server::UnbufferedServerConnection;
+use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError};
+use rustls::{AlertDescription, CommonState, Error, HandshakeKind};
+use std::sync::Arc;
+
+/// What a record adds to what it carries, at most: header, content type, explicit nonce, tag.
+const RECORD_EXTRA: usize = 64;
+const RECORD_BYTES: usize = 16 * 1024;
+
+/// Why a session failed. Whose fault it is, is said by the row.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum TlsTrouble {
+    /// The peer's certificate is not good for the name, or not by anybody trusted.
+    Verify(String),
+    /// The peer ended it with an alert.
+    Alert(AlertDescription),
+    /// The peer's bytes are not TLS, or not a TLS both sides speak.
+    Peer(String),
+    /// The peer left before the handshake was over.
+    Eof,
+    /// This side's own fault: random numbers, memory, a key that cannot sign.
+    Local(String),
+    /// A client spoke plain HTTP.
+    PlainHttp,
+}
+
+impl TlsTrouble {
+    fn of(error: Error) -> Self {
+        match error {
+            Error::InvalidCertificate(why) => Self::Verify(format!("{why:?}")),
+            Error::NoCertificatesPresented => Self::Verify("no certificate was shown".to_owned()),
+            Error::AlertReceived(alert) => Self::Alert(alert),
+            Error::FailedToGetRandomBytes
+            | Error::FailedToGetCurrentTime
+            | Error::EncryptError
+            | Error::General(_)
+            | Error::InconsistentKeys(_)
+            | Error::HandshakeNotComplete => Self::Local(error.to_string()),
+            other => Self::Peer(other.to_string()),
+        }
+    }
+
+    /// The name of this trouble in logs.
+    #[must_use]
+    pub const fn token(&self) -> &'static str {
+        match self {
+            Self::Verify(_) => "tls_verify",
+            Self::Alert(_) => "tls_alert",
+            Self::Peer(_) => "tls_peer",
+            Self::Eof => "tls_eof",
+            Self::Local(_) => "tls_local_error",
+            Self::PlainHttp => "tls_plain_http",
+        }
+    }
+
+    /// What is known beyond the name.
+    #[must_use]
+    pub fn says(&self) -> String {
+        match self {
+            Self::Verify(says) | Self::Peer(says) | Self::Local(says) => says.clone(),
+            Self::Alert(alert) => format!("{alert:?}"),
+            Self::Eof => String::new(),
+            Self::PlainHttp => "plain HTTP was sent to a TLS listener".to_owned(),
+        }
+    }
+}
+
+enum Inner {
+    Hello(Arc<ServerTls>),
+    Server(Box<UnbufferedServerConnection>),
+    Client(Box<UnbufferedClientConnection>),
+}
+
+/// A TLS session of one connection.
+pub struct Session {
+    inner: Inner,
+    /// Bytes of the wire that are no whole record yet.
+    pending: Vec<u8>,
+    /// The application's bytes that nobody fetched yet.
+    plain: Vec<u8>,
+    /// The name the client asked for, or the one this side asked for.
+    name: Option<Box<str>>,
+    /// Which rule for client certificates the session was opened under.
+    rule: Option<u16>,
+    peer_ended: bool,
+    said_end: bool,
+    open: bool,
+    pub failed: Option<TlsTrouble>,
+}
+
+/// Where opened bytes go: the caller's buffer first, what does not fit waits in the session.
+struct Sink<'a> {
+    buf: &'a mut [u8],
+    len: usize,
+    rest: &'a mut Vec<u8>,
+}
+
+impl Sink<'_> {
+    fn put(&mut self, bytes: &[u8]) {
+        let fits = if self.rest.is_empty() { bytes.len().min(self.buf.len() - self.len) } else { 0 };
+        self.buf[self.len..self.len + fits].copy_from_slice(&bytes[..fits]);
+        self.len += fits;
+        self.rest.extend_from_slice(&bytes[fits..]);
+    }
+}
+
+/// Takes the steps of either kind of connection; their types differ and have no trait in common.
+macro_rules! step {
+    ($connection:expr, $bytes:expr, $sink:expr, $reply:expr, $peer_ended:expr) => {{
+        let status = $connection.process_tls_records($bytes);
+        let discard = status.discard;
+        let next = match status.state {
+            Ok(ConnectionState::ReadTraffic(mut traffic)) => loop {
+                match traffic.next_record() {
+                    Some(Ok(record)) => $sink.put(record.payload),
+                    Some(Err(error)) => break Err(error),
+                    None => break Ok(true),
+                }
+            },
+            Ok(ConnectionState::EncodeTlsData(mut data)) => {
+                encode(|room| data.encode(room), $reply);
+                Ok(true)
+            }
+            Ok(ConnectionState::TransmitTlsData(sent)) => {
+                sent.done();
+                Ok(true)
+            }
+            Ok(ConnectionState::PeerClosed) => {
+                $peer_ended = true;
+                Ok(true)
+            }
+            Ok(_) => Ok(false),
+            Err(error) => Err(error),
+        };
+        (discard, next)
+    }};
+}
+
+/// Appends what the library wants sent.
+fn encode(mut write: impl FnMut(&mut [u8]) -> Result<usize, EncodeError>, reply: &mut Vec<u8>) {
+    let at = reply.len();
+    let mut room = 512;
+    loop {
+        reply.resize(at + room, 0);
+        match write(&mut reply[at..]) {
+            Ok(written) => {
+                reply.truncate(at + written);
+                return;
+            }
+            Err(EncodeError::InsufficientSize(needed)) => room = needed.required_size,
+            Err(EncodeError::AlreadyEncoded) => {
+                reply.truncate(at);
+                return;
+            }
+        }
+    }
+}
+
+impl Session {
+    /// A session with a client, whose first bytes choose the rules.
+    #[must_use]
+    pub fn server(rules: Arc<ServerTls>) -> Self {
+        Self::new(Inner::Hello(rules), None)
+    }
+
+    /// A session with a target, asked for by this name. (An empty name asks for none.)
+    pub fn client(target: &TargetTls, name: &str) -> Result<Self, TlsTrouble> {
+        let connection = target.connect(name)?;
+        let name = (!name.is_empty()).then(|| name.into());
+        Ok(Self::new(Inner::Client(Box::new(connection)), name))
+    }
+
+    fn new(inner: Inner, name: Option<Box<str>>) -> Self {
+        Self {
+            inner,
+            pending: Vec::new(),
+            plain: Vec::new(),
+            name,
+            rule: None,
+            peer_ended: false,
+            said_end: false,
+            open: false,
+            failed: None,
+        }
+    }
+
+    /// The handshake is over, and well.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.open
+    }
+
+    /// The peer said that it sends nothing more.
+    #[must_use]
+    pub fn peer_ended(&self) -> bool {
+        self.peer_ended
+    }
+
+    /// Bytes of the application wait to be fetched.
+    #[must_use]
+    pub fn has_plain(&self) -> bool {
+        !self.plain.is_empty()
+    }
+
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    #[must_use]
+    pub fn rule(&self) -> Option<u16> {
+        self.rule
+    }
+
+    fn common(&self) -> Option<&CommonState> {
+        match &self.inner {
+            Inner::Hello(_) => None,
+            Inner::Server(connection) => Some(connection),
+            Inner::Client(connection) => Some(connection),
+        }
+    }
+
+    /// The handshake was shortened by a ticket.
+    #[must_use]
+    pub fn is_resumed(&self) -> bool {
+        self.common().and_then(CommonState::handshake_kind) == Some(HandshakeKind::Resumed)
+    }
+
+    /// "TLSv1.3" and the like.
+    #[must_use]
+    pub fn version(&self) -> &'static str {
+        match self.common().and_then(CommonState::protocol_version) {
+            Some(rustls::ProtocolVersion::TLSv1_3) => "TLSv1.3",
+            Some(rustls::ProtocolVersion::TLSv1_2) => "TLSv1.2",
+            _ => "",
+        }
+    }
+
+    /// The cipher suite's name in the registry of IANA.
+    #[must_use]
+    pub fn cipher(&self) -> &'static str {
+        let suite = self.common().and_then(CommonState::negotiated_cipher_suite);
+        suite.and_then(|suite| suite.suite().as_str()).unwrap_or("")
+    }
+
+    #[must_use]
+    pub fn alpn(&self) -> Option<&[u8]> {
+        self.common()?.alpn_protocol()
+    }
+
+    /// The peer's certificate, verified.
+    #[must_use]
+    pub fn peer_certificate(&self) -> Option<&CertificateDer<'static>> {
+        self.common()?.peer_certificates()?.first()
+    }
+
+    /// Begins this side's part, where it speaks first.
+    pub fn begin(&mut self, reply: &mut Vec<u8>) -> Result<(), TlsTrouble> {
+        self.run(&mut [], &mut [], reply).map(|_| ())
+    }
+
+    /// How many bytes of the wire must stand before the next ones.
+    #[must_use]
+    pub fn pending(&self) -> &[u8] {
+        &self.pending
+    }
+
+    /// Fetches bytes of the application that an earlier `open` had no room for.
+    pub fn fetch(&mut self, buf: &mut [u8], blocks: &mut Blocks) -> usize {
+        let count = self.plain.len().min(buf.len());
+        buf[..count].copy_from_slice(&self.plain[..count]);
+        self.plain.drain(..count);
+        if self.plain.is_empty() {
+            blocks.release(&mut self.plain);
+        }
+        count
+    }
+
+    /// Opens what came. `wire` begins with what `pending` gave. Returns how much of the application's bytes is in `buf`;
+    /// what is to be sent in reply is appended to `reply`, also when the session fails.
+    pub fn open(
+        &mut self,
+        wire: &mut [u8],
+        buf: &mut [u8],
+        blocks: &mut Blocks,
+        reply: &mut Vec<u8>,
+    ) -> Result<usize, TlsTrouble> {
+        if let Inner::Hello(rules) = &self.inner {
+            match read_hello(wire) {
+                Hello::Partial if wire.len() <= HELLO_BYTES_MAX => {
+                    self.keep(wire, blocks);
+                    return Ok(0);
+                }
+                // Whatever else it is, the library finds the right alert for it; but people get a sentence.
+                Hello::NotTls if wire.first().is_some_and(u8::is_ascii_uppercase) => return Err(TlsTrouble::PlainHttp),
+                Hello::Partial | Hello::NotTls => self.inner = Inner::Server(Box::new(rules.accept(None)?.0)),
+                Hello::Name(name) => {
+                    let (connection, rule) = rules.accept(name.as_deref())?;
+                    (self.name, self.rule) = (name.map(Into::into), rule);
+                    self.inner = Inner::Server(Box::new(connection));
+                }
+            }
+        }
+        let (used, len) = self.run(wire, buf, reply)?;
+        self.keep(&wire[used..], blocks);
+        Ok(len)
+    }
+
+    fn keep(&mut self, rest: &[u8], blocks: &mut Blocks) {
+        if rest.is_empty() {
+            blocks.release(&mut self.pending);
+        } else {
+            self.pending.clear();
+            blocks.append(&mut self.pending, rest);
+        }
+    }
+
+    /// Lets the library work until it wants more bytes. Returns how many of the wire's bytes it used, and how many of the
+    /// application's it wrote into `buf`.
+    fn run(&mut self, wire: &mut [u8], buf: &mut [u8], reply: &mut Vec<u8>) -> Result<(usize, usize), TlsTrouble> {
+        let mut at = 0;
+        let mut sink = Sink { buf, len: 0, rest: &mut self.plain };
+        let ended = &mut self.peer_ended;
+        let trouble = loop {
+            let (discard, next) = match &mut self.inner {
+                Inner::Hello(_) => return Ok((0, 0)),
+                Inner::Server(connection) => step!(connection, &mut wire[at..], sink, reply, *ended),
+                Inner::Client(connection) => step!(connection, &mut wire[at..], sink, reply, *ended),
+            };
+            at += discard;
+            match next {
+                Ok(true) => {}
+                Ok(false) => break None,
+                Err(error) => break Some(TlsTrouble::of(error)),
+            }
+        };
+        let len = sink.len;
+        if let Some(trouble) = trouble {
+            self.flush_alert(reply);
+            return Err(trouble);
+        }
+        self.open = self.open || self.common().is_some_and(|common| !common.is_handshaking());
+        Ok((at, len))
+    }
+
+    /// After a failure the library has an alert for the peer.
+    fn flush_alert(&mut self, reply: &mut Vec<u8>) {
+        let mut nothing = Vec::new();
+        let mut sink = Sink { buf: &mut [], len: 0, rest: &mut nothing };
+        let mut ended = false;
+        // An alert, and the word that it was sent: two steps; the third finds the failure again.
+        for _ in 0..3 {
+            let (_, next) = match &mut self.inner {
+                Inner::Hello(_) => return,
+                Inner::Server(connection) => step!(connection, &mut [], sink, reply, ended),
+                Inner::Client(connection) => step!(connection, &mut [], sink, reply, ended),
+            };
+            if !matches!(next, Ok(true)) {
+                return;
+            }
+        }
+    }
+
+    /// Appends the application's bytes to `out` as records. `last`: and the word that nothing follows.
+    pub fn seal(&mut self, parts: &[&[u8]], last: bool, out: &mut Sealed) -> Result<(), TlsTrouble> {
+        for part in parts.iter().filter(|part| !part.is_empty()) {
+            self.write(out, part.len(), |traffic, room| traffic.encrypt(part, room))?;
+        }
+        if last { self.end(out) } else { Ok(()) }
+    }
+
+    /// Appends the word that this side sends nothing more, once.
+    pub fn end(&mut self, out: &mut Sealed) -> Result<(), TlsTrouble> {
+        if self.said_end || !self.open {
+            return Ok(());
+        }
+        self.said_end = true;
+        self.write(out, 0, |traffic, room| traffic.end(room))
+    }
+
+    fn write(
+        &mut self,
+        out: &mut Sealed,
+        bytes: usize,
+        mut write: impl FnMut(&mut dyn Traffic, &mut [u8]) -> Result<usize, EncryptError>,
+    ) -> Result<(), TlsTrouble> {
+        let mut room = bytes + RECORD_EXTRA * (bytes / RECORD_BYTES + 2);
+        loop {
+            let mut replies = Vec::new();
+            let written = match &mut self.inner {
+                Inner::Hello(_) => return Err(TlsTrouble::Local("nothing can be sealed before the handshake".into())),
+                Inner::Server(connection) => match connection.process_tls_records(&mut []).state {
+                    Ok(ConnectionState::WriteTraffic(mut traffic)) => Some(write(&mut traffic, out.room(room))),
+                    Ok(ConnectionState::EncodeTlsData(mut data)) => {
+                        encode(|room| data.encode(room), &mut replies);
+                        None
+                    }
+                    Ok(ConnectionState::TransmitTlsData(sent)) => {
+                        sent.done();
+                        None
+                    }
+                    Ok(ConnectionState::PeerClosed) => {
+                        self.peer_ended = true;
+                        None
+                    }
+                    Ok(_) => return Err(TlsTrouble::Local("the session takes no bytes".into())),
+                    Err(error) => return Err(TlsTrouble::of(error)),
+                },
+                Inner::Client(connection) => match connection.process_tls_records(&mut []).state {
+                    Ok(ConnectionState::WriteTraffic(mut traffic)) => Some(write(&mut traffic, out.room(room))),
+                    Ok(ConnectionState::EncodeTlsData(mut data)) => {
+                        encode(|room| data.encode(room), &mut replies);
+                        None
+                    }
+                    Ok(ConnectionState::TransmitTlsData(sent)) => {
+                        sent.done();
+                        None
+                    }
+                    Ok(ConnectionState::PeerClosed) => {
+                        self.peer_ended = true;
+                        None
+                    }
+                    Ok(_) => return Err(TlsTrouble::Local("the session takes no bytes".into())),
+                    Err(error) => return Err(TlsTrouble::of(error)),
+                },
+            };
+            match written {
+                None => out.put(&replies),
+                Some(Ok(count)) => {
+                    out.len += count;
+                    return Ok(());
+                }
+                Some(Err(EncryptError::InsufficientSize(needed))) => room = needed.required_size,
+                Some(Err(EncryptError::EncryptExhausted)) => {
+                    return Err(TlsTrouble::Local("the session's keys are spent".into()));
+                }
+            }
+        }
+    }
+
+    /// Gives the buffers back.
+    pub fn release(&mut self, blocks: &mut Blocks) {
+        blocks.release(&mut self.pending);
+        blocks.release(&mut self.plain);
+    }
+}
+
+/// Writing, whichever side of the session this is.
+trait Traffic {
+    fn encrypt(&mut self, bytes: &[u8], room: &mut [u8]) -> Result<usize, EncryptError>;
+    fn end(&mut self, room: &mut [u8]) -> Result<usize, EncryptError>;
+}
+
+impl<Data> Traffic for rustls::unbuffered::WriteTraffic<'_, Data> {
+    fn encrypt(&mut self, bytes: &[u8], room: &mut [u8]) -> Result<usize, EncryptError> {
+        Self::encrypt(self, bytes, room)
+    }
+
+    fn end(&mut self, room: &mut [u8]) -> Result<usize, EncryptError> {
+        self.queue_close_notify(room)
+    }
+}
+
+/// Records on their way out: one buffer of a worker, used again and again without being wiped.
+#[derive(Default)]
+pub struct Sealed {
+    bytes: Vec<u8>,
+    len: usize,
+}
+
+impl Sealed {
+    /// At least `count` bytes behind what is there.
+    fn room(&mut self, count: usize) -> &mut [u8] {
+        if self.bytes.len() < self.len + count {
+            self.bytes.resize((self.len + count).next_power_of_two(), 0);
+        }
+        &mut self.bytes[self.len..]
+    }
+
+    pub fn put(&mut self, bytes: &[u8]) {
+        self.room(bytes.len())[..bytes.len()].copy_from_slice(bytes);
+        self.len += bytes.len();
+    }
+
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+
+    pub fn clear(&mut self) {
+        self.len = 0;
+    }
+}
