@@ -28,6 +28,7 @@ pub mod idle_list;
 pub mod io;
 mod json;
 pub mod keeper;
+pub mod learned;
 mod leaving;
 mod line;
 pub mod listening;
