@@ -42,6 +42,7 @@ pub mod slab;
 pub mod spool;
 pub mod stats;
 pub mod sys;
+mod sys_file;
 pub mod target;
 mod tunnel;
 mod upload;
