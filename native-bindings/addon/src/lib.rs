@@ -3,7 +3,7 @@
 
 mod loop_bridge;
 mod mailbox;
-mod threads;
+pub mod threads;
 
 use engine::explain::explain as explain_request;
 use engine::host::{Host, Message};
