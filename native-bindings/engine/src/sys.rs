@@ -318,3 +318,7 @@ pub fn trouble(errno: Errno) -> Trouble {
 pub fn monotonic_ms() -> u64 {
     micros(clock_gettime(ClockId::Monotonic)) / 1000
 }
+
+#[cfg(test)]
+#[path = "sys_tests.rs"]
+mod tests;
