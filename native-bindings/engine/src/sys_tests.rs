@@ -1,6 +1,7 @@
 //! What `tune` asks for is what the kernel then says of the socket.
 
 use super::*;
+use std::net::TcpListener;
 
 fn tuned(options: SocketOptions) -> OwnedFd {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
