@@ -1,9 +1,12 @@
 /** What an attempt leaves behind: a line that says what failed, no descriptor, no connection that carried nothing. */
 import { strict as assert } from "node:assert";
 import { readFileSync } from "node:fs";
-import { byPath, echo } from "../support/behaviours.js";
+import { test } from "node:test";
+import { byPath, echo, serve } from "../support/behaviours.js";
+import { request } from "../support/client.js";
+import { DeafListener } from "../support/failures.js";
 import { descriptors } from "../support/proxy.js";
-import { type Scene, scenario } from "../support/scene.js";
+import { Scene, scenario } from "../support/scene.js";
 import { atOnce, clientsOf, inTurn } from "../support/traffic.js";
 import { pause } from "../support/wire.js";
 
@@ -76,6 +79,9 @@ for (const [name, host, url] of [
   );
 }
 
+/** Every other bound of the tests of one, so far off that which of them ended an exchange is seen in its length. */
+const FAR_MS = 40_000;
+
 const TIMES: readonly (readonly [string, string, number, object])[] = [
   ["firstByteMs", "/silent", 504, { firstByteMs: 200 }],
   ["totalMs", "/silent", 504, { totalMs: 200 }],
@@ -88,31 +94,73 @@ for (const [name, path, status, times] of TIMES) {
     `S1-08 ${name} alone ends an exchange (${path})`,
     {
       origin: byPath({
-        "/silent": (_, connection) => connection.ended(5_000).then(() => undefined),
+        "/silent": (_, connection) => connection.ended(FAR_MS).then(() => undefined),
         "/stops": (_, connection) => connection.send("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx"),
         "/drips": async (_, connection) => {
-          await connection.send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n");
-          for (let n = 0; n < 100 && connection.wire.ending === "open"; n += 1) {
+          await connection.send("HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n");
+          while (connection.wire.ending === "open") {
             await connection.send("x");
             await pause(50);
           }
         },
       }),
-      originSettings: { connectMs: 5_000, firstByteMs: 5_000, betweenBytesMs: 5_000, totalMs: 0, ...times },
+      originSettings: { connectMs: FAR_MS, firstByteMs: FAR_MS, betweenBytesMs: FAR_MS, totalMs: 0, ...times },
     },
     async (scene) => {
       const [client] = await clientsOf(scene, 1);
       assert.ok(client !== undefined);
       const beganMs = performance.now();
-      await client.send(`GET ${path} HTTP/1.1\r\nHost: a.example\r\n\r\n`);
-      const answer = await client.answerOrPart();
+      await client.send(request(`GET ${path}`));
+      const answer = await client.answerOrPart("GET", FAR_MS);
       const tookMs = performance.now() - beganMs;
-      assert.ok(tookMs >= 150 && tookMs < 2_000, `${tookMs} ms`);
+      assert.ok(tookMs >= 150 && tookMs < FAR_MS / 2, `${tookMs} ms`);
       if (status === 504) assert.equal(answer.status, 504);
       else assert.equal(answer.complete, false);
     },
   );
 }
+
+test("S1-08 connectMs alone ends an attempt whose connection nobody takes", { timeout: 60_000 }, async () => {
+  const deaf = await DeafListener.start();
+  const others = { firstByteMs: FAR_MS, betweenBytesMs: FAR_MS, totalMs: 0 };
+  const scene = await Scene.open({
+    accessLog: true,
+    settings: { origins: { app: { targets: [deaf.url], connectMs: 300, ...others } } },
+  });
+  try {
+    const client = await scene.client();
+    const beganMs = performance.now();
+    await client.send(request("GET /a"));
+    assert.equal((await client.answer("GET", FAR_MS)).status, 504);
+    const tookMs = performance.now() - beganMs;
+    assert.ok(tookMs >= 250 && tookMs < FAR_MS / 2, `${tookMs} ms`);
+    const [line] = await scene.accessLog(1);
+    assert.deepEqual([line?.["fault"], line?.["phase"]], ["connect_timeout", "connecting"]);
+    await scene.end();
+  } finally {
+    await scene.abandon();
+    await deaf.stop();
+  }
+});
+
+scenario(
+  "S1-08 connectMs has no part in what comes after the connection",
+  {
+    origin: serve(async (_, connection) => {
+      await pause(600);
+      await connection.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nh");
+      await pause(600);
+      await connection.send("i");
+    }),
+    originSettings: { connectMs: 300, firstByteMs: FAR_MS, betweenBytesMs: FAR_MS, totalMs: 0 },
+  },
+  async (scene) => {
+    const client = await scene.client();
+    assert.equal((await client.ask("GET /a")).body.toString(), "hi");
+    await scene.sees("origin_connections_idle", 1);
+    assert.equal(await scene.counter("origin_failures"), 0);
+  },
+);
 
 /** A figure of the kernel's TCP statistics. */
 function tcpFigure(name: string): number {

@@ -137,25 +137,30 @@ scenario(
   },
 );
 
-scenario(
-  "two choices send a request where a connection is ready rather than to a target that has none",
-  targets(["warm", "cold"], { balance: "twoChoices", standby: 1 }),
-  async (scene) => {
-    const [warm, cold] = [scene.origins["warm"], scene.origins["cold"]];
-    assert.ok(warm !== undefined && cold !== undefined);
-    // Ready connections to one target end as soon as they are there.
-    cold.script = (connection) => connection.reset();
-    await warm.sees("a ready connection", (origin) => origin.open.length === 1);
-    for (const connection of cold.open) await connection.reset();
-    const client = await oneClient(scene);
-    for (let n = 0; n < 12; n += 1) {
-      const state =
-        millraceOf(scene)
-          .origins()
-          .origins.find((one) => one.name === "both")?.targets ?? [];
-      const coldIdle = state.find((one) => one.port === cold.port)?.idle;
-      if (coldIdle === 0) assert.equal((await client.ask("GET /a")).body.toString(), "warm");
-      await pause(20);
-    }
-  },
-);
+for (const [warm, cold] of [
+  ["one", "two"],
+  ["two", "one"],
+] as const)
+  scenario(
+    `two choices send every request where a connection is ready rather than to a target that has none (${warm})`,
+    targets(["one", "two"], { balance: "twoChoices", idleMs: 60_000 }),
+    async (scene) => {
+      const client = await oneClient(scene);
+      // While the other is out, one request leaves a connection behind; otherwise they are equals.
+      drain(scene, cold);
+      assert.deepEqual(await shares(client, 1), { [warm]: 1 });
+      await scene.sees("origin_connections_idle", 1);
+      drain(scene, cold, true);
+      assert.deepEqual(await shares(client, 60), { [warm]: 60 });
+      assert.equal(scene.origins[warm]?.accepted, 1);
+      assert.equal(scene.origins[cold]?.accepted, 0);
+      // Without it they are equals, of whom one is drawn: forty draws find the other.
+      for (let n = 0; n < 40 && scene.origins[cold]?.accepted === 0; n += 1) {
+        for (const connection of scene.origins[warm]?.open ?? []) await connection.close();
+        await scene.sees("origin_connections_idle", 0);
+        await client.ask("GET /a");
+        await scene.sees("origin_connections_idle", 1);
+      }
+      assert.equal(scene.origins[cold]?.accepted, 1);
+    },
+  );

@@ -4,7 +4,7 @@ import { get } from "node:http";
 import { reply, serve } from "../support/behaviours.js";
 import type { Script } from "../support/origin.js";
 import { type Scene, scenario } from "../support/scene.js";
-import { clientsOf, inTurn, millraceOf } from "../support/traffic.js";
+import { atOnce, clientsOf, inTurn, millraceOf } from "../support/traffic.js";
 import { pause } from "../support/wire.js";
 
 /** What the proxy has learned about its one target, once it has: the client may have its answer before that. */
@@ -76,19 +76,48 @@ scenario(
 );
 
 scenario(
-  "after the origin closed an idle connection, we close the next one first, and GET /origins shows why",
+  "after the origin closed idle connections twice, we close the next one first, and GET /origins shows why",
   { origin: impatient(600), settings: ADMIN },
   async (scene) => {
     const clients = await clientsOf(scene, 1);
     await inTurn(clients, 1);
     await scene.sees("origin_closes_by_origin", 1);
+    assert.equal(await readLearnedMs(scene), 0, "one close may be anything");
+    await inTurn(clients, 1);
+    await scene.sees("origin_closes_by_origin", 2);
     const learned = await learnedMs(scene);
     assert.ok(learned >= 400 && learned < 600, `${learned} ms`);
     for (let n = 1; n <= 2; n += 1) {
       await inTurn(clients, 1);
       await scene.sees("origin_closes_idle_timeout", n);
     }
-    assert.equal(await scene.counter("origin_closes_by_origin"), 1);
+    assert.equal(await scene.counter("origin_closes_by_origin"), 2);
+  },
+);
+
+scenario(
+  "S0-01 an origin's restart does not spoil reuse",
+  {
+    origin: serve(async (_, connection) => {
+      await pause(40);
+      await connection.send(reply(200, "x"));
+    }),
+    settings: ADMIN,
+  },
+  async (scene) => {
+    const clients = await clientsOf(scene, 4);
+    await atOnce(clients, 1);
+    assert.equal(scene.origin.accepted, 4);
+    await pause(150);
+    for (const connection of scene.origin.open) connection.wire.socket.destroy();
+    await scene.sees("origin_closes_by_origin", 4);
+    for (let n = 0; n < 5; n += 1) {
+      await inTurn(clients, 1);
+      await pause(300);
+    }
+    assert.equal(await readLearnedMs(scene), 0);
+    assert.equal(scene.origin.accepted, 5, "one connection carries all that came after the restart");
+    assert.equal(await scene.counter("origin_closes_idle_timeout"), 0);
   },
 );
 
@@ -100,14 +129,16 @@ scenario(
   },
   async (scene) => {
     const clients = await clientsOf(scene, 1);
-    await inTurn(clients, 1);
-    await scene.sees("origin_closes_by_origin", 1);
+    for (let n = 1; n <= 2; n += 1) {
+      await inTurn(clients, 1);
+      await scene.sees("origin_closes_by_origin", n);
+    }
     for (let n = 1; n <= 2; n += 1) {
       await inTurn(clients, 1);
       assert.ok((await learnedMs(scene)) < 600);
       await scene.sees("origin_closes_idle_timeout", n);
     }
-    assert.equal(await scene.counter("origin_closes_by_origin"), 1);
+    assert.equal(await scene.counter("origin_closes_by_origin"), 2);
   },
 );
 

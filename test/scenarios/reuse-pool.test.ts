@@ -1,9 +1,10 @@
 /** What goes back to the pool and what never does, in which order it is taken, how many there may be, and the books. */
 import { strict as assert } from "node:assert";
-import { byPath, reply, serve } from "../support/behaviours.js";
+import { byPath, echoed, reply, serve } from "../support/behaviours.js";
 import { auditBooks } from "../support/books.js";
-import { request } from "../support/client.js";
-import type { Handler, Script } from "../support/origin.js";
+import { request, requestWithBody } from "../support/client.js";
+import type { Handler, OriginConnection, Script } from "../support/origin.js";
+import { whileFrozen } from "../support/proxy.js";
 import { scenario } from "../support/scene.js";
 import { clientsOf, connectionOf } from "../support/traffic.js";
 import { pause } from "../support/wire.js";
@@ -105,6 +106,42 @@ for (const [what, spoil] of [
     assert.equal(await scene.counter("origin_repeats"), 0);
   });
 }
+
+/** What spoils an idle connection in the very turn that takes it, and what is said of the connection. */
+const SPOILT = [
+  ["POST", "a byte", (origin: OriginConnection) => origin.send("x"), "origin_closes_stray_bytes"],
+  ["POST", "an end", (origin: OriginConnection) => origin.halfClose(), "origin_closes_by_origin"],
+  ["POST", "an error", (origin: OriginConnection) => origin.reset(), "origin_closes_by_origin"],
+  ["GET", "a byte", (origin: OriginConnection) => origin.send("x"), "origin_closes_stray_bytes"],
+] as const;
+
+for (const [method, what, spoil, counter] of SPOILT)
+  scenario(
+    `S0-13 ${what} that comes in the turn that takes the connection is seen by a look that does not wait (${method})`,
+    { apart: true, settings: { routes: [{ forwardTo: "app", unrepeatable: "reuse" }] } },
+    async (scene) => {
+      const [client] = await clientsOf(scene, 1);
+      assert.ok(client !== undefined);
+      assert.equal(await connectionOf(client, "GET /warm"), 0);
+      await scene.sees("origin_connections_idle", 1);
+      // The request is told of first: the connection is taken before anybody reads what the origin did.
+      await whileFrozen(scene.proxy.pid, async () => {
+        await client.send(method === "POST" ? requestWithBody("POST /once", "x") : request("GET /once"));
+        await spoil(scene.origin.connections[0] ?? assert.fail());
+      });
+      const answer = await client.answer(method);
+      assert.equal(answer.status, 200);
+      assert.equal(echoed(answer).connection, 1, "another connection took it");
+      assert.equal(await scene.counter("origin_new_stale"), 1, "the idle one was taken, looked at, and let go");
+      await scene.sees(counter, 1);
+      assert.equal(await scene.counter("origin_repeats"), 0);
+      assert.equal(await scene.counter("origin_failures"), 0);
+      assert.deepEqual(
+        scene.origin.requests.map((one) => one.target),
+        ["/warm", "/once"],
+      );
+    },
+  );
 
 /** Holds an answer until it is told. */
 function held(): { readonly script: Script; release(): void } {

@@ -2,7 +2,7 @@
  * A raw scripted origin: every connection runs a script over its own wire, every byte and every request is kept. The
  * script may be exchanged at any time; connections that are already there go on with the handler of the moment.
  */
-import { createServer, type Server, type Socket } from "node:net";
+import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import {
   type Body,
   framingOf,
@@ -120,13 +120,18 @@ export class RawOrigin {
   }
 
   get port(): number {
-    const address = this.#server.address();
-    if (address === null || typeof address === "string") throw new WireError("the origin does not listen");
-    return address.port;
+    return this.#address.port;
   }
 
   get url(): string {
-    return `http://127.0.0.1:${this.port}`;
+    const { address, family, port } = this.#address;
+    return `http://${family === "IPv6" ? `[${address}]` : address}:${port}`;
+  }
+
+  get #address(): AddressInfo {
+    const address = this.#server.address();
+    if (address === null || typeof address === "string") throw new WireError("the origin does not listen");
+    return address;
   }
 
   /** The script of connections to come. */

@@ -6,7 +6,7 @@ import { type ChildProcess, fork } from "node:child_process";
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { createMillrace, type Millrace, type SettingsInput, type Started, type Stats } from "../../src/index.js";
-import { WireError, within } from "./wire.js";
+import { pause, WireError, within } from "./wire.js";
 
 /** What a test asks of a proxy, wherever it runs. */
 export interface RunningProxy {
@@ -136,4 +136,27 @@ export function descriptors(pid: number): string[] {
 /** How many of a process's descriptors are sockets. */
 export function openSockets(pid: number): number {
   return descriptors(pid).filter((place) => place.startsWith("socket:")).length;
+}
+
+/**
+ * What happens while a process stands still: everything that `play` brings about reaches its next turn together, in the
+ * order in which it came about.
+ */
+export async function whileFrozen(pid: number, play: () => Promise<void>): Promise<void> {
+  process.kill(pid, "SIGSTOP");
+  try {
+    const stands = (): boolean =>
+      readdirSync(`/proc/${pid}/task`).every((thread) => {
+        const stat = readFileSync(`/proc/${pid}/task/${thread}/stat`, "latin1");
+        return stat[stat.lastIndexOf(")") + 2] === "T";
+      });
+    const due = Date.now() + START_MS;
+    while (!stands()) {
+      if (Date.now() > due) throw new WireError(`process ${pid} does not stand still`);
+      await pause(1);
+    }
+    await play();
+  } finally {
+    process.kill(pid, "SIGCONT");
+  }
 }

@@ -81,17 +81,18 @@ export class Scene {
     const socketsBefore = openSockets(process.pid);
     const folder = mkdtempSync(join(tmpdir(), "millrace-scene-"));
     const origins: Record<string, RawOrigin> = {};
-    for (const [name, script] of Object.entries(options.origins ?? { app: options.origin ?? echo() })) {
-      origins[name] = await RawOrigin.start(script, options.originOptions);
-    }
-    const settings = sceneSettings(options, origins, folder);
     try {
+      for (const [name, script] of Object.entries(options.origins ?? { app: options.origin ?? echo() })) {
+        origins[name] = await RawOrigin.start(script, options.originOptions);
+      }
+      const settings = sceneSettings(options, origins, folder);
       const proxy = await (options.apart === true
         ? startApart(settings, { descriptors: options.descriptors })
         : startHere(settings));
       return new Scene(proxy, origins, folder, socketsBefore);
     } catch (error) {
       for (const origin of Object.values(origins)) await origin.stop();
+      rmSync(folder, { recursive: true, force: true });
       throw error;
     }
   }
@@ -174,8 +175,7 @@ export class Scene {
         complaints.push(...(await this.#sweepDescriptors()));
       }
     } finally {
-      await this.proxy.stop();
-      rmSync(this.folder, { recursive: true, force: true });
+      await this.#leave(2_000);
     }
     if (this.proxy.pid === process.pid && openSockets(process.pid) > this.#before.sockets) {
       complaints.push(
@@ -189,10 +189,21 @@ export class Scene {
   async abandon(): Promise<void> {
     if (this.#over) return;
     this.#over = true;
-    for (const client of this.#clients) await client.close();
-    for (const origin of Object.values(this.origins)) await origin.stop();
-    await this.proxy.stop(0);
-    rmSync(this.folder, { recursive: true, force: true });
+    try {
+      for (const client of this.#clients) await client.close();
+      for (const origin of Object.values(this.origins)) await origin.stop();
+    } finally {
+      await this.#leave(0);
+    }
+  }
+
+  /** Stops the proxy, and leaves no folder behind even when it does not stop. */
+  async #leave(deadlineMs: number): Promise<void> {
+    try {
+      await this.proxy.stop(deadlineMs);
+    } finally {
+      rmSync(this.folder, { recursive: true, force: true });
+    }
   }
 
   /** Descriptors must come back to what they were before the first client. */
@@ -228,8 +239,10 @@ export function scenario(
   play: (scene: Scene) => Promise<void>,
   limits: { readonly timeoutMs?: number; readonly skip?: string | false } = {},
 ): void {
-  test(promise, { timeout: limits.timeoutMs ?? 60_000, skip: limits.skip ?? false }, async () => {
+  test(promise, { timeout: limits.timeoutMs ?? 60_000, skip: limits.skip ?? false }, async ({ signal }) => {
     const scene = await Scene.open(options);
+    // A test that is out of time is left where it stands: what it waits for ends with its scene.
+    signal.addEventListener("abort", () => void scene.abandon().catch(() => undefined), { once: true });
     try {
       await play(scene);
     } catch (error) {

@@ -3,11 +3,11 @@
  * clients that send repeatable and unrepeatable requests into that time. Counts; the caller judges.
  */
 import { reply, serve } from "./behaviours.js";
-import type { RawClient } from "./client.js";
+import { type RawClient, request, requestWithBody } from "./client.js";
 import type { OriginConnection, Script } from "./origin.js";
-import { Scene } from "./scene.js";
+import { Scene, type SceneOptions } from "./scene.js";
 import { clientsOf } from "./traffic.js";
-import { pause } from "./wire.js";
+import { PATIENCE_MS, pause } from "./wire.js";
 
 /** Longest the origin waits with its close, and a client with its next request. */
 const AROUND_MS = 5;
@@ -30,30 +30,42 @@ export interface RaceResult {
   readonly seenInTime: number;
 }
 
-function endSoon(connection: OriginConnection): void {
+function endSoon(connection: OriginConnection, byReset: boolean): void {
   // Behind the poll phase: what has already arrived has been read, so that only the true race is left.
   const end = (): void => {
     if (connection.wire.unread.length > 0) return;
-    if (connection.id % 2 === 0) connection.wire.socket.destroy();
-    else connection.wire.socket.resetAndDestroy();
+    if (byReset) connection.wire.socket.resetAndDestroy();
+    else connection.wire.socket.destroy();
   };
   setTimeout(() => setImmediate(end), Math.random() * AROUND_MS);
 }
 
+/** Where and how the race is run. */
+export interface RaceOptions {
+  readonly host?: string;
+  readonly originSettings?: SceneOptions["originSettings"];
+  /** How long a client waits for an answer. */
+  readonly patienceMs?: number;
+  /** False: the origin only ever closes. A reset takes back an answer that was lost on its way. */
+  readonly resets?: boolean;
+}
+
 /** Runs `runs` requests over 16 clients against a proxy of two workers. */
-export async function raceStale(runs: number): Promise<RaceResult> {
+export async function raceStale(runs: number, options: RaceOptions = {}): Promise<RaceResult> {
+  const { host, originSettings, patienceMs = PATIENCE_MS, resets = true } = options;
   const executed = new Map<string, number>();
   const origin: Script = serve(async (asked, connection) => {
     if (asked.method === "POST") executed.set(asked.target, (executed.get(asked.target) ?? 0) + 1);
     await connection.send(reply(200, asked.method === "HEAD" ? "" : asked.target));
-    endSoon(connection);
+    endSoon(connection, resets && connection.id % 2 === 1);
   });
-  const scene = await Scene.open({ workers: 2, origin, originOptions: { record: false } });
+  const originOptions = { record: false, ...(host === undefined ? {} : { host }) };
+  const scene = await Scene.open({ workers: 2, origin, originOptions, ...(originSettings && { originSettings }) });
   const tally = { failed: [] as string[], unexplained: [] as string[], lost: 0 };
   try {
     const clients = await clientsOf(scene, CLIENTS, false);
     const each = Math.ceil(runs / CLIENTS);
-    await Promise.all(clients.map((client, who) => play(client, who, each, tally)));
+    await Promise.all(clients.map((client, who) => play(client, who, each, tally, patienceMs)));
     const { counters } = (await scene.proxy.stats()).all;
     const twice = [...executed].filter(([, count]) => count > 1).map(([target]) => target);
     const told = { repeats: counters.origin_repeats, seenInTime: counters.origin_new_stale };
@@ -69,12 +81,15 @@ async function play(
   who: number,
   count: number,
   tally: { readonly failed: string[]; readonly unexplained: string[]; lost: number },
+  patienceMs: number,
 ): Promise<void> {
   for (let n = 0; n < count; n += 1) {
     const method = METHODS[n % METHODS.length] ?? "GET";
     const target = `/${who}/${n}`;
     const withBody = method === "PUT" || method === "POST";
-    const answer = await (withBody ? client.post(`${method} ${target}`, "once") : client.ask(`${method} ${target}`));
+    const line = `${method} ${target}`;
+    await client.send(withBody ? requestWithBody(line, "once") : request(line));
+    const answer = await client.answer(method, patienceMs);
     const good = answer.status === 200 && (method === "HEAD" || answer.body.toString() === target);
     if (!good && method !== "POST") tally.failed.push(`${method} ${target}: ${answer.status}`);
     if (!good && method === "POST") {

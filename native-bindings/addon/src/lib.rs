@@ -3,7 +3,7 @@
 
 mod loop_bridge;
 mod mailbox;
-mod threads;
+pub mod threads;
 
 use engine::explain::explain as explain_request;
 use engine::host::{Host, Message};
@@ -243,7 +243,7 @@ pub fn install_plan(host: u32, plan: Uint8Array) -> Result<()> {
 /// Every target ever known, with its state and books, as JSON.
 #[napi(catch_unwind)]
 pub fn read_targets(host: u32) -> Result<String> {
-    Ok(targets_json(&running(host)?.host))
+    Ok(targets_json(&running(host)?.host, monotonic_ms()))
 }
 
 /// Sets a target's state for all workers at once.

@@ -3,6 +3,7 @@
 
 mod support {
     pub mod memory_io;
+    pub mod samples;
 }
 #[path = "../tests/support/document.rs"]
 mod document;
@@ -12,7 +13,7 @@ mod plain_plan;
 use engine::host::{Host, Message};
 use engine::stats::Row;
 use engine::worker::Worker;
-use proto::http1::encode::{AnswerEncoding, Forwarding, RequestEncoding, encode_answer, encode_request};
+use proto::http1::encode::{AnswerEncoding, encode_answer, encode_request};
 use proto::http1::framing::{decide_answer, decide_request};
 use proto::http1::head::{Method, RequestHead, ResponseHead};
 use proto::limits::HeadLimits;
@@ -23,24 +24,7 @@ use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::Arc;
 use support::memory_io::{CLIENT, MemoryIo, ORIGIN, Wire};
-
-const SHORT: &[u8] = b"GET /128 HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n\r\n";
-const BROWSER: &[u8] = b"GET /assets/app.3f9c1e.js?v=12 HTTP/1.1\r\n\
-Host: www.example.org\r\n\
-User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0\r\n\
-Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\n\
-Accept-Language: en-GB,en;q=0.5\r\n\
-Accept-Encoding: gzip, deflate, br, zstd\r\n\
-Referer: https://www.example.org/account/orders?page=3\r\n\
-Connection: keep-alive\r\n\
-Cookie: session=9f8b7c6d5e4f3a2b1c0d; theme=dark; consent=yes\r\n\
-If-None-Match: \"3f9c1e-18a2\"\r\n\
-Cache-Control: no-cache\r\n\r\n";
-const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nServer: origin\r\nDate: Fri, 13 Mar 2026 10:00:00 GMT\r\n\
-Content-Type: text/html; charset=utf-8\r\nContent-Length: 128\r\nETag: \"5-abc\"\r\nVary: Accept-Encoding\r\n\
-Connection: keep-alive\r\nKeep-Alive: timeout=5\r\n\r\n\
-0123456789012345678901234567890123456789012345678901234567890123\
-0123456789012345678901234567890123456789012345678901234567890123";
+use support::samples::{ANSWER, BROWSER, SHORT, answer_head, encoding_of, request_head};
 
 type Step = fn(u64);
 
@@ -55,18 +39,6 @@ const STEPS: &[(&str, Step)] = &[
     ("forward_short", |times| forward(SHORT, times)),
     ("forward_browser", |times| forward(BROWSER, times)),
 ];
-
-fn request_head(bytes: &[u8]) -> RequestHead {
-    let mut head = RequestHead::new();
-    head.parse(bytes, &HeadLimits::default()).expect("a valid head");
-    head
-}
-
-fn answer_head() -> ResponseHead {
-    let mut head = ResponseHead::new();
-    head.parse(ANSWER, &HeadLimits::default()).expect("a valid head");
-    head
-}
 
 fn parse_request(bytes: &[u8], times: u64) {
     let (mut head, limits) = (RequestHead::new(), HeadLimits::default());
@@ -102,19 +74,7 @@ fn write_request(times: u64) {
     let head = request_head(BROWSER);
     let framing = decide_request(BROWSER, &head).expect("a valid request");
     let mut out = Vec::with_capacity(4096);
-    let encoding = RequestEncoding {
-        path: head.target.of(BROWSER),
-        host: head.host.of(BROWSER),
-        body: framing.body,
-        upgrade: false,
-        expect_continue: false,
-        nominated: false,
-        via: Some(b"millrace"),
-        received_version: head.version,
-        forwarding: Forwarding { x_forwarded: true, client_ip: b"192.0.2.1", proto: b"http", ..Forwarding::default() },
-        edits: &[],
-        te_trailers: false,
-    };
+    let encoding = encoding_of(BROWSER, &head, &framing);
     for _ in 0..times {
         out.clear();
         encode_request(&mut out, BROWSER, black_box(&head), &encoding);

@@ -12,7 +12,7 @@ use proto::http1::encode::{AnswerEncoding, encode_answer, encode_interim};
 use proto::http1::fields::{FieldKind, value_of};
 use proto::http1::framing::{AnswerBody, AnswerFraming, decide_answer};
 use proto::http1::head::{Field, Parsed, ResponseHead, Version};
-use proto::plan::{Action, ConnectionAuth, FieldEdit};
+use proto::plan::{Action, ConnectionAuth, FieldEdit, Plan};
 use std::rc::Rc;
 
 /// Interim answers passed on before an origin is taken for broken.
@@ -177,12 +177,10 @@ impl<I: Io> Worker<I> {
                 chunked_told: framing.chunked_told && !http10,
                 close: told.close,
                 keep_alive_http10: http10 && !told.close,
-                upgrade: false,
                 nominated: framing.options.nominated,
-                via: plan.plan.forwarding.via.then_some(plan.plan.name.as_bytes()),
-                received_version: head.version,
                 edits,
                 date: Some(&date),
+                ..plain_encoding(&plan.plan, head)
             },
         );
         self.count_answer(head.status);
@@ -231,6 +229,15 @@ impl<I: Io> Worker<I> {
         let Some(ongoing) = self.exchanges.get(exchange) else { return false };
         let most = ongoing.policy().answer_body_bytes;
         matches!(framing.body, AnswerBody::Length(length) if most != 0 && length > most)
+    }
+}
+
+/// What every answer of an origin is passed on with: no body, nothing about the connection, our name on its way.
+pub(crate) fn plain_encoding<'a>(plan: &'a Plan, head: &ResponseHead) -> AnswerEncoding<'a> {
+    AnswerEncoding {
+        via: plan.forwarding.via.then_some(plan.name.as_bytes()),
+        received_version: head.version,
+        ..AnswerEncoding::default()
     }
 }
 

@@ -168,7 +168,9 @@ impl<I: Io> Worker<I> {
             let last = !ongoing.core.keep_alive;
             self.send_to_client(key, &[b"0\r\n\r\n"], last);
         }
-        ongoing_done(self.exchanges.get_mut(exchange));
+        if let Some(ongoing) = self.exchanges.get_mut(exchange) {
+            ongoing.core.complete_download();
+        }
         self.finish(exchange);
     }
 
@@ -212,10 +214,4 @@ impl<I: Io> Worker<I> {
 enum Cut {
     TooLarge,
     Malformed(WireFault),
-}
-
-fn ongoing_done(ongoing: Option<&mut crate::exchange::Ongoing>) {
-    if let Some(ongoing) = ongoing {
-        ongoing.core.download = proto::exchange::Download::Done;
-    }
 }

@@ -110,7 +110,7 @@ impl<I: Io> Worker<I> {
             }
             Ok(()) => {
                 if let Some(keeps_ms) = ongoing.keeps_ms.filter(|_| origin_plan.idle_learn) {
-                    origin.lease.target.learn_told(keeps_ms);
+                    origin.lease.target.learned_idle.handle_told(keeps_ms);
                 }
                 self.rest(key, origin_plan.idle_ms, origin_plan.target_idle);
             }

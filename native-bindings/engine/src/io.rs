@@ -94,7 +94,6 @@ pub struct Ready {
     pub dead: bool,
 }
 
-/// What a worker asks of the kernel. No call waits.
 /// TCP's own timers of a connection; 0 = the system's.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct SocketOptions {
@@ -102,6 +101,15 @@ pub struct SocketOptions {
     pub user_timeout_ms: u32,
 }
 
+/// A file without a name, which nobody else can open; dropping it frees its bytes.
+pub trait File {
+    /// Writes all of it.
+    fn write_at(&self, at: u64, bytes: &[u8]) -> Result<(), Trouble>;
+    /// Fills `bytes`; a file that ends before that was meddled with.
+    fn read_at(&self, at: u64, bytes: &mut [u8]) -> Result<(), Trouble>;
+}
+
+/// What a worker asks of the kernel. No call waits, but those of files may for a disk.
 pub trait Io {
     /// A connected or connecting stream socket; dropping it closes it.
     type Socket: Send;
@@ -147,6 +155,8 @@ pub trait Io {
     fn close(&mut self, socket: Self::Socket);
     /// Closes with a reset, so that the peer cannot take what it got for complete.
     fn reset(&mut self, socket: Self::Socket);
+    /// Makes a file in this folder.
+    fn create_file(&mut self, folder: &str) -> Result<Box<dyn File>, Trouble>;
     /// Asks for a `Token::Clock` event at this monotonic time; the latest call counts.
     fn wake_at_ms(&mut self, at_ms: Option<u64>);
     /// Wakes a worker because its inbox was filled.

@@ -108,7 +108,7 @@ impl<I: Io> Worker<I> {
         let name = &target.identity.origin;
         let learns = self.plan.plan.origins.iter().any(|o| o.idle_learn && o.name == *name);
         if self.evict_resting(key, Counter::OriginCloseByOrigin) && since_ms != 0 && learns {
-            target.learn_closed_after(self.now_ms().saturating_sub(since_ms));
+            target.learned_idle.handle_closed(since_ms, self.now_ms());
         }
     }
 
@@ -298,7 +298,7 @@ impl<I: Io> Worker<I> {
         }
         let Some(origin) = self.origins.get_mut(key) else { return };
         let now_ms = self.now_us / 1000;
-        let idle_ms = target.idle_ms(idle_ms);
+        let idle_ms = target.learned_idle.idle_ms(idle_ms, now_ms);
         origin.since_ms = now_ms;
         let expires_ms = (now_ms + u64::from(idle_ms)).min(origin.lease.age_due_ms);
         let lease = origin.lease.clone();

@@ -4,9 +4,9 @@ use crate::host::Host;
 use crate::json::{Json, list};
 use std::sync::atomic::Ordering::Relaxed;
 
-/// Every target there ever was, with its books.
+/// Every target there ever was, with its books. `now_ms`: monotonic.
 #[must_use]
-pub fn targets_json<S>(host: &Host<S>) -> String {
+pub fn targets_json<S>(host: &Host<S>, now_ms: u64) -> String {
     let plan = host.plan();
     list(host.pool.all_targets(), |target| {
         let labels = plan.origins.iter().filter(|o| o.name == target.identity.origin).flat_map(|o| &o.targets);
@@ -25,7 +25,7 @@ pub fn targets_json<S>(host: &Host<S>) -> String {
             .number("inflight", target.inflight.load(Relaxed))
             .number("waiting", target.waiting.load(Relaxed))
             .number("latencyMicros", target.latency_us.load(Relaxed))
-            .number("learnedIdleMs", target.learned_idle_ms())
+            .number("learnedIdleMs", target.learned_idle.known_ms(now_ms))
             .number("standby", target.standby.load(Relaxed))
             .number("succeeded", target.succeeded.load(Relaxed))
             .number("failedTcp", failed(0))

@@ -5,10 +5,9 @@
 //! against it (a limit, the disk) leaves a request that goes on and can no longer be sent again.
 
 use crate::exchange::Ongoing;
-use crate::io::{Io, Trouble};
+use crate::io::{File, Io, Trouble};
 use crate::slab::Key;
 use crate::stats::Counter;
-use crate::sys::SpoolFile;
 use crate::worker::Worker;
 use proto::exchange::Stage;
 use proto::fault::OriginFault;
@@ -16,11 +15,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Most that is read back at once.
-const PIECE_BYTES: u64 = 64 * 1024;
+pub const PIECE_BYTES: u64 = 64 * 1024;
 
 /// The part of one request's body that is in a file.
 pub struct Spooled {
-    file: SpoolFile,
+    file: Box<dyn File>,
     bytes: u64,
     /// How much of it the present attempt was given.
     given: u64,
@@ -57,7 +56,7 @@ impl Ongoing {
 
     /// Appends body bytes to the file, which is made for the first of them. They are given to the present attempt by
     /// whoever received them.
-    fn append_to_file(&mut self, total: &Arc<AtomicU64>, data: &[u8]) -> Result<(), WhyNotSpooled> {
+    fn append_to_file<I: Io>(&mut self, io: &mut I, total: &Arc<AtomicU64>, data: &[u8]) -> Result<(), WhyNotSpooled> {
         debug_assert!(!self.is_replaying(), "the client is not read before its beginning was sent");
         let settings = &self.plan.plan.spool;
         let length = data.len() as u64;
@@ -68,16 +67,16 @@ impl Ongoing {
             total.fetch_sub(length, Relaxed);
             return Err(WhyNotSpooled::OverLimit);
         }
-        let written = self.write_to_file(total, data);
+        let written = self.write_to_file(io, total, data);
         if written.is_err() {
             total.fetch_sub(length, Relaxed);
         }
         written.map_err(WhyNotSpooled::Disk)
     }
 
-    fn write_to_file(&mut self, total: &Arc<AtomicU64>, data: &[u8]) -> Result<(), Trouble> {
+    fn write_to_file<I: Io>(&mut self, io: &mut I, total: &Arc<AtomicU64>, data: &[u8]) -> Result<(), Trouble> {
         if self.spool.is_none() {
-            let file = SpoolFile::create(&self.plan.plan.spool.folder)?;
+            let file = io.create_file(&self.plan.plan.spool.folder)?;
             self.spool = Some(Box::new(Spooled { file, bytes: 0, given: 0, total: Arc::clone(total) }));
         }
         if let Some(spooled) = &mut self.spool {
@@ -100,7 +99,7 @@ impl<I: Io> Worker<I> {
             return;
         }
         let first = ongoing.spool.is_none();
-        match ongoing.append_to_file(&self.host.spool_bytes, data) {
+        match ongoing.append_to_file(&mut self.io, &self.host.spool_bytes, data) {
             Ok(()) => {
                 if first {
                     self.row.one(Counter::Spooled);

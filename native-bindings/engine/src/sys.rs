@@ -1,13 +1,13 @@
-//! The real kernel behind `io.rs`: epoll, sockets, timerfd, eventfd. Every system call of a worker is in this file or in
-//! `listening.rs`, and rustix makes each of them without `unsafe`.
+//! The real kernel behind `io.rs`: epoll, sockets, timerfd, eventfd. Every system call of a worker is in this file,
+//! `listening.rs` or `sys_file.rs`, and rustix makes each of them without `unsafe`.
 
-use crate::io::{Io, Peek, Ready, SocketOptions, Token, Trouble};
+use crate::io::{File, Io, Peek, Ready, SocketOptions, Token, Trouble};
 use crate::listening::{Accepted, Listening};
+use crate::sys_file::SpoolFile;
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::event::{EventfdFlags, Timespec, eventfd};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::sockopt;
 use rustix::net::{
@@ -242,6 +242,10 @@ impl Io for SysIo {
         let _ = sockopt::set_socket_linger(&socket, Some(Duration::ZERO));
     }
 
+    fn create_file(&mut self, folder: &str) -> Result<Box<dyn File>, Trouble> {
+        Ok(Box::new(SpoolFile::create(folder)?))
+    }
+
     fn wake_at_ms(&mut self, at_ms: Option<u64>) {
         // All zero disarms the clock; a time that has passed fires at once.
         let at = at_ms.unwrap_or(0);
@@ -292,67 +296,6 @@ fn gather(socket: &OwnedFd, parts: &[&[u8]], flags: SendFlags) -> Result<usize, 
     }
 }
 
-/// A file without a name: its bytes are gone when the last descriptor is, whatever ends the process.
-pub struct SpoolFile(OwnedFd);
-
-impl SpoolFile {
-    /// Tries of names on a file system that makes no nameless files.
-    const NAMES_MAX: u32 = 8;
-
-    pub fn create(folder: &str) -> Result<Self, Trouble> {
-        let flags = OFlags::RDWR | OFlags::CLOEXEC;
-        match rustix::fs::open(folder, flags | OFlags::TMPFILE, Mode::RUSR | Mode::WUSR) {
-            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => {}
-            other => return other.map(Self).map_err(trouble),
-        }
-        let mut last = Errno::EXIST;
-        for _ in 0..Self::NAMES_MAX {
-            let at = clock_gettime(ClockId::Monotonic);
-            let pid = rustix::process::getpid().as_raw_nonzero();
-            let path = format!("{folder}/millrace-{pid}-{}-{}", at.tv_sec, at.tv_nsec);
-            match rustix::fs::open(&path, flags | OFlags::CREATE | OFlags::EXCL, Mode::RUSR | Mode::WUSR) {
-                Ok(file) => {
-                    rustix::fs::unlink(&path).map_err(trouble)?;
-                    return Ok(Self(file));
-                }
-                Err(errno) => last = errno,
-            }
-            if last != Errno::EXIST {
-                break;
-            }
-        }
-        Err(trouble(last))
-    }
-
-    /// Writes all of it.
-    pub fn write_at(&self, at: u64, bytes: &[u8]) -> Result<(), Trouble> {
-        let mut done = 0;
-        while done < bytes.len() {
-            match rustix::io::pwrite(&self.0, &bytes[done..], at + done as u64) {
-                Ok(0) => return Err(Trouble::Local(Errno::NOSPC.raw_os_error())),
-                Ok(count) => done += count,
-                Err(Errno::INTR) => {}
-                Err(errno) => return Err(trouble(errno)),
-            }
-        }
-        Ok(())
-    }
-
-    /// Fills `bytes`; a file that ends before that was meddled with.
-    pub fn read_at(&self, at: u64, bytes: &mut [u8]) -> Result<(), Trouble> {
-        let mut done = 0;
-        while done < bytes.len() {
-            match rustix::io::pread(&self.0, &mut bytes[done..], at + done as u64) {
-                Ok(0) => return Err(Trouble::Local(Errno::IO.raw_os_error())),
-                Ok(count) => done += count,
-                Err(Errno::INTR) => {}
-                Err(errno) => return Err(trouble(errno)),
-            }
-        }
-        Ok(())
-    }
-}
-
 fn micros(at: Timespec) -> u64 {
     at.tv_sec as u64 * 1_000_000 + at.tv_nsec as u64 / 1000
 }
@@ -375,3 +318,7 @@ pub fn trouble(errno: Errno) -> Trouble {
 pub fn monotonic_ms() -> u64 {
     micros(clock_gettime(ClockId::Monotonic)) / 1000
 }
+
+#[cfg(test)]
+#[path = "sys_tests.rs"]
+mod tests;

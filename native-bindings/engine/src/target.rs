@@ -10,6 +10,7 @@
 //! REMOVED   as DRAINING                                UP (a plan with it)
 //! ```
 
+use crate::learned::LearnedIdle;
 use crate::slab::Key;
 use parking_lot::Mutex;
 use proto::failure::Rung;
@@ -17,9 +18,6 @@ use proto::identity::Identity;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
-
-/// Shorter idle times are not learned: no origin closes so soon on purpose.
-const LEARNED_IDLE_MS_MIN: u32 = 100;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
@@ -85,9 +83,7 @@ pub struct TargetShared {
     pub inflight: AtomicU32,
     /// Smoothed time to the first byte of an answer, in µs; 0 = unknown.
     pub latency_us: AtomicU32,
-    /// How long its connections may lie idle, as far as it said so and as far as its closes showed; 0 = unknown.
-    told_idle_ms: AtomicU32,
-    seen_idle_ms: AtomicU32,
+    pub learned_idle: LearnedIdle,
     /// Connections that never carried a request: resting or being opened.
     pub standby: AtomicU32,
     pub succeeded: AtomicU64,
@@ -119,8 +115,7 @@ impl TargetShared {
             up_since_ms: AtomicU64::new(0),
             inflight: AtomicU32::new(0),
             latency_us: AtomicU32::new(0),
-            told_idle_ms: AtomicU32::new(0),
-            seen_idle_ms: AtomicU32::new(0),
+            learned_idle: LearnedIdle::default(),
             standby: AtomicU32::new(0),
             succeeded: AtomicU64::new(0),
             failed: [const { AtomicU64::new(0) }; 4],
@@ -154,43 +149,6 @@ impl TargetShared {
         self.succeeded.fetch_add(u64::from(count), Relaxed);
         if self.in_row.load(Relaxed) != 0 {
             self.in_row.store(0, Relaxed);
-        }
-    }
-
-    /// The target closed a connection that had been idle for this long: the next is left a fifth earlier.
-    pub fn learn_closed_after(&self, idle_ms: u64) {
-        let safe = u32::try_from(idle_ms - idle_ms / 5).unwrap_or(u32::MAX);
-        if safe >= LEARNED_IDLE_MS_MIN {
-            let known = self.seen_idle_ms.load(Relaxed);
-            if known == 0 || safe < known {
-                self.seen_idle_ms.store(safe, Relaxed);
-            }
-        }
-    }
-
-    /// The target said how long it keeps idle connections.
-    pub fn learn_told(&self, keeps_ms: u32) {
-        if self.told_idle_ms.load(Relaxed) != keeps_ms {
-            self.told_idle_ms.store(keeps_ms, Relaxed);
-        }
-    }
-
-    /// The shorter of what it said and what its closes showed: a promise does not undo an observation. 0 = unknown.
-    #[must_use]
-    pub fn learned_idle_ms(&self) -> u32 {
-        match (self.told_idle_ms.load(Relaxed), self.seen_idle_ms.load(Relaxed)) {
-            (told, 0) => told,
-            (0, seen) => seen,
-            (told, seen) => told.min(seen),
-        }
-    }
-
-    /// How long a connection may rest, given what the operator allows.
-    #[must_use]
-    pub fn idle_ms(&self, configured_ms: u32) -> u32 {
-        match self.learned_idle_ms() {
-            0 => configured_ms,
-            learned => learned.min(configured_ms),
         }
     }
 
@@ -258,21 +216,6 @@ mod tests {
 
     fn target() -> TargetShared {
         TargetShared::new(0, Identity::plain("o", ([127, 0, 0, 1], 80).into()), Arc::default(), 1)
-    }
-
-    #[test]
-    fn the_learned_idle_time_only_shortens_what_the_operator_allows() {
-        let target = target();
-        assert_eq!(target.idle_ms(4000), 4000);
-        target.learn_told(1000);
-        assert_eq!(target.idle_ms(4000), 1000);
-        target.learn_closed_after(500);
-        assert_eq!(target.idle_ms(4000), 400);
-        target.learn_closed_after(2000);
-        assert_eq!(target.idle_ms(4000), 400, "a later close teaches nothing new");
-        target.learn_told(90_000);
-        assert_eq!(target.idle_ms(4000), 400, "a promise does not undo what closes showed");
-        assert_eq!(target.idle_ms(300), 300);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! After 101 (Switching Protocols): bytes pass both ways untouched, each direction ends on its own (a FIN is passed on,
 //! the other direction goes on), and the tunnel ends when both have. Nothing is tunnelled before the origin's 101 came.
 
+use crate::answer_heads::plain_encoding;
 use crate::blocks::Blocks;
 use crate::client::ClientState;
 use crate::io::{Io, Token, Trouble};
@@ -12,7 +13,6 @@ use crate::wheel::NEVER;
 use crate::worker::Worker;
 use proto::exchange::Stage;
 use proto::http1::encode::{AnswerEncoding, encode_answer};
-use proto::http1::framing::AnswerBody;
 use proto::http1::head::ResponseHead;
 
 const READS_MAX: u32 = 8;
@@ -38,18 +38,7 @@ impl<I: Io> Worker<I> {
         let plan = std::rc::Rc::clone(&ongoing.plan);
         let mut out = std::mem::take(&mut self.out);
         out.clear();
-        encode_answer(
-            &mut out,
-            bytes,
-            head,
-            &AnswerEncoding {
-                body: AnswerBody::None,
-                upgrade: true,
-                via: plan.plan.forwarding.via.then_some(plan.plan.name.as_bytes()),
-                received_version: head.version,
-                ..AnswerEncoding::default()
-            },
-        );
+        encode_answer(&mut out, bytes, head, &AnswerEncoding { upgrade: true, ..plain_encoding(&plan.plan, head) });
         self.row.one(Counter::Tunnels);
         self.row.one(Counter::TunnelsOpen);
         self.count_answer(101);

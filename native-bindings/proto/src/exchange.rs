@@ -277,6 +277,12 @@ impl Exchange {
         self.download.at_eof()
     }
 
+    /// The end of the origin's bytes was the end of its answer.
+    pub fn complete_download(&mut self) {
+        debug_assert!(self.download_at_eof() == AtEof::Complete);
+        self.download = Download::Done;
+    }
+
     /// Makes the exchange ready for another attempt: nothing of the failed one remains but what it taught.
     pub fn begin_again(&mut self, fresh: bool) {
         debug_assert!(!matches!(self.stage, Stage::Relaying | Stage::Tunnelling | Stage::Ended));

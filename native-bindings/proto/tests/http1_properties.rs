@@ -2,12 +2,13 @@
 
 mod support;
 
-use proto::http1::body::{ChunkReader, LengthReader};
+use proto::exchange::{Download, Piece};
+use proto::http1::body::ChunkReader;
 use proto::http1::encode::{
     AnswerEncoding, Forwarding, LAST_CHUNK, RequestEncoding, encode_answer, encode_request, write_chunk_header,
 };
 use proto::http1::fields::{FieldKind, classify};
-use proto::http1::framing::{RequestBody, decide_answer, decide_request};
+use proto::http1::framing::{AnswerBody, RequestBody, decide_answer, decide_request};
 use proto::http1::head::{Method, Parsed, RequestHead, ResponseHead, worth_parsing_again};
 use proto::limits::HeadLimits;
 use support::Dice;
@@ -321,8 +322,13 @@ fn random_bytes_never_panic() {
 
 #[test]
 fn a_length_counts_down_to_its_end() {
-    let mut reader = LengthReader::new(10);
-    assert_eq!((reader.take(4), reader.take(0), reader.is_done()), (4, 0, false));
-    assert_eq!((reader.take(100), reader.left(), reader.is_done()), (6, 0, true));
-    assert_eq!(reader.take(1), 0);
+    let mut body = Download::of(AnswerBody::Length(10));
+    let mut take = |available: usize| {
+        let taken = body.take(&mut vec![0; available], &HeadLimits::default(), &mut Vec::new());
+        taken.expect("a body of known length cannot be wrong")
+    };
+    assert_eq!(take(4), Piece { consumed: 4, data: 0..4, done: false });
+    assert_eq!(take(0), Piece { consumed: 0, data: 0..0, done: false });
+    assert_eq!(take(100), Piece { consumed: 6, data: 0..6, done: true });
+    assert_eq!(take(1), Piece { consumed: 0, data: 0..0, done: true });
 }

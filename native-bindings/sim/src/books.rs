@@ -81,23 +81,35 @@ impl Books<'_> {
         tally.stolen = self.sum(Counter::OriginStolen);
         tally.reused = self.sum(Counter::OriginReused);
         tally.queued = self.sum(Counter::Queued);
+        tally.spooled = self.sum(Counter::Spooled);
+        tally.spool_refused = self.sum(Counter::SpoolRefused);
         tally.turns = self.sum(Counter::Turns);
     }
 }
 
-/// No connection holds more than one read of what its peer may have on the way, and one head or answer of our own.
+/// The bytes in files, as the gauge, the process-wide sum and the disk have them, and never more than may be.
+pub fn judge_spool(gauge: u64, total: u64, on_disk: u64, most: u64) -> Result<(), String> {
+    if gauge != total || total != on_disk || total > most {
+        return Err(format!("spool: {gauge} bytes by the books, {total} shared, {on_disk} on disk, {most} allowed"));
+    }
+    Ok(())
+}
+
+/// No connection holds more than one read of what its peer may have on the way, or of a file, and one head or answer of
+/// our own.
 pub fn judge_memory(
     census: &Census,
     buffer_bytes: usize,
     head_bytes: usize,
     replay_bytes: usize,
+    file_piece: usize,
 ) -> Result<(), String> {
     let piece = buffer_bytes + head_bytes + 1024;
     let bounds = [
         ("a client's input", census.client_input_max, piece),
         ("a client's outbox", census.client_outbox_max, piece),
         ("an origin's input", census.origin_input_max, piece),
-        ("an origin's outbox", census.origin_outbox_max, piece + replay_bytes),
+        ("an origin's outbox", census.origin_outbox_max, (piece + replay_bytes).max(file_piece + 1024)),
         ("a kept body", census.kept_max, piece + replay_bytes),
     ];
     match bounds.iter().find(|(_, held, most)| held > most) {

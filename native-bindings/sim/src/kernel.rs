@@ -1,9 +1,10 @@
 //! `engine::io::Io` over the virtual network: what the worker takes for the kernel. Calls that break the contract of a
 //! correct proxy (a request written behind bytes that nobody asked for) are reported here, where they happen.
 
+use crate::disk::SimFile;
 use crate::end::{Dial, End};
 use crate::net::{self, Net, What};
-use engine::io::{Io, Peek, Ready, Token, Trouble};
+use engine::io::{File, Io, Peek, Ready, Token, Trouble};
 use std::net::SocketAddr;
 
 /// The proxy's end of a connection; dropping it closes it.
@@ -134,7 +135,9 @@ impl Net {
 
     /// A connection that is known to hold what nobody asked for takes no request (architecture, section 3).
     fn judge_request(&mut self, worker: u32, end: u32, bytes: &[u8]) {
-        let Some((name, _)) = BEGINNINGS.iter().find(|(text, _)| bytes.starts_with(text.as_bytes())) else { return };
+        let Some((name, repeatable)) = BEGINNINGS.iter().find(|(text, _)| bytes.starts_with(text.as_bytes())) else {
+            return;
+        };
         let poll = self.seats[worker as usize].poll;
         let place = &mut self.ends[end as usize];
         if std::mem::take(&mut place.turned_back) {
@@ -150,7 +153,8 @@ impl Net {
             self.fail(format!("p{end}: {name} written behind stray bytes that an earlier poll had told of"));
         } else if stray && reused {
             self.fail(format!("p{end}: {name} written behind stray bytes that a peek would have shown"));
-        } else if fin && reused {
+        } else if fin && reused && !repeatable {
+            // What may be sent twice is repeated, so it asks for unread bytes only (decision 0020).
             self.fail(format!("p{end}: {name} written behind a FIN that a peek would have shown"));
         }
     }
@@ -313,6 +317,10 @@ impl Io for SimIo {
             net.seats[self.worker as usize].calls += 1;
             net.reset_end(socket.end);
         });
+    }
+
+    fn create_file(&mut self, _folder: &str) -> Result<Box<dyn File>, Trouble> {
+        Ok(Box::new(SimFile::create()?))
     }
 
     fn wake_at_ms(&mut self, at_ms: Option<u64>) {

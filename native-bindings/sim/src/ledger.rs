@@ -21,7 +21,6 @@ pub struct Ask {
     /// The client's address, which the origin must be told.
     pub ip: String,
     pub body_bytes: u64,
-    pub chunked: bool,
     pub upgrade: bool,
     /// Bytes a tunnel carries from client to origin, and back.
     pub up_bytes: u64,
@@ -77,6 +76,10 @@ pub struct Tally {
     pub stolen: u64,
     pub reused: u64,
     pub queued: u64,
+    /// Bodies that went on in a file, such that could not, and reads of files.
+    pub spooled: u64,
+    pub spool_refused: u64,
+    pub file_reads: u64,
     pub workers_lost: u64,
     pub turns: u64,
     pub steps: u64,
@@ -96,6 +99,9 @@ impl Tally {
         self.stolen += other.stolen;
         self.reused += other.reused;
         self.queued += other.queued;
+        self.spooled += other.spooled;
+        self.spool_refused += other.spool_refused;
+        self.file_reads += other.file_reads;
         self.workers_lost += other.workers_lost;
         self.turns += other.turns;
         self.steps += other.steps;

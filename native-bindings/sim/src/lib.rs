@@ -7,6 +7,7 @@ mod books;
 mod client;
 mod content;
 mod dice;
+mod disk;
 #[path = "../../engine/tests/support/document.rs"]
 mod document;
 mod end;

@@ -41,6 +41,9 @@ pub struct Knobs {
     pub late_event: u32,
     pub watch_fails: u32,
     pub slow_packet: u32,
+    /// Files that cannot be made, writes that find the disk full, reads that fail.
+    pub disk_full: u32,
+    pub disk_broken: u32,
     /// Most bytes on their way to, or unread at, one end.
     pub buffer_bytes: u64,
     /// Events given out in one poll.
@@ -80,6 +83,12 @@ pub struct Net {
     pub attempts: HashMap<u64, u32>,
     pub answered: HashSet<u64>,
     pub attempts_max: u32,
+    /// The longest request body that is held for another attempt, in memory or in a file, whatever else is held.
+    pub held_max: u64,
+    /// Files of the proxy's, their bytes, and how often one was read.
+    pub files_open: u32,
+    pub file_bytes: u64,
+    pub file_reads: u64,
     pub failure: Option<String>,
     pub trace: Option<Vec<String>>,
     agenda: BinaryHeap<Reverse<(u64, u64, What)>>,

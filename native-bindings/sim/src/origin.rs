@@ -276,6 +276,8 @@ impl OriginPeer {
     fn rest(&mut self, now: u64) {
         let (idle, trap) = match self.mood {
             Mood::Calm => (0, 0),
+            // It has only told its client to go on.
+            Mood::Stale if !self.answered => (0, 0),
             Mood::Stale => (300, 200),
             Mood::Wild => (150, 60),
         };

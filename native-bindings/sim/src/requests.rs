@@ -103,7 +103,7 @@ fn illegal(dice: &mut Dice, ledger: &mut Ledger, ip: &str) -> Shot {
 
 fn broken(dice: &mut Dice, ledger: &mut Ledger, ip: &str) -> Shot {
     let method = dice.pick(&["POST", "PUT"]);
-    let ask = Ask { method, ip: ip.to_owned(), chunked: true, broken_body: true, ..Ask::default() };
+    let ask = Ask { method, ip: ip.to_owned(), broken_body: true, ..Ask::default() };
     let id = ledger.add(ask);
     let head = format!("{method} /r/{id} HTTP/1.1\r\nHost: sim\r\nTransfer-Encoding: chunked\r\n\r\n");
     let mut bytes = head.into_bytes();
@@ -130,13 +130,13 @@ fn upgrade(dice: &mut Dice, ledger: &mut Ledger, ip: &str) -> Shot {
 }
 
 fn honest(dice: &mut Dice, ledger: &mut Ledger, mood: Mood, ip: &str, http10: bool) -> Shot {
-    let methods = ["GET", "GET", "GET", "HEAD", "POST", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "BREW"];
+    let methods = ["GET", "GET", "GET", "HEAD", "POST", "POST", "PUT", "PUT", "DELETE", "OPTIONS", "PATCH", "BREW"];
     let method = *dice.pick(&methods);
     let has_body = matches!(method, "POST" | "PUT" | "PATCH") || dice.chance(30);
     let chunked = has_body && !http10 && dice.chance(400);
     let most = if dice.chance(30) { 150_000 } else { 1_500 };
     let body_bytes = if has_body { dice.skewed(most) } else { 0 };
-    let ask = Ask { method, ip: ip.to_owned(), body_bytes, chunked, ..Ask::default() };
+    let ask = Ask { method, ip: ip.to_owned(), body_bytes, ..Ask::default() };
     let id = ledger.add(ask);
     let mut head = start_line(dice, method, id, http10);
     let expects = has_body && !http10 && dice.chance(150) && body_bytes > 0;

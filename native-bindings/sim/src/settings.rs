@@ -4,10 +4,12 @@ use crate::dice::Dice;
 use crate::document::{self, Value, map};
 use crate::ledger::Mood;
 use crate::net::Knobs;
-use proto::plan::{Action, Balance, HashBy, Limits, MatchWord, Origin, Plan, Pool, ReusePolicy, Timeouts};
+use proto::plan::{Action, Balance, HashBy, Limits, MatchWord, Origin, Plan, Pool, ReusePolicy, Spool, Timeouts};
 
 /// Most request body kept for a repeat.
 pub const REPLAY_BYTES: u32 = 700;
+/// Room for all bodies of a run together.
+const SPOOL_AMPLE_BYTES: u64 = 20_000_000;
 
 #[must_use]
 pub fn mood(dice: &mut Dice) -> Mood {
@@ -23,7 +25,10 @@ pub fn knobs(dice: &mut Dice, mood: Mood) -> Knobs {
     let wild = mood == Mood::Wild;
     let mut some = |most: u64| if wild && dice.chance(600) { dice.skewed(most) as u32 } else { 0 };
     let (refuse, blackhole, connect_error, watch_fails) = (some(150), some(60), some(40), some(15));
+    let (disk_full, disk_broken) = (some(100), some(200));
     Knobs {
+        disk_full,
+        disk_broken,
         refuse,
         blackhole,
         connect_error,
@@ -49,6 +54,7 @@ pub fn plan(dice: &mut Dice, mood: Mood) -> Plan {
     set_limits(dice, mood, &mut plan.limits);
     set_timeouts(dice, mood, &mut plan.timeouts);
     set_pool(dice, mood, workers, &mut plan.pool);
+    set_spool(dice, &mut plan.spool);
     (plan.forwarding.via, plan.forwarding.forwarded) = (dice.chance(500), dice.chance(300));
     plan.persistence.after_errors = dice.chance(800);
     "here".clone_into(&mut plan.zone);
@@ -120,6 +126,23 @@ fn set_pool(dice: &mut Dice, mood: Mood, workers: u32, pool: &mut Pool) {
     pool.connections = if dice.chance(250) { dice.between(2, 6) as u32 } else { 0 };
     pool.queue_length = if wild { dice.skewed(6) as u32 } else { 1_000 };
     pool.queue_wait_ms = if wild { 10 + dice.skewed(3_000) as u32 } else { 300_000 };
+}
+
+/// Some long bodies go into files, some find no room there.
+fn set_spool(dice: &mut Dice, spool: &mut Spool) {
+    if dice.chance(600) {
+        "spool".clone_into(&mut spool.folder);
+        spool.request_bytes = if dice.chance(300) { dice.skewed(5_000) } else { SPOOL_AMPLE_BYTES };
+        spool.total_bytes = if dice.chance(300) { dice.skewed(10_000) } else { SPOOL_AMPLE_BYTES };
+    }
+}
+
+/// The longest request body that is held for another attempt, whatever else is held.
+#[must_use]
+pub fn held_max(plan: &Plan) -> u64 {
+    let ample = !plan.spool.folder.is_empty() && plan.spool.total_bytes == SPOOL_AMPLE_BYTES;
+    let in_files = if ample { plan.spool.request_bytes } else { 0 };
+    in_files.max(plan.limits.replay_body_bytes.into())
 }
 
 fn origin(dice: &mut Dice, mood: Mood, number: u64) -> Value {

@@ -213,7 +213,7 @@ impl Verdict {
         let Some(ask) = ledger.ask(id) else { return };
         let must_succeed = match self.mood {
             Mood::Calm => true,
-            Mood::Stale => ask.is_repeatable() && ask.body_bytes == 0 && !ask.chunked && !ask.upgrade,
+            Mood::Stale => ask.is_repeatable() && ask.body_bytes <= net::with(|net| net.held_max) && !ask.upgrade,
             Mood::Wild => false,
         };
         match wanted {

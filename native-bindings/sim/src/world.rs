@@ -1,7 +1,7 @@
 //! One run: workers, network and peers on one agenda, from the first connection to the last timer. After every turn
 //! the books and the buffers are judged; at the end nothing may be left.
 
-use crate::books::{Books, judge_memory};
+use crate::books::{Books, judge_memory, judge_spool};
 use crate::client::Client;
 use crate::dice::Dice;
 use crate::kernel::{SimIo, Socket};
@@ -10,6 +10,7 @@ use crate::net::{self, What};
 use crate::origin::OriginPeer;
 use crate::settings;
 use engine::host::{Host, Message};
+use engine::spool::PIECE_BYTES;
 use engine::stats::{Counter, ROW_WORDS, Row};
 use engine::worker::{Worker, settle};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -61,6 +62,7 @@ impl World {
         net::with(|net| {
             net.reset(dice, knobs.clone(), workers, traced);
             net.attempts_max = executions_max as u32;
+            net.held_max = settings::held_max(&plan);
         });
         say(|| format!("seed {seed}: {mood:?}, {clients} clients, {knobs:?}\n{plan:#?}"));
         let host = Arc::new(Host::new(plan));
@@ -102,6 +104,7 @@ impl World {
         self.judge_end()?;
         Books(self.words).tell(&mut self.ledger.tally);
         self.ledger.tally.steps = self.steps;
+        self.ledger.tally.file_reads = net::with(|net| net.file_reads);
         Ok(self.ledger.tally)
     }
 
@@ -220,9 +223,16 @@ impl World {
             let plan = self.host.plan();
             let limits = &plan.limits;
             let replay = settings::REPLAY_BYTES as usize;
-            if let Err(what) = judge_memory(census, buffer as usize, limits.head_bytes as usize, replay) {
+            let file_piece = if plan.spool.folder.is_empty() { 0 } else { PIECE_BYTES as usize };
+            let head_bytes = limits.head_bytes as usize;
+            if let Err(what) = judge_memory(census, buffer as usize, head_bytes, replay, file_piece) {
                 fail(what);
             }
+        }
+        let (total, most) = (self.host.spool_bytes.load(Relaxed), self.host.plan().spool.total_bytes);
+        let on_disk = net::with(|net| net.file_bytes);
+        if let Err(what) = judge_spool(Books(self.words).sum(Counter::SpoolBytes), total, on_disk, most) {
+            fail(what);
         }
     }
 
@@ -320,8 +330,11 @@ impl World {
             return Err(format!("worker {place} holds {:?} after everybody has left", self.workers[place].census()));
         }
         Books(self.words).judge_end()?;
-        let open = net::with(|net| net.open_of_proxy());
-        if open == 0 { Ok(()) } else { Err(format!("{open} sockets are open after everybody has left")) }
+        let (open, files) = net::with(|net| (net.open_of_proxy(), net.files_open));
+        match (open, files) {
+            (0, 0) => Ok(()),
+            _ => Err(format!("{open} sockets and {files} files are open after everybody has left")),
+        }
     }
 }
 

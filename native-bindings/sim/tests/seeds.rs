@@ -13,7 +13,8 @@ fn a_hundred_seeds_keep_every_promise() {
     }
     // Runs in which nothing happens would keep every promise too.
     let seen = [tally.answered, tally.refusals, tally.reused, tally.stolen, tally.repeated, tally.tunnels];
-    assert!(seen.iter().all(|count| *count > 0), "{tally:?}");
+    let spool = [tally.spooled, tally.spool_refused, tally.file_reads];
+    assert!(seen.iter().chain(&spool).all(|count| *count > 0), "{tally:?}");
 }
 
 #[test]

@@ -150,6 +150,12 @@ export async function until(what: string, holds: () => boolean, ms = 10_000): Pr
   }
 }
 
+/** What a proxy tells of a thread that was replaced. */
+export interface Replacement {
+  readonly worker: number | "acceptor";
+  readonly reason: string;
+}
+
 /** What a replacement may take, in ms. */
 const REPLACED_MS_MAX = 1000;
 /** A replacement costs no more than this many bare threads of Node, where the machine is too busy for a second. */
@@ -186,6 +192,14 @@ export function recordThreads(entry: (url: URL) => URL = (url) => url): (title: 
   };
   syncBuiltinESMExports();
   return (title) => made.findLast((one) => one.title === title)?.worker;
+}
+
+/** Ends a thread by `kill` and returns what the proxy tells of its replacement, which must be prompt. */
+export async function expectReplacement(proxy: Millrace, who: string, kill: () => void): Promise<Replacement> {
+  const replaced = once(proxy, "workerReplaced", { signal: AbortSignal.timeout(10_000) });
+  kill();
+  const [told] = (await expectPrompt(who, replaced)) as [Replacement];
+  return told;
 }
 
 /** What a process stands on. */
@@ -245,4 +259,18 @@ export async function expectBalance(proxy: Millrace): Promise<void> {
     assert.ok(performance.now() < due, `the books do not balance:\n${complaints.join("\n")}`);
     await pause(20);
   }
+}
+
+/** Ends a proxy: its clients gone, its books balanced, nothing waited for. */
+export async function retire(proxy: Millrace): Promise<void> {
+  await expectBalance(proxy);
+  await proxy.stop({ deadlineMs: 1000 });
+}
+
+/** One lifetime warms the process up; after another it must stand on the same ground. */
+export async function expectNothingLeft(lifetime: () => Promise<void>): Promise<void> {
+  await lifetime();
+  const before = groundNow();
+  await lifetime();
+  await expectSameGround(before);
 }

@@ -8,12 +8,12 @@ import { BroadcastChannel } from "node:worker_threads";
 import {
   Crowd,
   expectAnswer,
-  expectBalance,
   expectSameGround,
   groundNow,
   portOf,
   proxyTo,
   recordThreads,
+  retire,
   startOrigin,
 } from "./kit.js";
 import type { Mischief } from "./mischief-edge.js";
@@ -48,8 +48,7 @@ async function replaced(): Promise<void> {
     assert.match(told.reason, reason);
   }
   await crowd.stop();
-  await expectBalance(proxy);
-  await proxy.stop({ deadlineMs: 1000 });
+  await retire(proxy);
 }
 
 async function stuck(): Promise<void> {

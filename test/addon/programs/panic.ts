@@ -3,18 +3,16 @@
  * no failed request.
  */
 import assert from "node:assert/strict";
-import { once } from "node:events";
 import { Agent } from "node:http";
 import type { Millrace } from "../../../src/index.js";
 import {
   Crowd,
   expectAnswer,
-  expectBalance,
-  expectPrompt,
-  expectSameGround,
-  groundNow,
+  expectNothingLeft,
+  expectReplacement,
   portOf,
   proxyTo,
+  retire,
   startOrigin,
   until,
 } from "./kit.js";
@@ -74,10 +72,7 @@ class Peaceful {
 
 /** One panic; fails when the replacement takes a second. */
 async function loseTo(proxy: Millrace, victim: number): Promise<void> {
-  const replaced = once(proxy, "workerReplaced", { signal: AbortSignal.timeout(10_000) });
-  proxy.provokePanic(victim);
-  const [told] = await expectPrompt(`number ${victim}`, replaced);
-  const { worker, reason } = told as { readonly worker: number | "acceptor"; readonly reason: string };
+  const { worker, reason } = await expectReplacement(proxy, `number ${victim}`, () => proxy.provokePanic(victim));
   assert.equal(worker, victim === WORKERS ? "acceptor" : victim);
   assert.match(reason, /^a test asked (worker \d|the acceptor) to panic$/);
 }
@@ -100,12 +95,8 @@ async function lifetime(): Promise<void> {
   await peaceful.stop();
   assert.equal(proxy.stats().workersReplaced, VICTIMS.length * PANICS_A_VICTIM);
   assert.equal(proxy.stats().workers[EDGE_VICTIMS]?.counters.client_closes_worker_lost, 0);
-  await expectBalance(proxy);
-  await proxy.stop({ deadlineMs: 1000 });
+  await retire(proxy);
 }
 
-await lifetime();
-const before = groundNow();
-await lifetime();
-await expectSameGround(before);
+await expectNothingLeft(lifetime);
 await origin.close();

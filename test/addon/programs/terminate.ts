@@ -3,17 +3,15 @@
  * answers on, its books balance and nothing is left over.
  */
 import assert from "node:assert/strict";
-import { once } from "node:events";
 import {
   Crowd,
   expectAnswer,
-  expectBalance,
-  expectPrompt,
-  expectSameGround,
-  groundNow,
+  expectNothingLeft,
+  expectReplacement,
   portOf,
   proxyTo,
   recordThreads,
+  retire,
   startOrigin,
 } from "./kit.js";
 
@@ -33,23 +31,17 @@ async function lifetime(): Promise<void> {
   await crowd.answersMore(CLIENTS);
   for (let death = 0; death < DEATHS_A_SEAT; death++) {
     for (const title of [...Array.from({ length: EDGE_SEATS }, (_, index) => `edge worker ${index}`), "acceptor"]) {
-      const replaced = once(proxy, "workerReplaced", { signal: AbortSignal.timeout(10_000) });
       const victim = thread(title);
       assert.ok(victim !== undefined, `nobody sits in the seat of ${title}`);
-      void victim.terminate();
-      await expectPrompt(title, replaced);
+      await expectReplacement(proxy, title, () => void victim.terminate());
       await crowd.answersMore(2);
     }
   }
   assert.equal(proxy.stats().workersReplaced, DEATHS_A_SEAT * (EDGE_SEATS + 1));
   await crowd.stop();
   await expectAnswer(port);
-  await expectBalance(proxy);
-  await proxy.stop({ deadlineMs: 1000 });
+  await retire(proxy);
 }
 
-await lifetime();
-const before = groundNow();
-await lifetime();
-await expectSameGround(before);
+await expectNothingLeft(lifetime);
 await origin.close();

@@ -29,25 +29,25 @@ const names: Case[] = [
   passes("must", "9110 5.1", "takes a name of one letter", withLine("x: b"), { fields: { x: "b" } }),
 ];
 
+/** Values that end elsewhere for one reader than for another. */
+const HIDING: readonly (readonly [rfc: string, what: string, line: string])[] = [
+  ["9110 5.5", "a NUL at the end of a value", "X-A: a\x00"],
+  ["9110 5.5", "a NUL alone as value", "X-A: \x00"],
+  ["9112 2.2", "a bare CR in a value", "X-A: a\rb"],
+  ["9112 2.2", "a bare CR that hides a field", "X-A: a\rTransfer-Encoding: chunked"],
+  ["9112 2.2", "a bare LF that hides a field", "X-A: a\nTransfer-Encoding: chunked"],
+  ["9112 2.2", "a bare LF that ends the head early", `X-A: a\n\nGET /smuggled HTTP/1.1\nHost: a.example`],
+  ["9112 2.2", "CR CR LF behind a value", "X-A: a\r"],
+  ["9112 5.2", "a value folded with a space", "X-A: a\r\n b"],
+  ["9112 5.2", "a value folded with a tab", "X-A: a\r\n\tb"],
+  ["9112 5.2", "a fold to nothing", "X-A: a\r\n "],
+];
+
 const values: Case[] = [
   ...CONTROLS.map((byte) =>
     refuses("security", "9110 5.5", `the control ${named(byte)} in a value`, withLine(`X-A: a${char(byte)}b`)),
   ),
-  refuses("security", "9110 5.5", "a NUL at the end of a value", withLine("X-A: a\x00")),
-  refuses("security", "9110 5.5", "a NUL alone as value", withLine("X-A: \x00")),
-  refuses("security", "9112 2.2", "a bare CR in a value", withLine("X-A: a\rb")),
-  refuses("security", "9112 2.2", "a bare CR that hides a field", withLine("X-A: a\rTransfer-Encoding: chunked")),
-  refuses("security", "9112 2.2", "a bare LF that hides a field", withLine("X-A: a\nTransfer-Encoding: chunked")),
-  refuses(
-    "security",
-    "9112 2.2",
-    "a bare LF that ends the head early",
-    withLine(`X-A: a\n\nGET /smuggled HTTP/1.1\nHost: a.example`),
-  ),
-  refuses("security", "9112 2.2", "CR CR LF behind a value", withLine("X-A: a\r")),
-  refuses("security", "9112 5.2", "a value folded with a space", withLine("X-A: a\r\n b")),
-  refuses("security", "9112 5.2", "a value folded with a tab", withLine("X-A: a\r\n\tb")),
-  refuses("security", "9112 5.2", "a fold to nothing", withLine("X-A: a\r\n ")),
+  ...HIDING.map(([rfc, what, line]) => refuses("security", rfc, what, withLine(line))),
   refuses(
     "security",
     "9112 2.2",

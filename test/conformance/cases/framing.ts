@@ -6,58 +6,39 @@ import { type Case, type Group, passes, raw, refuses, SMUGGLED } from "../case.j
 const post = (...lines: string[]): string => raw("POST /case HTTP/1.1", "Host: a.example", ...lines);
 const HIDDEN = `0\r\n\r\n${SMUGGLED}`;
 
-const conflicts: Case[] = [
-  refuses("security", "9112 6.3", "Content-Length before Transfer-Encoding", [
-    post("Content-Length: 5", "Transfer-Encoding: chunked"),
-    HIDDEN,
-  ]),
-  refuses("security", "9112 6.3", "Transfer-Encoding before Content-Length", [
-    post("Transfer-Encoding: chunked", "Content-Length: 5"),
-    HIDDEN,
-  ]),
-  refuses("security", "9112 6.3", "Content-Length: 0 with Transfer-Encoding", [
-    post("Content-Length: 0", "Transfer-Encoding: chunked"),
-    HIDDEN,
-  ]),
-  refuses("security", "9112 6.3", "both lengths with other fields between them", [
+/** Heads that say twice where their body ends, and what stands behind them. */
+const CONFLICTS: readonly (readonly [what: string, head: string, behind: string])[] = [
+  ["Content-Length before Transfer-Encoding", post("Content-Length: 5", "Transfer-Encoding: chunked"), HIDDEN],
+  ["Transfer-Encoding before Content-Length", post("Transfer-Encoding: chunked", "Content-Length: 5"), HIDDEN],
+  ["Content-Length: 0 with Transfer-Encoding", post("Content-Length: 0", "Transfer-Encoding: chunked"), HIDDEN],
+  [
+    "both lengths with other fields between them",
     post("Content-Length: 5", "X-A: b", "Cookie: c=d", "Transfer-Encoding: chunked"),
     HIDDEN,
-  ]),
-  refuses("security", "9112 6.3", "a length that agrees with the chunks", [
+  ],
+  [
+    "a length that agrees with the chunks",
     post("Content-Length: 15", "Transfer-Encoding: chunked"),
     "5\r\nhello\r\n0\r\n\r\n",
-  ]),
-  refuses("security", "9112 6.3", "Content-Length with an unknown coding", [
-    post("Content-Length: 5", "Transfer-Encoding: x"),
-    "hello",
-  ]),
-  refuses("security", "9112 6.3", "Content-Length with an empty coding", [
-    post("Content-Length: 5", "Transfer-Encoding:"),
-    "hello",
-  ]),
-  refuses("security", "9112 6.3", "Content-Length with identity", [
-    post("Content-Length: 5", "Transfer-Encoding: identity"),
-    "hello",
-  ]),
-  refuses("security", "9112 6.3", "both lengths on a GET", [
+  ],
+  ["Content-Length with an unknown coding", post("Content-Length: 5", "Transfer-Encoding: x"), "hello"],
+  ["Content-Length with an empty coding", post("Content-Length: 5", "Transfer-Encoding:"), "hello"],
+  ["Content-Length with identity", post("Content-Length: 5", "Transfer-Encoding: identity"), "hello"],
+  [
+    "both lengths on a GET",
     raw("GET /case HTTP/1.1", "Host: a.example", "Content-Length: 5", "Transfer-Encoding: chunked"),
     HIDDEN,
-  ]),
-  refuses("security", "9112 6.3", "two different lengths", [post("Content-Length: 5", "Content-Length: 6"), "hello!"]),
-  refuses("security", "9112 6.3", "the same length twice", [post("Content-Length: 5", "Content-Length: 5"), "hello"]),
-  refuses("security", "9112 6.3", "a zero and a real length", [
-    post("Content-Length: 0", "Content-Length: 5"),
-    "hello",
-  ]),
-  refuses("security", "9112 6.3", "an empty and a real length", [
-    post("Content-Length:", "Content-Length: 5"),
-    "hello",
-  ]),
-  refuses("security", "9112 6.3", "the same length twice in different case", [
-    post("Content-Length: 5", "content-length: 5"),
-    "hello",
-  ]),
+  ],
+  ["two different lengths", post("Content-Length: 5", "Content-Length: 6"), "hello!"],
+  ["the same length twice", post("Content-Length: 5", "Content-Length: 5"), "hello"],
+  ["a zero and a real length", post("Content-Length: 0", "Content-Length: 5"), "hello"],
+  ["an empty and a real length", post("Content-Length:", "Content-Length: 5"), "hello"],
+  ["the same length twice in different case", post("Content-Length: 5", "content-length: 5"), "hello"],
 ];
+
+const conflicts: Case[] = CONFLICTS.map(([what, head, behind]) =>
+  refuses("security", "9112 6.3", what, [head, behind]),
+);
 
 const LENGTHS: readonly (readonly [string, string])[] = [
   ["a plus sign", "+5"],
@@ -194,6 +175,57 @@ const CODINGS: readonly (readonly [string, string])[] = [
   ["an equals sign", "chunked=1"],
 ];
 
+const CODED_TWICE: readonly (readonly [what: string, head: string])[] = [
+  ["chunked", post("Transfer-Encoding: chunked", "Transfer-Encoding: chunked")],
+  ["chunked and identity", post("Transfer-Encoding: chunked", "Transfer-Encoding: identity")],
+  ["an unknown coding and chunked", post("Transfer-Encoding: cow", "Transfer-Encoding: chunked")],
+  ["an empty coding and chunked", post("Transfer-Encoding:", "Transfer-Encoding: chunked")],
+];
+
+/** A Transfer-Encoding that one reader may see and another not. */
+const DISGUISES: readonly (readonly [rfc: string, what: string, head: string, behind: string])[] = [
+  ["9112 5.1", "a space before the colon of Transfer-Encoding", post("Transfer-Encoding : chunked"), HIDDEN],
+  ["9112 5.1", "a tab before the colon of Transfer-Encoding", post("Transfer-Encoding\t: chunked"), HIDDEN],
+  ["9112 5.1", "a NUL before the colon of Transfer-Encoding", post("Transfer-Encoding\x00: chunked"), HIDDEN],
+  ["9112 5.2", "a folded Transfer-Encoding", post("Transfer-Encoding:\r\n chunked"), HIDDEN],
+  [
+    "9112 5.2",
+    "a Transfer-Encoding hidden behind a fold",
+    post("X-A: b\r\n Transfer-Encoding: chunked", "Content-Length: 5"),
+    "hello",
+  ],
+  [
+    "9112 2.2",
+    "a Transfer-Encoding hidden behind a bare LF",
+    post("X-A: b\nTransfer-Encoding: chunked", "Content-Length: 5"),
+    "hello",
+  ],
+  [
+    "9112 2.2",
+    "a Transfer-Encoding hidden behind a bare CR",
+    post("X-A: b\rTransfer-Encoding: chunked", "Content-Length: 5"),
+    "hello",
+  ],
+  [
+    "9112 6.1",
+    "Transfer-Encoding in HTTP/1.0",
+    raw("POST /case HTTP/1.0", "Host: a.example", "Transfer-Encoding: chunked"),
+    HIDDEN,
+  ],
+  [
+    "9112 6.1",
+    "Transfer-Encoding in HTTP/1.0 with keep-alive",
+    raw("POST /case HTTP/1.0", "Host: a.example", "Connection: keep-alive", "Transfer-Encoding: chunked"),
+    HIDDEN,
+  ],
+  [
+    "9112 6.1",
+    "both lengths in HTTP/1.0",
+    raw("POST /case HTTP/1.0", "Host: a.example", "Content-Length: 5", "Transfer-Encoding: chunked"),
+    HIDDEN,
+  ],
+];
+
 const codings: Case[] = [
   ...CODINGS.map(([what, value]) =>
     refuses(
@@ -216,71 +248,10 @@ const codings: Case[] = [
       HIDDEN,
     ]),
   ),
-  refuses(
-    "security",
-    "9112 6.1",
-    "chunked in two fields",
-    [post("Transfer-Encoding: chunked", "Transfer-Encoding: chunked"), HIDDEN],
-    [400, 501],
+  ...CODED_TWICE.map(([what, head]) =>
+    refuses("security", "9112 6.1", `${what} in two fields`, [head, HIDDEN], [400, 501]),
   ),
-  refuses(
-    "security",
-    "9112 6.1",
-    "chunked and identity in two fields",
-    [post("Transfer-Encoding: chunked", "Transfer-Encoding: identity"), HIDDEN],
-    [400, 501],
-  ),
-  refuses(
-    "security",
-    "9112 6.1",
-    "an unknown coding and chunked in two fields",
-    [post("Transfer-Encoding: cow", "Transfer-Encoding: chunked"), HIDDEN],
-    [400, 501],
-  ),
-  refuses(
-    "security",
-    "9112 6.1",
-    "an empty coding and chunked in two fields",
-    [post("Transfer-Encoding:", "Transfer-Encoding: chunked"), HIDDEN],
-    [400, 501],
-  ),
-  refuses("security", "9112 5.1", "a space before the colon of Transfer-Encoding", [
-    post("Transfer-Encoding : chunked"),
-    HIDDEN,
-  ]),
-  refuses("security", "9112 5.1", "a tab before the colon of Transfer-Encoding", [
-    post("Transfer-Encoding\t: chunked"),
-    HIDDEN,
-  ]),
-  refuses("security", "9112 5.1", "a NUL before the colon of Transfer-Encoding", [
-    post("Transfer-Encoding\x00: chunked"),
-    HIDDEN,
-  ]),
-  refuses("security", "9112 5.2", "a folded Transfer-Encoding", [post("Transfer-Encoding:\r\n chunked"), HIDDEN]),
-  refuses("security", "9112 5.2", "a Transfer-Encoding hidden behind a fold", [
-    post("X-A: b\r\n Transfer-Encoding: chunked", "Content-Length: 5"),
-    "hello",
-  ]),
-  refuses("security", "9112 2.2", "a Transfer-Encoding hidden behind a bare LF", [
-    post("X-A: b\nTransfer-Encoding: chunked", "Content-Length: 5"),
-    "hello",
-  ]),
-  refuses("security", "9112 2.2", "a Transfer-Encoding hidden behind a bare CR", [
-    post("X-A: b\rTransfer-Encoding: chunked", "Content-Length: 5"),
-    "hello",
-  ]),
-  refuses("security", "9112 6.1", "Transfer-Encoding in HTTP/1.0", [
-    raw("POST /case HTTP/1.0", "Host: a.example", "Transfer-Encoding: chunked"),
-    HIDDEN,
-  ]),
-  refuses("security", "9112 6.1", "Transfer-Encoding in HTTP/1.0 with keep-alive", [
-    raw("POST /case HTTP/1.0", "Host: a.example", "Connection: keep-alive", "Transfer-Encoding: chunked"),
-    HIDDEN,
-  ]),
-  refuses("security", "9112 6.1", "both lengths in HTTP/1.0", [
-    raw("POST /case HTTP/1.0", "Host: a.example", "Content-Length: 5", "Transfer-Encoding: chunked"),
-    HIDDEN,
-  ]),
+  ...DISGUISES.map(([rfc, what, head, behind]) => refuses("security", rfc, what, [head, behind])),
   passes(
     "must",
     "9110 10.1.4",

@@ -1,9 +1,12 @@
 //! The steps of the data path that `npm run bench` times, each as a function that does it `times` times and returns
-//! something that depends on all of them. Inputs are prepared once and are what a proxy meets: a short request as a load
-//! generator sends it, a browser's, an origin's answer.
+//! something that depends on all of them. Inputs are prepared once, and are those that the core's own counts work on.
 
+#[path = "../../../../native-bindings/engine/tests/support/document.rs"]
+mod document;
 mod http;
 mod pool;
+#[path = "../../../../native-bindings/engine/examples/support/samples.rs"]
+mod samples;
 
 use napi::bindgen_prelude::Function;
 use napi_derive::napi;

@@ -1,7 +1,7 @@
 //! A kernel of two sockets in memory, for counting instructions: it does what a real one would answer, at next to no
 //! cost of its own, and always the same.
 
-use engine::io::{Io, Peek, Ready, Token, Trouble};
+use engine::io::{File, Io, Peek, Ready, Token, Trouble};
 use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -107,6 +107,10 @@ impl Io for MemoryIo {
     fn close(&mut self, _socket: usize) {}
 
     fn reset(&mut self, _socket: usize) {}
+
+    fn create_file(&mut self, _folder: &str) -> Result<Box<dyn File>, Trouble> {
+        Err(Trouble::Local(0))
+    }
 
     fn wake_at_ms(&mut self, _at_ms: Option<u64>) {}
 

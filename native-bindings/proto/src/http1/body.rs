@@ -1,5 +1,5 @@
-//! Bodies as they arrive: the chunked coding (RFC 9112 7.1) decoded in place, and bodies of a known length. Strict, so
-//! that no neighbour can see another end of the body than we do; extensions are checked and dropped.
+//! Chunked bodies as they arrive (RFC 9112 7.1), decoded in place. Strict, so that no neighbour can see another end of the
+//! body than we do; extensions are checked and dropped. Bodies of a known length are counted down in `exchange.rs`.
 //!
 //! The chunk reader's map (each byte moves it; `Faulty` waits for one byte to tell a bare CR from a misplaced CRLF):
 //! ```text
@@ -171,36 +171,6 @@ impl ChunkReader {
 
 fn expect(byte: u8, wanted: u8, otherwise: WireFault) -> Result<(), WireFault> {
     if byte == wanted { Ok(()) } else { Err(otherwise) }
-}
-
-/// Counts down a body of known length.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct LengthReader {
-    left: u64,
-}
-
-impl LengthReader {
-    #[must_use]
-    pub const fn new(length: u64) -> Self {
-        Self { left: length }
-    }
-
-    /// How many of `available` bytes belong to the body; they count as read.
-    pub fn take(&mut self, available: usize) -> usize {
-        let taken = available.min(usize::try_from(self.left).unwrap_or(usize::MAX));
-        self.left -= taken as u64;
-        taken
-    }
-
-    #[must_use]
-    pub const fn left(&self) -> u64 {
-        self.left
-    }
-
-    #[must_use]
-    pub const fn is_done(&self) -> bool {
-        self.left == 0
-    }
 }
 
 #[cfg(test)]
