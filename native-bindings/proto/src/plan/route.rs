@@ -65,7 +65,8 @@ pub enum Action {
     },
     Redirect {
         status: u16,
-        /// `{host}`, `{path}` (with its query) stand for the request's own.
+        /// `{host}` (with its port, if it has one), `{name}` (without), `{path}` (with its query) stand for the request's
+        /// own.
         location: String,
     },
 }

@@ -21,6 +21,9 @@ pub struct ListenerTls {
     pub host_policy: NamePolicy,
     /// The first whose names hold decides; without one that does, no certificate is asked for.
     pub client_auth: Vec<ClientAuth>,
+    /// `Strict-Transport-Security` of every final answer over this listener, in place of an origin's own; empty = none.
+    #[serde(default)]
+    pub hsts: String,
 }
 
 /// A certificate with its chain and key.
