@@ -94,7 +94,7 @@ pub fn stats_layout() -> String {
 /// Decodes and checks a plan; throws what the core cannot run.
 #[napi(catch_unwind)]
 pub fn check_plan(plan: Uint8Array) -> Result<()> {
-    decode(&plan).map(|_| ())
+    Host::<OwnedFd>::new(decode(&plan)?).map(|_| ()).map_err(fault)
 }
 
 /// Creates what all threads of one proxy share; returns its number.
@@ -103,9 +103,11 @@ pub fn open_host(env: Env, plan: Uint8Array, stats: Unknown<'_>) -> Result<u32> 
     let plan = decode(&plan)?;
     let sys = SysShared::new(plan.workers)
         .map_err(|trouble| fault(format!("no descriptors for {} workers: {trouble:?}", plan.workers)))?;
+    let workers = plan.workers;
+    let host = Host::new(plan).map_err(fault)?;
     let mut block = StatsBlock::of_typed_array(env.raw(), stats.raw())
         .ok_or_else(|| fault("the stats block must be a BigUint64Array over a SharedArrayBuffer"))?;
-    if block.words.len() < (plan.workers as usize + 1) * ROW_WORDS {
+    if block.words.len() < (workers as usize + 1) * ROW_WORDS {
         block.release();
         return Err(fault("the stats block is too short"));
     }
@@ -119,7 +121,7 @@ pub fn open_host(env: Env, plan: Uint8Array, stats: Unknown<'_>) -> Result<u32> 
         hosts.push(None);
     }
     hosts[free] = Some(Arc::new(Running {
-        host: Arc::new(Host::new(plan)),
+        host: Arc::new(host),
         sys: Arc::new(sys),
         block,
         listeners: Mutex::new(Vec::new()),
@@ -235,7 +237,7 @@ pub fn install_plan(host: u32, plan: Uint8Array) -> Result<()> {
     if plan.workers != running.workers() {
         return Err(fault("the number of workers cannot change while the proxy runs"));
     }
-    running.host.install(plan, monotonic_ms());
+    running.host.install(plan, monotonic_ms()).map_err(fault)?;
     running.ring_all();
     Ok(())
 }

@@ -100,7 +100,7 @@ fn forward(request: &'static [u8], times: u64) {
     let target: SocketAddr = "127.0.0.1:9000".parse().expect("an address");
     let peer: SocketAddr = "127.0.0.1:40000".parse().expect("an address");
     let wire = Rc::new(RefCell::new(Wire::default()));
-    let host = Arc::new(Host::new(plain_plan::plain_plan(target, false)));
+    let host = Arc::new(Host::new(plain_plan::plain_plan(target, false)).expect("a plan without TLS"));
     let row = Row::of_block(Row::leak(1), 0).expect("a block of one row");
     let mut worker = Worker::new(MemoryIo(Rc::clone(&wire)), Arc::clone(&host), 0, row);
     assert!(host.inboxes[0].push(Message::Client { socket: CLIENT, peer, listener: 0 }).is_ok());

@@ -170,7 +170,7 @@ impl<I: Io> Worker<I> {
     pub(crate) fn send_to_client(&mut self, key: Key, parts: &[&[u8]], last: bool) {
         let Some(client) = self.clients.get_mut(key) else { return };
         let was_empty = client.outbox.is_empty();
-        match client.outbox.send(&mut self.io, &client.socket, &mut self.blocks, parts, last) {
+        match client.outbox.send(&mut self.io, &mut client.link, &mut self.blocks, parts, last) {
             Ok(written) => {
                 self.row.add(Counter::ClientBytesOut, written as u64);
                 if was_empty && !client.outbox.is_empty() {

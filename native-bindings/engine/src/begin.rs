@@ -17,7 +17,7 @@ use proto::fault::ClientFault;
 use proto::http1::fields::{FieldKind, eq_ignore_case, value_of};
 use proto::http1::framing::{RequestBody, RequestFraming, decide_request};
 use proto::http1::head::{Field, Method, RequestHead, TargetForm};
-use proto::identity::bound_of;
+use proto::identity::{asked_name, bound_of};
 use proto::plan::{Action, ConnectionAuth};
 use proto::route::{Asked, normalise_path};
 use std::rc::Rc;
@@ -145,8 +145,10 @@ impl<I: Io> Worker<I> {
     /// Settles what the request brings to the identity of its connection, at the origin it is at now.
     pub(crate) fn bind(&mut self, exchange: Key) {
         if let Some(ongoing) = self.exchanges.get_mut(exchange) {
-            let words = &ongoing.plan.plan.origins[ongoing.origin_index as usize].match_on;
-            ongoing.bound = bound_of(words, ongoing.host.of(&ongoing.head), ongoing.owner);
+            let origin = &ongoing.plan.plan.origins[ongoing.origin_index as usize];
+            let host = ongoing.host.of(&ongoing.head);
+            let client = self.clients.get(ongoing.client).and_then(|c| c.link.tls.as_ref()?.name());
+            ongoing.bound = bound_of(&origin.match_on, host, ongoing.owner, asked_name(origin, host, client));
         }
     }
 

@@ -4,17 +4,21 @@
 //! ```text
 //! state       promises                                    left for
 //! RESTING     no socket; its timer is the next check      CONNECTING; gone (another plan, the proxy stops)
-//! CONNECTING  a connection is being opened                ASKING, RESTING (verdict, target drains), gone
+//! CONNECTING  a connection is being opened                HANDSHAKE (TLS), ASKING, RESTING (verdict, target drains), gone
+//! HANDSHAKE   TLS is being established                    ASKING, RESTING (verdict, target drains), gone
 //! ASKING      the request leaves, the answer is read      RESTING (verdict, target drains), gone
 //! ```
 
 use crate::io::{Io, Ready, SocketOptions, Token, Trouble};
+use crate::link::{Link, Shake};
 use crate::outbox::Outbox;
 use crate::slab::Key;
 use crate::stats::Counter;
 use crate::target::TargetShared;
+use crate::tls::{Session, TlsTrouble};
 use crate::wheel::TimerId;
 use crate::worker::Worker;
+use proto::identity::{asked_name, name_of_host};
 use proto::plan::{HealthCheck, HealthProbe, Origin};
 use proto::probe::{self, Answer, Wanted, WhyBad};
 use std::collections::HashSet;
@@ -26,8 +30,9 @@ const SOONEST_PERCENT: u64 = 10;
 
 enum State<S> {
     Resting,
-    Connecting { socket: S },
-    Asking { socket: S, outbox: Outbox, answer: Answer },
+    Connecting { link: Link<S> },
+    Handshake { link: Link<S>, outbox: Outbox },
+    Asking { link: Link<S>, outbox: Outbox, answer: Answer },
 }
 
 /// The checks of one target, for as long as a plan asks for them.
@@ -116,10 +121,10 @@ impl<I: Io> Worker<I> {
         let Some(check) = self.checks.get_mut(key) else { return };
         match std::mem::replace(&mut check.state, State::Resting) {
             State::Resting => {}
-            State::Connecting { socket } => self.io.close(socket),
-            State::Asking { socket, mut outbox, .. } => {
+            State::Connecting { link } => link.close(&mut self.io, &mut self.blocks),
+            State::Handshake { link, mut outbox } | State::Asking { link, mut outbox, .. } => {
                 outbox.clear(&mut self.blocks);
-                self.io.close(socket);
+                link.close(&mut self.io, &mut self.blocks);
             }
         }
     }
@@ -138,6 +143,7 @@ impl<I: Io> Worker<I> {
         match check.state {
             State::Resting => self.begin_check(key),
             State::Connecting { .. } => self.end_check(key, &End::Bad(WhyBad::ConnectTimeout)),
+            State::Handshake { .. } => self.end_check(key, &End::Bad(WhyBad::Tls)),
             State::Asking { .. } => self.end_check(key, &End::Bad(WhyBad::Timeout)),
         }
     }
@@ -163,7 +169,7 @@ impl<I: Io> Worker<I> {
         // A watch that cannot be had leaves a connection without events; the timer ends it.
         let _ = self.io.watch(&socket, Token::Check(key));
         let wait_ms = origin.connect_ms.min(check.asked.timeout_ms);
-        check.state = State::Connecting { socket };
+        check.state = State::Connecting { link: Link::plain(socket) };
         self.wheel.arm(check.timer, began_us / 1000 + u64::from(wait_ms));
     }
 
@@ -171,13 +177,18 @@ impl<I: Io> Worker<I> {
         let Some(check) = self.checks.get_mut(key) else { return };
         match &mut check.state {
             State::Resting => {}
-            State::Connecting { socket } if event.writable || event.dead => match self.io.connect_result(socket) {
-                Ok(()) => self.ask_target(key),
+            State::Connecting { link } if event.writable || event.dead => match self.io.connect_result(&link.socket) {
+                Ok(()) => self.secure_check(key),
                 Err(trouble) => self.end_check(key, &connect_end(trouble)),
             },
             State::Connecting { .. } => {}
-            State::Asking { socket, outbox, .. } => {
-                if event.writable && outbox.flush(&mut self.io, socket, &mut self.blocks).is_err() {
+            State::Handshake { link, outbox } => {
+                // A target that takes no more of the handshake shows it in what is read.
+                let _ = outbox.flush(&mut self.io, &link.socket, &mut self.blocks);
+                self.shake_check(key);
+            }
+            State::Asking { link, outbox, .. } => {
+                if event.writable && outbox.flush(&mut self.io, &link.socket, &mut self.blocks).is_err() {
                     // The target reads no more; it may have answered all the same, or its reset is read now.
                     outbox.clear(&mut self.blocks);
                 }
@@ -186,21 +197,62 @@ impl<I: Io> Worker<I> {
         }
     }
 
-    /// The connection is there: that is all, or the request is sent.
+    /// The connection is there: TLS is begun where the origin speaks it, under the same identity as any request's.
+    fn secure_check(&mut self, key: Key) {
+        let plan = Rc::clone(&self.plan);
+        let Some(check) = self.checks.get_mut(key) else { return };
+        let Some(tls) = check.target.tls.get() else {
+            self.ask_target(key);
+            return;
+        };
+        let origin = &plan.plan.origins[check.origin];
+        let fixed = check.target.identity.tls.as_ref().map_or("", |tls| tls.sni.as_str());
+        let host = check_host(&check.asked, &origin.targets[check.place].label).to_owned();
+        let asked = asked_name(origin, host.as_bytes(), Some(name_of_host(&host)));
+        let made = Session::client(tls, asked.as_deref().unwrap_or(fixed));
+        let State::Connecting { mut link } = std::mem::replace(&mut check.state, State::Resting) else { return };
+        let mut outbox = Outbox::default();
+        let begun = made.and_then(|session| {
+            link.tls = Some(Box::new(session));
+            link.begin(&mut self.io, &mut self.blocks, &mut outbox)
+        });
+        check.state = State::Handshake { link, outbox };
+        let wait_ms = tls.handshake_ms.min(check.asked.timeout_ms);
+        self.wheel.arm(check.timer, self.now_us / 1000 + u64::from(wait_ms));
+        if begun.is_err() {
+            self.end_check(key, &End::NotMade);
+        }
+    }
+
+    fn shake_check(&mut self, key: Key) {
+        let Some(check) = self.checks.get_mut(key) else { return };
+        let State::Handshake { link, outbox } = &mut check.state else { return };
+        match link.shake(&mut self.io, &mut self.blocks, outbox) {
+            Ok(Shake::Waiting) => {}
+            Ok(Shake::Done) => self.ask_target(key),
+            Err(TlsTrouble::Local(_)) => self.end_check(key, &End::NotMade),
+            Err(_) => self.end_check(key, &End::Bad(WhyBad::Tls)),
+        }
+    }
+
+    /// The connection can carry a request: that is all, or one is sent.
     fn ask_target(&mut self, key: Key) {
         let plan = Rc::clone(&self.plan);
         let Some(check) = self.checks.get_mut(key) else { return };
-        let HealthProbe::Http { path, host, .. } = &check.asked.probe else {
+        let HealthProbe::Http { path, .. } = &check.asked.probe else {
             self.end_check(key, &End::Good);
             return;
         };
         let label = &plan.plan.origins[check.origin].targets[check.place].label;
-        let request = probe::request(path, if host.is_empty() { label } else { host });
-        let State::Connecting { socket } = std::mem::replace(&mut check.state, State::Resting) else { return };
-        let mut outbox = Outbox::default();
-        let sent = outbox.send(&mut self.io, &socket, &mut self.blocks, &[&request], false);
+        let request = probe::request(path, check_host(&check.asked, label));
+        let (mut link, mut outbox) = match std::mem::replace(&mut check.state, State::Resting) {
+            State::Connecting { link } => (link, Outbox::default()),
+            State::Handshake { link, outbox } => (link, outbox),
+            State::Resting | State::Asking { .. } => return,
+        };
+        let sent = outbox.send(&mut self.io, &mut link, &mut self.blocks, &[&request], false);
         self.wheel.arm(check.timer, check.began_us / 1000 + u64::from(check.asked.timeout_ms));
-        check.state = State::Asking { socket, outbox, answer: Answer::default() };
+        check.state = State::Asking { link, outbox, answer: Answer::default() };
         if sent.is_err() {
             self.end_check(key, &End::Bad(WhyBad::Reset));
         } else {
@@ -213,12 +265,12 @@ impl<I: Io> Worker<I> {
         let plan = Rc::clone(&self.plan);
         let Some(check) = self.checks.get_mut(key) else { return };
         let HealthProbe::Http { statuses, body_contains, .. } = &check.asked.probe else { return };
-        let State::Asking { socket, answer, .. } = &mut check.state else { return };
+        let State::Asking { link, outbox, answer } = &mut check.state else { return };
         let wanted = Wanted { statuses, text: body_contains };
         let mut head = self.answer_head.take().unwrap_or_default();
         let mut scratch = std::mem::take(&mut self.scratch);
         let end = loop {
-            match self.io.read(socket, &mut scratch) {
+            match link.read(&mut self.io, &mut self.blocks, outbox, &mut scratch) {
                 Ok(0) => break Some(End::Bad(answer.end())),
                 Ok(count) => match answer.take(&mut scratch[..count], &mut head, &plan.head_limits, wanted) {
                     None => {}
@@ -261,6 +313,14 @@ impl<I: Io> Worker<I> {
     }
 }
 
+/// Whose name a check asks for.
+fn check_host<'a>(asked: &'a HealthCheck, label: &'a str) -> &'a str {
+    match &asked.probe {
+        HealthProbe::Http { host, .. } if !host.is_empty() => host,
+        _ => label,
+    }
+}
+
 fn spread_ms(asked: &HealthCheck) -> u64 {
     u64::from(asked.interval_ms) * u64::from(asked.jitter_percent.min(100)) / 100
 }
@@ -274,6 +334,6 @@ fn connect_end(trouble: Trouble) -> End {
         Trouble::Refused | Trouble::Reset => End::Bad(WhyBad::ConnectRefused),
         Trouble::Unreachable => End::Bad(WhyBad::ConnectUnreachable),
         Trouble::TimedOut => End::Bad(WhyBad::ConnectTimeout),
-        Trouble::Local(_) | Trouble::WouldBlock => End::NotMade,
+        Trouble::Local(_) | Trouble::WouldBlock | Trouble::Cut | Trouble::Tls => End::NotMade,
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! state     promises                                            left for
+//! HANDSHAKE TLS is not established                              IDLE, CLOSING (failed), closed
 //! IDLE      no byte of a request is here                        HEAD, EXCHANGE, closed
 //! HEAD      part of a head is in `input`                        EXCHANGE, CLOSING (refused), closed
 //! EXCHANGE  `exchange` names a live exchange                    IDLE, DRAINING, CLOSING, TUNNEL
@@ -12,9 +13,11 @@
 //! ```
 
 use crate::io::{Io, Ready, Token};
+use crate::link::Link;
 use crate::outbox::Outbox;
 use crate::slab::Key;
 use crate::stats::Counter;
+use crate::tls::TlsTrouble;
 use crate::wheel::TimerId;
 use crate::worker::Worker;
 use proto::exchange::Stage;
@@ -27,6 +30,7 @@ use std::sync::atomic::Ordering::Relaxed;
 /// Where a client's connection is; the map is above.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ClientState {
+    Handshake,
     Idle,
     Head,
     Exchange,
@@ -40,6 +44,7 @@ impl ClientState {
     #[must_use]
     pub const fn token(self) -> &'static str {
         match self {
+            Self::Handshake => "handshake",
             Self::Idle => "idle",
             Self::Head => "head",
             Self::Exchange => "exchange",
@@ -53,7 +58,7 @@ impl ClientState {
 
 /// A client's connection as its worker holds it.
 pub struct Client<S> {
-    pub socket: S,
+    pub link: Link<S>,
     pub state: ClientState,
     pub exchange: Key,
     /// Bytes that came and are not handled: a partial head, or what follows the present request.
@@ -118,7 +123,7 @@ impl<I: Io> Worker<I> {
         let timer = self.wheel.add(0);
         let number = self.next_client_number();
         let key = self.clients.insert(Client {
-            socket,
+            link: Link::plain(socket),
             state: ClientState::Idle,
             exchange: Key::NONE,
             input: Vec::new(),
@@ -146,10 +151,11 @@ impl<I: Io> Worker<I> {
         self.wheel.set_owner(timer, Token::Client(key).pack());
         self.wheel.arm(timer, self.now_ms() + u64::from(self.plan.plan.timeouts.client_head_ms));
         let client = self.clients.get_mut(key).expect("just inserted");
-        if self.io.watch(&client.socket, Token::Client(key)).is_err() {
+        if self.io.watch(&client.link.socket, Token::Client(key)).is_err() {
             self.close_client(key, Counter::ClientCloseError);
             return;
         }
+        self.secure_client(key);
         self.client_go(key);
     }
 
@@ -200,6 +206,7 @@ impl<I: Io> Worker<I> {
     pub(crate) fn client_go(&mut self, key: Key) {
         let Some(client) = self.clients.get_mut(key) else { return };
         match client.state {
+            ClientState::Handshake => self.shake_client(key),
             ClientState::Idle | ClientState::Head => {
                 // The next request waits until the last answer has left: that bounds what one client can make us hold.
                 if client.outbox.is_empty() {
@@ -222,7 +229,7 @@ impl<I: Io> Worker<I> {
     /// Writes what waits for the client. Returns false when the connection ended by it.
     pub(crate) fn flush_client(&mut self, key: Key) -> bool {
         let Some(client) = self.clients.get_mut(key) else { return false };
-        let flushed = client.outbox.flush(&mut self.io, &client.socket, &mut self.blocks);
+        let flushed = client.outbox.flush(&mut self.io, &client.link.socket, &mut self.blocks);
         match flushed {
             Ok(written) => {
                 self.row.add(Counter::ClientBytesOut, written as u64);
@@ -261,9 +268,11 @@ impl<I: Io> Worker<I> {
                 self.wheel.arm(client.timer, due);
                 true
             }
-            ClientState::Head | ClientState::Draining { .. } | ClientState::Lingering { .. } | ClientState::Tunnel => {
-                true
-            }
+            ClientState::Handshake
+            | ClientState::Head
+            | ClientState::Draining { .. }
+            | ClientState::Lingering { .. }
+            | ClientState::Tunnel => true,
         }
     }
 
@@ -292,6 +301,7 @@ impl<I: Io> Worker<I> {
                 self.end_tunnel(exchange);
             }
             ClientState::Closing { why } | ClientState::Lingering { why, .. } => self.close_client(key, why),
+            ClientState::Handshake => self.refuse_handshake(key, &TlsTrouble::Eof),
             ClientState::Idle => self.close_client(key, Counter::ClientCloseByClient),
             ClientState::Head | ClientState::Draining { .. } => self.close_client(key, Counter::ClientCloseError),
         }
@@ -301,6 +311,7 @@ impl<I: Io> Worker<I> {
         let Some(client) = self.clients.get(key) else { return };
         let blocked = !client.outbox.is_empty();
         match client.state {
+            ClientState::Handshake => self.refuse_handshake(key, &TlsTrouble::Timeout),
             ClientState::Idle if blocked => self.reset_client(key, Counter::ClientCloseTimeout),
             ClientState::Idle => self.close_client(key, Counter::ClientCloseIdle),
             ClientState::Head => self.refuse_client(key, ClientFault::HeadTimeout, Counter::ClientCloseTimeout),
@@ -327,21 +338,23 @@ impl<I: Io> Worker<I> {
     }
 
     pub(crate) fn close_client(&mut self, key: Key, why: Counter) {
-        if let Some(socket) = self.remove_client(key, why) {
-            self.io.close(socket);
+        if let Some(link) = self.remove_client(key, why) {
+            link.close(&mut self.io, &mut self.blocks);
         }
     }
 
     pub(crate) fn reset_client(&mut self, key: Key, why: Counter) {
-        if let Some(socket) = self.remove_client(key, why) {
-            self.io.reset(socket);
+        if let Some(link) = self.remove_client(key, why) {
+            link.reset(&mut self.io, &mut self.blocks);
         }
     }
 
-    fn remove_client(&mut self, key: Key, why: Counter) -> Option<I::Socket> {
+    fn remove_client(&mut self, key: Key, why: Counter) -> Option<Link<I::Socket>> {
         let mut client = self.clients.remove(key)?;
-        if client.state == ClientState::Idle {
-            self.row.less(Counter::ClientIdle);
+        match client.state {
+            ClientState::Idle => self.row.less(Counter::ClientIdle),
+            ClientState::Handshake => self.row.less(Counter::TlsShaking),
+            _ => {}
         }
         self.row.less(Counter::ClientOpen);
         self.host.clients_open.fetch_sub(1, Relaxed);
@@ -352,6 +365,6 @@ impl<I: Io> Worker<I> {
         self.wheel.remove(client.timer);
         self.blocks.release(&mut client.input);
         client.outbox.clear(&mut self.blocks);
-        Some(client.socket)
+        Some(client.link)
     }
 }

@@ -1,8 +1,11 @@
 //! A plan made ready for one worker: routes indexed, targets bound to what all workers share about them. Each worker
 //! compiles its own, so that no request touches a reference count another core writes to.
 
+use crate::host::Current;
 use crate::pool::Pool;
 use crate::target::TargetShared;
+use crate::tls_client::TargetTls;
+use crate::tls_plan::TlsPlan;
 use proto::balance::target_hash;
 use proto::fault::OriginFault;
 use proto::identity::{any_address, identity_of, is_shared};
@@ -15,6 +18,7 @@ use std::sync::Arc;
 /// One worker's plan.
 pub struct Compiled {
     pub plan: Arc<Plan>,
+    pub tls: Arc<TlsPlan>,
     pub routes: RouteTable,
     pub head_limits: HeadLimits,
     /// As `plan.origins`.
@@ -50,9 +54,10 @@ pub struct CompiledTarget {
 }
 
 impl CompiledOrigin {
-    fn new<S>(origin: &Origin, pool: &Pool<S>) -> Self {
+    fn new<S>(origin: &Origin, tls: &[Arc<TargetTls>], pool: &Pool<S>) -> Self {
+        let targets = origin.targets.iter().enumerate();
         Self {
-            targets: origin.targets.iter().map(|target| CompiledTarget::new(origin, target, pool)).collect(),
+            targets: targets.map(|(at, target)| CompiledTarget::new(origin, target, tls.get(at), pool)).collect(),
             unresolved: OriginFault::of_token(&origin.unresolved).unwrap_or(OriginFault::NoTarget),
             panic_percent: origin.panic_percent,
             slow_start_ms: origin.slow_start_ms,
@@ -64,10 +69,15 @@ impl CompiledOrigin {
 }
 
 impl CompiledTarget {
-    fn new<S>(origin: &Origin, target: &Target, pool: &Pool<S>) -> Self {
+    fn new<S>(origin: &Origin, target: &Target, tls: Option<&Arc<TargetTls>>, pool: &Pool<S>) -> Self {
+        let shared = pool.target(&identity_of(origin, target));
+        if let Some(tls) = tls {
+            // Whoever is first settles it; under one identity all are the same but for their tickets.
+            shared.tls.get_or_init(|| Arc::clone(tls));
+        }
         Self {
             address: target.socket_address(),
-            shared: pool.target(&identity_of(origin, target)),
+            shared,
             host: match &origin.host {
                 HostPolicy::Literal { value } => value.clone().into_bytes(),
                 HostPolicy::Client | HostPolicy::Target => target.label.clone().into_bytes(),
@@ -81,8 +91,11 @@ impl CompiledTarget {
 }
 
 impl Compiled {
-    pub fn new<S>(plan: Arc<Plan>, pool: &Pool<S>) -> Self {
+    pub fn new<S>(current: Current, pool: &Pool<S>) -> Self {
+        let Current { plan, tls } = current;
         let limits = &plan.limits;
+        let origins = plan.origins.iter().enumerate();
+        let secured = |at: usize| tls.origins.get(at).map_or(&[][..], Vec::as_slice);
         Self {
             routes: RouteTable::new(&plan),
             head_limits: HeadLimits {
@@ -91,7 +104,8 @@ impl Compiled {
                 field_count: limits.field_count,
                 chunk_extension_bytes: limits.chunk_extension_bytes,
             },
-            origins: plan.origins.iter().map(|origin| CompiledOrigin::new(origin, pool)).collect(),
+            origins: origins.map(|(at, origin)| CompiledOrigin::new(origin, secured(at), pool)).collect(),
+            tls,
             plan,
         }
     }

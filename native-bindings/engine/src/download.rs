@@ -29,13 +29,13 @@ impl<I: Io> Worker<I> {
             let client_takes = self.clients.get(ongoing.client).is_none_or(|c| c.outbox.is_empty());
             let key = ongoing.origin;
             let Some(origin) = self.origins.get_mut(key) else { return };
-            let Place::Held(socket) = &origin.place else { return };
+            let Place::Held(link) = &mut origin.place else { return };
             if !origin.readable || !client_takes {
                 return;
             }
             let mut scratch = std::mem::take(&mut self.scratch);
             let room = (ongoing.room as usize).min(scratch.len());
-            match self.io.read(socket, &mut scratch[..room]) {
+            match link.read(&mut self.io, &mut self.blocks, &mut origin.outbox, &mut scratch[..room]) {
                 Ok(count) if count > 0 => {
                     origin.readable = count == room || origin.read_closed;
                     origin.active_ms = self.now_us / 1000;

@@ -18,7 +18,7 @@ use proto::http1::encode::Forwarding;
 use proto::http1::fields::{FieldKind, eq_ignore_case};
 use proto::http1::framing::decide_request;
 use proto::http1::head::{Method, Parsed, RequestHead, TargetForm};
-use proto::identity::{Identity, bound_of};
+use proto::identity::{Identity, asked_name, bound_of};
 use proto::plan::{Action, Balance, ReusePolicy, StatusRange};
 use proto::retry::{Facts, Next, decide_next};
 use proto::route::{Asked, normalise_path};
@@ -36,7 +36,7 @@ struct Question<'a> {
 
 /// Explains a request given as the bytes of its head. `Err` says why it is none.
 pub fn explain<S>(host: &Host<S>, bytes: &[u8], client: IpAddr, now_ms: u64) -> Result<String, String> {
-    let plan = Rc::new(Compiled::new(host.plan(), &host.pool));
+    let plan = Rc::new(Compiled::new(host.current(), &host.pool));
     let mut head = RequestHead::new();
     match head.parse(bytes, &plan.head_limits) {
         Ok(Parsed::Complete) => {}
@@ -107,7 +107,7 @@ fn take_policy(ongoing: &mut Ongoing, question: &Question<'_>) {
     let owner = binds_connection(head, bytes, policy.connection_auth).then_some(0);
     let came = head.fields.iter().any(|f| eq_ignore_case(f.name.of(bytes), ESCALATED.as_bytes()));
     let escalated_before = !policy.escalate.is_empty() && came;
-    let bound = bound_of(&origin.match_on, head.host.of(bytes), owner);
+    let bound = bound_of(&origin.match_on, head.host.of(bytes), owner, asked_name(origin, head.host.of(bytes), None));
     (ongoing.keyed, ongoing.key_hash, ongoing.sticky) = (keyed, key_hash, sticky);
     (ongoing.owner, ongoing.bound, ongoing.escalated_before) = (owner, bound, escalated_before);
 }

@@ -2,7 +2,8 @@
 //! the connection does with the request is `origin.rs`; the line is `line.rs`, sending is `send.rs`.
 
 use crate::exchange::Ongoing;
-use crate::io::{Io, Peek, SocketOptions, Token};
+use crate::io::{Io, Peek, SocketOptions, Token, Trouble};
+use crate::link::Link;
 use crate::origin::{Origin, OriginState, Place};
 use crate::outbox::Outbox;
 use crate::pool::{Lease, Taken, Wanted};
@@ -69,10 +70,10 @@ impl<I: Io> Worker<I> {
             }
             None => Counter::NewNoIdle,
         };
-        while let Some(taken) = self.take_fitting(exchange, target) {
+        while let Some(mut taken) = self.take_fitting(exchange, target) {
             self.row.less(Counter::OriginIdle);
             let spent = taken.lease.age_due_ms <= self.now_ms();
-            let why_not = match self.look_at(exchange, &taken.socket) {
+            let why_not = match self.look_at(exchange, &mut taken.link) {
                 Peek::Quiet if spent => Counter::OriginCloseAge,
                 Peek::Quiet => {
                     self.adopt(exchange, taken);
@@ -91,11 +92,22 @@ impl<I: Io> Worker<I> {
         Err(why_new)
     }
 
-    fn look_at(&mut self, exchange: Key, socket: &I::Socket) -> Peek {
-        if !self.exchanges.get(exchange).is_some_and(Ongoing::is_repeatable) {
-            return self.io.peek(socket);
+    fn look_at(&mut self, exchange: Key, link: &mut Link<I::Socket>) -> Peek {
+        let thorough = !self.exchanges.get(exchange).is_some_and(Ongoing::is_repeatable);
+        let seen = match thorough {
+            true => self.io.peek(&link.socket),
+            false if self.io.has_unread(&link.socket) => Peek::StrayBytes,
+            false => Peek::Quiet,
+        };
+        // With TLS, bytes may be the session's own: a ticket, say, that came behind the last answer.
+        if seen != Peek::StrayBytes || !link.is_tls() {
+            return seen;
         }
-        if self.io.has_unread(socket) { Peek::StrayBytes } else { Peek::Quiet }
+        match link.has_surprise(&mut self.io, &mut self.blocks) {
+            Ok(false) => Peek::Quiet,
+            Ok(true) => Peek::StrayBytes,
+            Err(_) => Peek::Closed,
+        }
     }
 
     /// Whether rules keep this request from idle connections altogether.
@@ -156,7 +168,7 @@ impl<I: Io> Worker<I> {
 
     /// A connection out of the pool becomes this exchange's.
     fn adopt(&mut self, exchange: Key, taken: Taken<I::Socket>) {
-        let Taken { socket, mut lease, worker, slot } = taken;
+        let Taken { link, mut lease, worker, slot } = taken;
         let unused = lease.requests == 0;
         lease.requests += 1;
         if unused {
@@ -164,13 +176,13 @@ impl<I: Io> Worker<I> {
         }
         let key = if worker == self.index {
             let origin = self.origins.get_mut(slot).expect("a resting connection keeps its slot");
-            origin.place = Place::Held(socket);
+            origin.place = Place::Held(link);
             origin.lease = lease;
             slot
         } else {
             self.row.one(Counter::OriginStolen);
-            self.io.unwatch(&socket, worker);
-            self.new_origin(socket, lease)
+            self.io.unwatch(&link.socket, worker);
+            self.new_origin(link, lease)
         };
         if let Some(origin) = self.origins.get_mut(key) {
             origin.state = OriginState::Active;
@@ -185,10 +197,10 @@ impl<I: Io> Worker<I> {
     }
 
     /// A slot for a connection this worker has just opened or stolen, watched from now on.
-    pub(crate) fn new_origin(&mut self, socket: I::Socket, lease: Lease) -> Key {
+    pub(crate) fn new_origin(&mut self, link: Link<I::Socket>, lease: Lease) -> Key {
         let timer = self.wheel.add(0);
         let key = self.origins.insert(Origin {
-            place: Place::Held(socket),
+            place: Place::Held(link),
             state: OriginState::Connecting,
             exchange: Key::NONE,
             lease,
@@ -202,9 +214,9 @@ impl<I: Io> Worker<I> {
             surplus: false,
         });
         self.wheel.set_owner(timer, Token::Origin(key).pack());
-        if let Some(Place::Held(socket)) = self.origins.get(key).map(|o| &o.place) {
+        if let Some(Place::Held(link)) = self.origins.get(key).map(|o| &o.place) {
             // A watch that cannot be had leaves a connection without events; its timers end it.
-            let _ = self.io.watch(socket, Token::Origin(key));
+            let _ = self.io.watch(&link.socket, Token::Origin(key));
         }
         key
     }
@@ -217,7 +229,7 @@ impl<I: Io> Worker<I> {
             }
         }
         self.count_origin_closed(&taken.lease, why);
-        self.io.close(taken.socket);
+        taken.link.close(&mut self.io, &mut self.blocks);
     }
 
     /// Room for one more connection, if need be by closing one that is idle.
@@ -278,7 +290,7 @@ impl<I: Io> Worker<I> {
         target: Arc<TargetShared>,
         bound: Option<Box<proto::identity::Bound>>,
         requests: u64,
-    ) -> Result<Key, crate::io::Trouble> {
+    ) -> Result<Key, Trouble> {
         let now_ms = self.now_ms();
         self.watch_descriptors();
         match self.io.connect_from(target.identity.target, plan.local_address) {
@@ -289,7 +301,7 @@ impl<I: Io> Worker<I> {
                 );
                 let age_due_ms = self.age_due_ms(plan, now_ms);
                 let lease = Lease { target, opened_ms: now_ms, requests, age_due_ms, bound };
-                let key = self.new_origin(socket, lease);
+                let key = self.new_origin(Link::plain(socket), lease);
                 if let Some(origin) = self.origins.get(key) {
                     self.wheel.arm(origin.timer, now_ms + u64::from(plan.connect_ms));
                 }

@@ -21,7 +21,7 @@ impl<I: Io> Worker<I> {
                 return;
             }
             let mut scratch = std::mem::take(&mut self.scratch);
-            let count = match self.io.read(&client.socket, &mut scratch) {
+            let count = match client.link.read(&mut self.io, &mut self.blocks, &mut client.outbox, &mut scratch) {
                 Ok(count) => count,
                 Err(trouble) => {
                     client.readable = false;

@@ -5,6 +5,8 @@ use crate::budget::Budget;
 use crate::pool::Pool;
 use crate::slab::Key;
 use crate::target::{TargetShared, TargetState};
+use crate::tls_plan::TlsPlan;
+use crate::tls_server::Tickets;
 use crossbeam_queue::ArrayQueue;
 use parking_lot::RwLock;
 use proto::identity::{Identity, identity_of};
@@ -35,10 +37,18 @@ pub enum Message<S> {
     },
 }
 
+/// A plan and what was compiled of it for all workers.
+#[derive(Clone)]
+pub struct Current {
+    pub plan: Arc<Plan>,
+    pub tls: Arc<TlsPlan>,
+}
+
 /// One proxy, as all its threads see it.
 pub struct Host<S> {
     /// The present plan and its number; workers take a new one at the beginning of a turn.
-    plan: RwLock<Arc<Plan>>,
+    current: RwLock<Current>,
+    tickets: Tickets,
     pub generation: AtomicU32,
     /// Rises whenever a target's state changes in a way that ends idle connections.
     pub targets_changed: AtomicU32,
@@ -66,10 +76,12 @@ pub struct WorkerShared {
 }
 
 impl<S> Host<S> {
-    #[must_use]
-    pub fn new(plan: Plan) -> Self {
+    /// Fails with a sentence, place first, when certificates, keys or authorities of the plan cannot be used.
+    pub fn new(plan: Plan) -> Result<Self, String> {
         let workers = plan.workers;
-        Self {
+        let tickets = Tickets::default();
+        let tls = Arc::new(TlsPlan::new(&plan, &tickets)?);
+        Ok(Self {
             pool: Pool::new(workers, plan.pool.shards, plan.pool.steal, plan.pool.connections),
             inboxes: (0..workers).map(|_| ArrayQueue::new(INBOX_LENGTH)).collect(),
             draining: AtomicBool::new(false),
@@ -79,17 +91,25 @@ impl<S> Host<S> {
             budget: Budget::new(&plan.retry_budget),
             generation: AtomicU32::new(0),
             targets_changed: AtomicU32::new(0),
-            plan: RwLock::new(Arc::new(plan)),
-        }
+            current: RwLock::new(Current { plan: Arc::new(plan), tls }),
+            tickets,
+        })
     }
 
     #[must_use]
     pub fn plan(&self) -> Arc<Plan> {
-        Arc::clone(&self.plan.read())
+        Arc::clone(&self.current.read().plan)
     }
 
-    /// Puts another plan in the place of the present one. Targets that it does not have are no longer used.
-    pub fn install(&self, plan: Plan, now_ms: u64) {
+    #[must_use]
+    pub fn current(&self) -> Current {
+        self.current.read().clone()
+    }
+
+    /// Puts another plan in the place of the present one. Targets that it does not have are no longer used. A plan whose
+    /// TLS cannot be compiled changes nothing; the sentence says why.
+    pub fn install(&self, plan: Plan, now_ms: u64) -> Result<(), String> {
+        let tls = Arc::new(TlsPlan::new(&plan, &self.tickets)?);
         let kept: HashSet<Identity> =
             plan.origins.iter().flat_map(|o| o.targets.iter().map(|t| identity_of(o, t))).collect();
         for target in self.pool.all_targets() {
@@ -99,9 +119,10 @@ impl<S> Host<S> {
                 (true, _) => {}
             }
         }
-        *self.plan.write() = Arc::new(plan);
+        *self.current.write() = Current { plan: Arc::new(plan), tls };
         self.generation.fetch_add(1, Relaxed);
         self.targets_changed.fetch_add(1, Relaxed);
+        Ok(())
     }
 
     /// Sets a target's state for all workers; false when there is no such target.

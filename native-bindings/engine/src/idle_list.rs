@@ -1,6 +1,7 @@
 //! The inside of a pool shard: idle connections linked newest first, one list a target, and one slot each. Every
 //! operation but the sweeps is a few stores, since it happens under the shard's lock.
 
+use crate::link::Link;
 use crate::slab::{Key, Slab};
 use crate::target::TargetShared;
 use proto::identity::Bound;
@@ -41,7 +42,7 @@ impl Wanted<'_> {
 
 /// A resting connection.
 pub struct Idle<S> {
-    pub socket: S,
+    pub link: Link<S>,
     pub lease: Lease,
     /// The worker in whose epoll it is, and that worker's slot for it.
     pub worker: u32,

@@ -35,7 +35,7 @@ impl<I: Io> Worker<I> {
         let generation = self.host.generation.load(Relaxed);
         if generation != self.generation {
             self.generation = generation;
-            self.plan = Rc::new(Compiled::new(self.host.plan(), &self.host.pool));
+            self.plan = Rc::new(Compiled::new(self.host.current(), &self.host.pool));
             self.turns = self.plan.plan.origins.iter().map(|o| Balancer::new(&o.balance)).collect();
             self.take_checks();
         }

@@ -25,7 +25,7 @@ impl<I: Io> Worker<I> {
                 ClientState::Draining { left } => usize::try_from(left).unwrap_or(usize::MAX).min(scratch.len()),
                 _ => scratch.len(),
             };
-            match self.io.read(&client.socket, &mut scratch[..room]) {
+            match client.link.read(&mut self.io, &mut self.blocks, &mut client.outbox, &mut scratch[..room]) {
                 Ok(0) => {
                     let why = match client.state {
                         ClientState::Lingering { why, .. } => why,
@@ -104,7 +104,7 @@ impl<I: Io> Worker<I> {
             self.close_client(key, why);
             return;
         }
-        self.io.shutdown_write(&client.socket);
+        client.link.end_writing(&mut self.io, &mut self.blocks);
         client.state = ClientState::Lingering { left: LINGER_BYTES_MAX, why };
         let due = self.now_us / 1000 + u64::from(self.plan.plan.timeouts.client_linger_ms);
         self.wheel.arm(client.timer, due);

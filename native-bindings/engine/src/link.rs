@@ -23,11 +23,13 @@ pub enum Shake {
     Waiting,
 }
 
-impl<S: Send> Link<S> {
+impl<S> Link<S> {
     pub fn plain(socket: S) -> Self {
         Self { socket, tls: None }
     }
+}
 
+impl<S: Send> Link<S> {
     #[must_use]
     pub fn is_tls(&self) -> bool {
         self.tls.is_some()

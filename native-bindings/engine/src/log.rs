@@ -4,7 +4,9 @@
 use crate::client::IpText;
 use crate::exchange::Ongoing;
 use crate::io::Trouble;
+use crate::pool::Lease;
 use crate::target::TargetShared;
+use crate::tls::{TLS_LIBRARY, TlsTrouble};
 use proto::failure::{Failure, Phase, Rung};
 use proto::fault::{ClientFault, OriginFault};
 use proto::http1::encode::{write_decimal, write_http_date};
@@ -185,6 +187,44 @@ impl Log {
             rung as u8
         );
         self.notes.extend_from_slice(line.as_bytes());
+    }
+
+    /// A client's handshake failed. Said at debug level: anybody can do that to us as often as he likes.
+    pub(crate) fn handshake_failed(&mut self, client: (&IpText, u16), trouble: &TlsTrouble) {
+        if !self.may_note() {
+            return;
+        }
+        let (ip, port) = client;
+        let ip = String::from_utf8_lossy(ip.as_bytes()).into_owned();
+        let line = format!(
+            "{{\"level\":\"debug\",\"event\":\"tls_handshake_failed\",\"client\":\"{ip}\",\"port\":{port},\"fault\":\"{}\",\"says\":",
+            trouble.token()
+        );
+        self.notes.extend_from_slice(line.as_bytes());
+        write_json_text(&mut self.notes, trouble.says().as_bytes());
+        self.notes.extend_from_slice(b"}\n");
+    }
+
+    /// A handshake with a target failed: everything that tells whose fault it is (S1-01, S1-02).
+    pub(crate) fn origin_handshake_failed(&mut self, lease: &Lease, fault: OriginFault, trouble: &TlsTrouble) {
+        if !self.may_note() {
+            return;
+        }
+        let identity = &lease.target.identity;
+        let fixed = identity.tls.as_ref().map_or("", |tls| tls.sni.as_str());
+        let sni = lease.bound.as_ref().and_then(|bound| bound.sni.as_deref()).unwrap_or(fixed);
+        let line = format!(
+            "{{\"level\":\"warn\",\"event\":\"origin_tls_failed\",\"fault\":\"{}\",\"address\":\"{}\",\"library\":\"{TLS_LIBRARY}\",\"sni\":",
+            fault.token(),
+            identity.target,
+        );
+        self.notes.extend_from_slice(line.as_bytes());
+        write_json_text(&mut self.notes, sni.as_bytes());
+        self.notes.extend_from_slice(b",\"origin\":");
+        write_json_text(&mut self.notes, identity.origin.as_bytes());
+        self.notes.extend_from_slice(b",\"says\":");
+        write_json_text(&mut self.notes, trouble.says().as_bytes());
+        self.notes.extend_from_slice(b"}\n");
     }
 
     /// The result of a check. No note's rate bounds it: each is one step of its target's health.

@@ -2,17 +2,20 @@
 //!
 //! ```text
 //! state       promises                                            left for
-//! CONNECTING  `exchange` waits for it                             ACTIVE, closed (fault)
+//! CONNECTING  `exchange` waits for it                             HANDSHAKE (TLS), ACTIVE, closed (fault)
+//! HANDSHAKE   `exchange` waits for it                             ACTIVE, closed (fault)
 //! ACTIVE      `exchange` runs on it, nobody else may              RESTING, TUNNEL, closed
 //! RESTING     it lies in the pool; this slot only hears events    ACTIVE, closed, stolen (slot freed later)
 //! TUNNEL      bytes pass both ways under `exchange`               closed
 //! ```
 
 use crate::io::{Io, Ready, Token, Trouble};
+use crate::link::Link;
 use crate::outbox::Outbox;
 use crate::pool::{Idle, Lease};
 use crate::slab::Key;
 use crate::stats::{Counter, Histogram};
+use crate::tls::TlsTrouble;
 use crate::wheel::{NEVER, TimerId};
 use crate::worker::Worker;
 use proto::exchange::Stage;
@@ -24,6 +27,7 @@ use std::sync::atomic::Ordering::Relaxed;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum OriginState {
     Connecting,
+    Handshake,
     Active,
     Resting,
     Tunnel,
@@ -31,7 +35,7 @@ pub enum OriginState {
 
 /// Where the socket is.
 pub enum Place<S> {
-    Held(S),
+    Held(Link<S>),
     /// In the worker's pool shard, under this key.
     Pool(Key),
 }
@@ -63,7 +67,7 @@ pub fn connect_fault(trouble: Trouble) -> OriginFault {
         Trouble::Refused | Trouble::Reset => OriginFault::ConnectRefused,
         Trouble::Unreachable => OriginFault::ConnectUnreachable,
         Trouble::TimedOut => OriginFault::ConnectTimeout,
-        Trouble::Local(_) | Trouble::WouldBlock => OriginFault::LocalResource,
+        Trouble::Local(_) | Trouble::WouldBlock | Trouble::Cut | Trouble::Tls => OriginFault::LocalResource,
     }
 }
 
@@ -75,6 +79,11 @@ impl<I: Io> Worker<I> {
         match origin.state {
             OriginState::Connecting if event.writable || event.dead => self.connection_settled(key),
             OriginState::Connecting => {}
+            OriginState::Handshake => {
+                if !event.writable || origin.outbox.is_empty() || self.flush_handshake(key) {
+                    self.shake_origin(key);
+                }
+            }
             // A resting connection has nothing to say: whatever it says, it is of no more use (S0-13).
             OriginState::Resting if event.read_closed || event.dead => self.left_by_origin(key),
             OriginState::Resting if event.readable => {
@@ -97,7 +106,7 @@ impl<I: Io> Worker<I> {
         match state {
             OriginState::Active => self.download_go(exchange),
             OriginState::Tunnel => self.tunnel_go(exchange),
-            OriginState::Connecting | OriginState::Resting => {}
+            OriginState::Connecting | OriginState::Handshake | OriginState::Resting => {}
         }
     }
 
@@ -114,9 +123,9 @@ impl<I: Io> Worker<I> {
 
     fn connection_settled(&mut self, key: Key) {
         let Some(origin) = self.origins.get_mut(key) else { return };
-        let Place::Held(socket) = &origin.place else { return };
+        let Place::Held(link) = &origin.place else { return };
         let exchange = origin.exchange;
-        if let Err(trouble) = self.io.connect_result(socket) {
+        if let Err(trouble) = self.io.connect_result(&link.socket) {
             // The slot goes before the exchange decides: its next attempt may take that slot.
             if let Some(ongoing) = self.exchanges.get_mut(exchange) {
                 ongoing.origin = Key::NONE;
@@ -125,6 +134,15 @@ impl<I: Io> Worker<I> {
             self.attempt_failed(exchange, connect_fault(trouble));
             return;
         }
+        if self.secure_origin(key) {
+            self.origin_established(key);
+        }
+    }
+
+    /// The connection can carry requests from here on.
+    pub(crate) fn origin_established(&mut self, key: Key) {
+        let Some(origin) = self.origins.get_mut(key) else { return };
+        let exchange = origin.exchange;
         origin.state = OriginState::Active;
         self.row.one(Counter::OriginOpened);
         self.row.one(Counter::OriginOpen);
@@ -143,8 +161,8 @@ impl<I: Io> Worker<I> {
         self.wheel.remove(origin.timer);
         self.blocks.release(&mut origin.input);
         origin.outbox.clear(&mut self.blocks);
-        if let Place::Held(socket) = origin.place {
-            self.io.close(socket);
+        if let Place::Held(link) = origin.place {
+            link.close(&mut self.io, &mut self.blocks);
         }
         self.row.one(Counter::OriginConnectFailed);
         if origin.lease.requests == 0 {
@@ -157,13 +175,13 @@ impl<I: Io> Worker<I> {
     /// Writes what waits for the origin. Returns false when the attempt ended by it.
     fn flush_origin(&mut self, key: Key) -> bool {
         let Some(origin) = self.origins.get_mut(key) else { return false };
-        let Place::Held(socket) = &origin.place else { return false };
+        let Place::Held(link) = &origin.place else { return false };
         let exchange = origin.exchange;
         // Whether it ends well or in an error, the kernel may have taken bytes of the request by now.
         if let Some(ongoing) = self.exchanges.get_mut(exchange) {
             ongoing.core.sent_any = true;
         }
-        match origin.outbox.flush(&mut self.io, socket, &mut self.blocks) {
+        match origin.outbox.flush(&mut self.io, &link.socket, &mut self.blocks) {
             Ok(written) => {
                 origin.active_ms = self.now_us / 1000;
                 let drained = origin.outbox.is_empty();
@@ -183,15 +201,26 @@ impl<I: Io> Worker<I> {
         }
     }
 
+    /// Writes words of a handshake that had to wait. Returns false when it failed by that.
+    fn flush_handshake(&mut self, key: Key) -> bool {
+        let Some(origin) = self.origins.get_mut(key) else { return false };
+        let Place::Held(link) = &origin.place else { return false };
+        if origin.outbox.flush(&mut self.io, &link.socket, &mut self.blocks).is_err() {
+            self.origin_handshake_failed(key, &TlsTrouble::Eof);
+            return false;
+        }
+        true
+    }
+
     /// Gives request bytes to the origin's socket, or to its outbox.
     pub(crate) fn send_to_origin(&mut self, exchange: Key, parts: &[&[u8]]) {
         let Some(ongoing) = self.exchanges.get_mut(exchange) else { return };
         let key = ongoing.origin;
         let Some(origin) = self.origins.get_mut(key) else { return };
-        let Place::Held(socket) = &origin.place else { return };
+        let Place::Held(link) = &mut origin.place else { return };
         let now_ms = self.now_us / 1000;
         origin.active_ms = now_ms;
-        match origin.outbox.send(&mut self.io, socket, &mut self.blocks, parts, false) {
+        match origin.outbox.send(&mut self.io, link, &mut self.blocks, parts, false) {
             Ok(written) => {
                 ongoing.core.sent_any |= written > 0;
                 ongoing.bytes_sent += written as u64;
@@ -223,6 +252,7 @@ impl<I: Io> Worker<I> {
                 self.forget_connecting(key);
                 self.attempt_failed(exchange, OriginFault::ConnectTimeout);
             }
+            OriginState::Handshake => self.origin_handshake_failed(key, &TlsTrouble::Timeout),
             OriginState::Active => self.answer_due(exchange),
             OriginState::Tunnel => {}
             OriginState::Resting => {
@@ -265,7 +295,7 @@ impl<I: Io> Worker<I> {
         }
         // Counted before the other end can know of it, so that whoever saw the end finds it in the books.
         self.count_origin_closed(&idle.lease, why);
-        self.io.close(idle.socket);
+        idle.link.close(&mut self.io, &mut self.blocks);
     }
 
     /// Puts a connection to rest in the pool.
@@ -304,8 +334,8 @@ impl<I: Io> Worker<I> {
         let lease = origin.lease.clone();
         origin.state = OriginState::Resting;
         origin.exchange = Key::NONE;
-        let Place::Held(socket) = std::mem::replace(&mut origin.place, Place::Pool(Key::NONE)) else { return };
-        let idle = Idle { socket, lease, worker: self.index, slot: key, since_ms: now_ms, expires_ms };
+        let Place::Held(link) = std::mem::replace(&mut origin.place, Place::Pool(Key::NONE)) else { return };
+        let idle = Idle { link, lease, worker: self.index, slot: key, since_ms: now_ms, expires_ms };
         origin.place = Place::Pool(self.host.pool.checkin(&target, idle));
         self.wheel.arm(origin.timer, expires_ms);
         self.row.one(Counter::OriginIdle);
@@ -316,7 +346,7 @@ impl<I: Io> Worker<I> {
     pub(crate) fn close_origin(&mut self, key: Key, why: Counter) {
         let Some(origin) = self.origins.get(key) else { return };
         match origin.state {
-            OriginState::Connecting => self.end_connecting(key),
+            OriginState::Connecting | OriginState::Handshake => self.end_connecting(key),
             OriginState::Resting => {
                 self.evict_resting(key, why);
             }
@@ -327,8 +357,8 @@ impl<I: Io> Worker<I> {
                 self.blocks.release(&mut origin.input);
                 origin.outbox.clear(&mut self.blocks);
                 self.count_origin_closed(&origin.lease, why);
-                if let Place::Held(socket) = origin.place {
-                    self.io.close(socket);
+                if let Place::Held(link) = origin.place {
+                    link.close(&mut self.io, &mut self.blocks);
                 }
             }
         }

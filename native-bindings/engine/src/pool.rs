@@ -8,6 +8,7 @@
 
 use crate::idle_list::IdleLists;
 pub use crate::idle_list::{Idle, Lease, Wanted};
+use crate::link::Link;
 use crate::slab::Key;
 use crate::target::TargetShared;
 use parking_lot::{Mutex, RwLock};
@@ -50,7 +51,7 @@ pub struct Pool<S> {
 
 /// A connection taken out of the pool.
 pub struct Taken<S> {
-    pub socket: S,
+    pub link: Link<S>,
     pub lease: Lease,
     /// The worker in whose epoll it is, and that worker's slot for it.
     pub worker: u32,
@@ -127,7 +128,7 @@ impl<S> Pool<S> {
             inside.departed[idle.worker as usize].push(idle.slot);
             self.flags[idle.worker as usize].0.store(true, Relaxed);
         }
-        Taken { socket: idle.socket, lease: idle.lease, worker: idle.worker, slot: idle.slot }
+        Taken { link: idle.link, lease: idle.lease, worker: idle.worker, slot: idle.slot }
     }
 
     /// Puts a connection to rest in its worker's shard. The key finds it again for as long as it rests there.

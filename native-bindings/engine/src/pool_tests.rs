@@ -1,6 +1,7 @@
 //! What the pool promises, among them that contention never opens or closes a connection (S0-14).
 
 use super::*;
+use crate::link::Link;
 use crate::wheel::NEVER;
 use std::sync::atomic::AtomicUsize;
 
@@ -10,7 +11,14 @@ fn identity(port: u16) -> Identity {
 
 fn idle<S>(socket: S, target: &Arc<TargetShared>, worker: u32, slot: u32, since_ms: u64) -> Idle<S> {
     let lease = Lease { target: Arc::clone(target), opened_ms: 0, requests: 1, age_due_ms: NEVER, bound: None };
-    Idle { socket, lease, worker, slot: Key { index: slot, generation: 0 }, since_ms, expires_ms: NEVER }
+    Idle {
+        link: Link::plain(socket),
+        lease,
+        worker,
+        slot: Key { index: slot, generation: 0 },
+        since_ms,
+        expires_ms: NEVER,
+    }
 }
 
 #[test]
@@ -20,9 +28,9 @@ fn the_newest_is_taken_first_and_the_oldest_is_evicted_first() {
     for n in 0..3 {
         pool.checkin(&target, idle(n, &target, 0, n, u64::from(n)));
     }
-    assert_eq!(pool.take_oldest(0, |t| t.number == target.number).unwrap().socket, 0);
-    assert_eq!(pool.checkout(0, &target, &Wanted::ANY).unwrap().socket, 2);
-    assert_eq!(pool.checkout(0, &target, &Wanted::ANY).unwrap().socket, 1);
+    assert_eq!(pool.take_oldest(0, |t| t.number == target.number).unwrap().link.socket, 0);
+    assert_eq!(pool.checkout(0, &target, &Wanted::ANY).unwrap().link.socket, 2);
+    assert_eq!(pool.checkout(0, &target, &Wanted::ANY).unwrap().link.socket, 1);
     assert!(pool.checkout(0, &target, &Wanted::ANY).is_none());
 }
 
@@ -32,7 +40,7 @@ fn another_identity_is_never_served() {
     let (a, b) = (pool.target(&identity(1)), pool.target(&identity(2)));
     pool.checkin(&a, idle('a', &a, 0, 0, 0));
     assert!(pool.checkout(0, &b, &Wanted::ANY).is_none());
-    assert_eq!(pool.checkout(0, &a, &Wanted::ANY).unwrap().socket, 'a');
+    assert_eq!(pool.checkout(0, &a, &Wanted::ANY).unwrap().link.socket, 'a');
 }
 
 #[test]
@@ -63,8 +71,8 @@ fn in_a_shared_shard_a_worker_prefers_what_is_in_its_own_epoll() {
     let target = pool.target(&identity(1));
     pool.checkin(&target, idle("mine", &target, 0, 0, 0));
     pool.checkin(&target, idle("newer", &target, 1, 0, 1));
-    assert_eq!(pool.checkout(0, &target, &Wanted::ANY).unwrap().socket, "mine");
-    assert_eq!(pool.checkout(0, &target, &Wanted::ANY).unwrap().socket, "newer");
+    assert_eq!(pool.checkout(0, &target, &Wanted::ANY).unwrap().link.socket, "mine");
+    assert_eq!(pool.checkout(0, &target, &Wanted::ANY).unwrap().link.socket, "newer");
 }
 
 #[test]
@@ -72,7 +80,7 @@ fn s0_16_what_is_bound_to_a_client_is_found_by_that_client_only() {
     use proto::identity::Bound;
     let pool = Pool::new(1, 1, true, 0);
     let target = pool.target(&identity(1));
-    let bound = |owner| Bound { host: None, owner: Some(owner) };
+    let bound = |owner| Bound { host: None, owner: Some(owner), sni: None };
     let mut owned = idle("owned", &target, 0, 0, 0);
     owned.lease.bound = Some(Box::new(bound(7)));
     pool.checkin(&target, owned);
@@ -97,8 +105,8 @@ fn s4_08_a_ready_connection_is_for_who_wants_one_that_carried_nothing() {
     let recent = Wanted { since_ms_min: 200, ..Wanted::ANY };
     assert!(pool.checkout(0, &target, &recent).is_none());
     let unused = Wanted { unused: true, ..Wanted::ANY };
-    assert_eq!(pool.checkout(0, &target, &unused).unwrap().socket, "ready");
-    assert_eq!(pool.checkout(0, &target, &Wanted::ANY).unwrap().socket, "old");
+    assert_eq!(pool.checkout(0, &target, &unused).unwrap().link.socket, "ready");
+    assert_eq!(pool.checkout(0, &target, &Wanted::ANY).unwrap().link.socket, "old");
 }
 
 #[test]
@@ -122,7 +130,7 @@ fn a_dead_workers_connections_are_emptied_and_nobody_elses() {
     pool.checkin(&target, idle("kept", &target, 1, 0, 0));
     assert_eq!(pool.take_all_of(0).len(), 1);
     assert_eq!(target.idle_total(), 1);
-    assert_eq!(pool.checkout(1, &target, &Wanted::ANY).unwrap().socket, "kept");
+    assert_eq!(pool.checkout(1, &target, &Wanted::ANY).unwrap().link.socket, "kept");
 }
 
 /// S0-14: as many connections as threads circulate; whoever finds none while one must be there has seen contention.
@@ -142,7 +150,7 @@ fn s0_14_thirty_two_threads_releasing_and_taking_never_lose_or_make_a_connection
                     for round in 0..2_000 {
                         match pool.checkout(worker, target, &Wanted::ANY) {
                             Some(taken) => {
-                                pool.checkin(target, idle(taken.socket, target, worker, worker, round));
+                                pool.checkin(target, idle(taken.link.socket, target, worker, worker, round));
                             }
                             None => {
                                 misses.fetch_add(1, Relaxed);
@@ -153,7 +161,7 @@ fn s0_14_thirty_two_threads_releasing_and_taking_never_lose_or_make_a_connection
             }
         });
         let mut left: Vec<u32> =
-            std::iter::from_fn(|| pool.checkout(0, &target, &Wanted::ANY)).map(|t| t.socket).collect();
+            std::iter::from_fn(|| pool.checkout(0, &target, &Wanted::ANY)).map(|t| t.link.socket).collect();
         left.sort_unstable();
         assert_eq!(left, (0..32).collect::<Vec<_>>(), "{shards} shards");
         // A thread may miss when the others hold all of them in hand, never because a lock was busy.

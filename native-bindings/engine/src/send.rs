@@ -73,7 +73,7 @@ impl<I: Io> Worker<I> {
             forwarded: ongoing.plan.plan.forwarding.forwarded,
             client_ip: client.map_or(&[], |c| c.ip.as_bytes()),
             client_is_v6: client.is_some_and(|c| c.ip.is_v6),
-            proto: b"http",
+            proto: if client.is_some_and(|c| c.link.is_tls()) { b"https" } else { b"http" },
         };
         encode_for_origin(&mut out, &mut self.path, ongoing, head, bytes, forwarding);
         self.tail.clear();

@@ -45,6 +45,7 @@ counters! {
     ClientCloseNotKept "client_closes_not_kept" Counter "Closed after an answer that said so.";
     ClientCloseBroken "client_closes_broken_answer" Counter "Closed because an answer could not be completed.";
     ClientCloseError "client_closes_error" Counter "Closed by a reset or a socket error.";
+    ClientCloseTls "client_closes_tls" Counter "Closed because the TLS handshake failed or took too long.";
     ClientCloseTunnel "client_closes_tunnel_end" Counter "Closed at the end of a tunnel.";
     ClientCloseDrain "client_closes_drain" Counter "Closed while idle because the proxy stops.";
     ClientCloseWorkerLost "client_closes_worker_lost" Counter "Lost with their worker.";
@@ -91,6 +92,8 @@ counters! {
     OriginCloseWorkerLost "origin_closes_worker_lost" Counter "Lost with their worker.";
     OriginBytesIn "origin_bytes_received" Counter "Bytes received from origins.";
     OriginBytesOut "origin_bytes_sent" Counter "Bytes sent to origins.";
+    OriginTlsHandshakes "origin_tls_handshakes" Counter "TLS handshakes with targets that were completed.";
+    OriginTlsResumed "origin_tls_resumed" Counter "Of these, shortened by a ticket.";
     Repeats "origin_repeats" Counter "Requests repeated on a fresh connection after a stale one.";
     NextTargets "origin_next_targets" Counter "Requests moved to another target after a fault.";
     Failures "origin_failures" Counter "Failed attempts: one event each.";
@@ -108,6 +111,11 @@ counters! {
     Spooled "spooled" Counter "Request bodies that went on in a file so that the request can be sent again.";
     SpoolBytes "spool_bytes" Gauge "Bytes of request bodies that lie in files.";
     SpoolRefused "spool_refused" Counter "Request bodies that could not be kept in a file: over a limit, or the disk failed.";
+    TlsHandshakes "tls_handshakes" Counter "TLS handshakes with clients that were completed.";
+    TlsResumed "tls_resumed" Counter "Of these, shortened by a ticket.";
+    TlsFailed "tls_handshakes_failed" Counter "TLS handshakes with clients that failed.";
+    TlsShaking "tls_handshakes_open" Gauge "TLS handshakes with clients that are under way.";
+    TlsNameRefused "tls_name_refused" Counter "Requests refused because their Host falls under another client-certificate rule than their connection.";
     Turns "turns" Counter "Turns of the event loop that had work.";
     TurnMicros "turn_micros" Counter "Microseconds spent in turns.";
     Events "events" Counter "Ready sockets handled.";
@@ -132,6 +140,7 @@ histograms! {
     Exchange "exchange_micros" "From a request's complete head to its answer's last byte given to the kernel.";
     FirstByte "origin_first_byte_micros" "From a request sent to the first byte of its answer.";
     Connect "origin_connect_micros" "From a connection begun to its establishment.";
+    Handshake "tls_handshake_micros" "From a client's connection to the end of its TLS handshake.";
     Turn "turn_length_micros" "Length of one turn.";
     OriginRequests "origin_connection_requests" "Requests a connection to an origin had carried when it was closed.";
 }

@@ -12,12 +12,13 @@
 
 use crate::learned::LearnedIdle;
 use crate::slab::Key;
+use crate::tls_client::TargetTls;
 use parking_lot::Mutex;
 use proto::failure::Rung;
 use proto::identity::Identity;
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
@@ -68,6 +69,8 @@ pub struct TargetShared {
     /// Number of the target in the pool's lists.
     pub number: u32,
     pub identity: Identity,
+    /// How TLS is spoken to it; set by the first plan that has this identity.
+    pub tls: OnceLock<Arc<TargetTls>>,
     /// Established and connecting, of all workers.
     pub open: AtomicU32,
     pub origin: Arc<OriginShared>,
@@ -106,6 +109,7 @@ impl TargetShared {
         Self {
             number,
             identity,
+            tls: OnceLock::new(),
             open: AtomicU32::new(0),
             origin,
             idle: (0..shards).map(|_| AtomicU32::new(0)).collect(),

@@ -20,6 +20,8 @@ use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError};
 use rustls::{AlertDescription, CommonState, Error, HandshakeKind};
 use std::sync::Arc;
 
+/// What speaks TLS here, for messages about faults of this side.
+pub const TLS_LIBRARY: &str = "rustls 0.23, aws-lc-rs";
 /// What a record adds to what it carries, at most: header, content type, explicit nonce, tag.
 const RECORD_EXTRA: usize = 64;
 const RECORD_BYTES: usize = 16 * 1024;
@@ -35,6 +37,8 @@ pub enum TlsTrouble {
     Peer(String),
     /// The peer left before the handshake was over.
     Eof,
+    /// The handshake took too long.
+    Timeout,
     /// This side's own fault: random numbers, memory, a key that cannot sign.
     Local(String),
     /// A client spoke plain HTTP.
@@ -65,6 +69,7 @@ impl TlsTrouble {
             Self::Alert(_) => "tls_alert",
             Self::Peer(_) => "tls_peer",
             Self::Eof => "tls_eof",
+            Self::Timeout => "tls_timeout",
             Self::Local(_) => "tls_local_error",
             Self::PlainHttp => "tls_plain_http",
         }
@@ -76,7 +81,7 @@ impl TlsTrouble {
         match self {
             Self::Verify(says) | Self::Peer(says) | Self::Local(says) => says.clone(),
             Self::Alert(alert) => format!("{alert:?}"),
-            Self::Eof => String::new(),
+            Self::Eof | Self::Timeout => String::new(),
             Self::PlainHttp => "plain HTTP was sent to a TLS listener".to_owned(),
         }
     }
@@ -364,13 +369,13 @@ impl Session {
     fn flush_alert(&mut self, reply: &mut Vec<u8>) {
         let mut nothing = Vec::new();
         let mut sink = Sink { buf: &mut [], len: 0, rest: &mut nothing };
-        let mut ended = false;
+        let mut _ended = false;
         // An alert, and the word that it was sent: two steps; the third finds the failure again.
         for _ in 0..3 {
             let (_, next) = match &mut self.inner {
                 Inner::Hello(_) => return,
-                Inner::Server(connection) => step!(connection, &mut [], sink, reply, ended),
-                Inner::Client(connection) => step!(connection, &mut [], sink, reply, ended),
+                Inner::Server(connection) => step!(connection, &mut [], sink, reply, _ended),
+                Inner::Client(connection) => step!(connection, &mut [], sink, reply, _ended),
             };
             if !matches!(next, Ok(true)) {
                 return;

@@ -66,13 +66,16 @@ impl TargetTls {
             .with_custom_certificate_verifier(verifier);
         let mut config = match &trust.certificate {
             None => builder.with_no_client_auth(),
-            Some(key) => builder.with_client_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(Arc::clone(key)))),
+            Some(key) => {
+                builder.with_client_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(Arc::clone(key))))
+            }
         };
         config.alpn_protocols = plan.alpn.iter().map(|name| name.clone().into_bytes()).collect();
         config.resumption = Resumption::in_memory_sessions(NAMES_KEPT);
-        let nameless = Arc::new(ClientConfig { enable_sni: false, ..config.clone() });
+        let mut nameless = config.clone();
+        nameless.enable_sni = false;
         let address = ServerName::IpAddress(address.into());
-        Ok(Self { config: Arc::new(config), nameless, address, handshake_ms: plan.handshake_ms })
+        Ok(Self { config: Arc::new(config), nameless: Arc::new(nameless), address, handshake_ms: plan.handshake_ms })
     }
 
     /// A connection that asks for this name; empty = for none.
@@ -98,7 +101,8 @@ struct Verifier {
 
 impl Verifier {
     fn holds_pin(&self, chain: &[&CertificateDer<'_>]) -> bool {
-        self.pins.is_empty() || chain.iter().any(|certificate| pin_of(certificate).is_some_and(|pin| self.pins.contains(&pin)))
+        self.pins.is_empty()
+            || chain.iter().any(|certificate| pin_of(certificate).is_some_and(|pin| self.pins.contains(&pin)))
     }
 }
 

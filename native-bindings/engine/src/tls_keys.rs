@@ -17,10 +17,13 @@ pub fn provider() -> Arc<CryptoProvider> {
 
 /// The versions from one to the other.
 pub fn versions(min: TlsVersion, max: TlsVersion) -> &'static [&'static SupportedProtocolVersion] {
+    static OLD: [&SupportedProtocolVersion; 1] = [&rustls::version::TLS12];
+    static BOTH: [&SupportedProtocolVersion; 2] = [&rustls::version::TLS13, &rustls::version::TLS12];
+    static NEW: [&SupportedProtocolVersion; 1] = [&rustls::version::TLS13];
     match (min, max) {
-        (TlsVersion::Tls12, TlsVersion::Tls12) => &[&rustls::version::TLS12],
-        (TlsVersion::Tls12, TlsVersion::Tls13) => &[&rustls::version::TLS13, &rustls::version::TLS12],
-        (TlsVersion::Tls13, _) => &[&rustls::version::TLS13],
+        (TlsVersion::Tls12, TlsVersion::Tls12) => &OLD,
+        (TlsVersion::Tls12, TlsVersion::Tls13) => &BOTH,
+        (TlsVersion::Tls13, _) => &NEW,
     }
 }
 

@@ -5,6 +5,7 @@ use crate::answer_heads::plain_encoding;
 use crate::blocks::Blocks;
 use crate::client::ClientState;
 use crate::io::{Io, Token, Trouble};
+use crate::link::Link;
 use crate::origin::{OriginState, Place};
 use crate::outbox::Outbox;
 use crate::slab::Key;
@@ -84,9 +85,10 @@ impl<I: Io> Worker<I> {
         let Some(ongoing) = self.exchanges.get_mut(exchange) else { return Step::Blocked };
         let Some(origin) = self.origins.get_mut(ongoing.origin) else { return Step::Broken };
         let Some(client) = self.clients.get_mut(ongoing.client) else { return Step::Broken };
-        let Place::Held(to) = &origin.place else { return Step::Broken };
+        let Place::Held(to) = &mut origin.place else { return Step::Broken };
         let mut way = Way {
-            from: &client.socket,
+            from: &mut client.link,
+            replies: &mut client.outbox,
             readable: &mut client.readable,
             read_closed: client.read_closed,
             ended: &mut ongoing.upload_ended,
@@ -104,13 +106,14 @@ impl<I: Io> Worker<I> {
         let Some(ongoing) = self.exchanges.get_mut(exchange) else { return Step::Blocked };
         let Some(origin) = self.origins.get_mut(ongoing.origin) else { return Step::Broken };
         let Some(client) = self.clients.get_mut(ongoing.client) else { return Step::Broken };
-        let Place::Held(from) = &origin.place else { return Step::Broken };
+        let Place::Held(from) = &mut origin.place else { return Step::Broken };
         let mut way = Way {
             from,
+            replies: &mut origin.outbox,
             readable: &mut origin.readable,
             read_closed: origin.read_closed,
             ended: &mut ongoing.download_ended,
-            to: &client.socket,
+            to: &mut client.link,
             outbox: &mut client.outbox,
         };
         let (step, passed) = way.pass(&mut self.io, &mut self.blocks, &mut self.scratch);
@@ -156,12 +159,14 @@ impl<I: Io> Worker<I> {
 
 /// One direction of a tunnel.
 struct Way<'a, S> {
-    from: &'a S,
+    from: &'a mut Link<S>,
+    /// What that side's TLS has to say back.
+    replies: &'a mut Outbox,
     readable: &'a mut bool,
     read_closed: bool,
     /// The FIN was passed on.
     ended: &'a mut bool,
-    to: &'a S,
+    to: &'a mut Link<S>,
     outbox: &'a mut Outbox,
 }
 
@@ -178,11 +183,11 @@ impl<S: Send> Way<'_, S> {
         if !self.outbox.is_empty() || !*self.readable || *self.ended {
             return (Step::Blocked, Passed::default());
         }
-        match io.read(self.from, scratch) {
+        match self.from.read(io, blocks, self.replies, scratch) {
             Ok(0) => {
                 *self.ended = true;
                 *self.readable = false;
-                io.shutdown_write(self.to);
+                self.to.end_writing(io, blocks);
                 (Step::Moved, Passed::default())
             }
             Ok(count) => {

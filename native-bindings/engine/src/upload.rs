@@ -37,7 +37,7 @@ impl<I: Io> Worker<I> {
                 return;
             }
             let mut scratch = std::mem::take(&mut self.scratch);
-            let result = self.io.read(&client.socket, &mut scratch);
+            let result = client.link.read(&mut self.io, &mut self.blocks, &mut client.outbox, &mut scratch);
             match result {
                 Ok(count) if count > 0 => {
                     client.readable = count == scratch.len() || client.read_closed;
@@ -101,8 +101,8 @@ impl<I: Io> Worker<I> {
         }
         let Some(origin) = self.origins.get_mut(ongoing.origin) else { return };
         let sent = origin.outbox.is_empty() && !ongoing.is_replaying();
-        if let (Place::Held(socket), true) = (&origin.place, sent) {
-            self.io.shutdown_write(socket);
+        if let (Place::Held(link), true) = (&mut origin.place, sent) {
+            link.end_writing(&mut self.io, &mut self.blocks);
             ongoing.fin_sent = true;
         }
     }

@@ -60,6 +60,8 @@ pub struct Worker<I: Io> {
     /// Targets as a balancer sees them, while it looks.
     pub(crate) candidates: Vec<Candidate>,
     pub(crate) dice: Dice,
+    /// Handshakes that went on in this pass.
+    pub(crate) shakes: u32,
     /// By target number, and the targets that have something to tell.
     pub(crate) tallies: Vec<Tally>,
     pub(crate) tallied: Vec<Arc<TargetShared>>,
@@ -89,7 +91,7 @@ pub struct Worker<I: Io> {
 impl<I: Io> Worker<I> {
     pub fn new(mut io: I, host: Arc<Host<I::Socket>>, index: u32, row: Row) -> Self {
         let generation = host.generation.load(Relaxed);
-        let plan = Rc::new(Compiled::new(host.plan(), &host.pool));
+        let plan = Rc::new(Compiled::new(host.current(), &host.pool));
         let now_us = io.now_us();
         let mut wheel = Wheel::new(now_us / 1000);
         let keeper = wheel.add(Token::Keeper.pack());
@@ -108,6 +110,7 @@ impl<I: Io> Worker<I> {
             scarce: false,
             descriptors_max: io.descriptors_max(),
             candidates: Vec::new(),
+            shakes: 0,
             dice: Dice::new(now_us ^ u64::from(index) << 32),
             tallies: Vec::new(),
             tallied: Vec::new(),
@@ -155,6 +158,7 @@ impl<I: Io> Worker<I> {
         }
         let mut handled = 0;
         for pass in 0..PASSES_MAX {
+            self.begin_pass();
             let mut ready = std::mem::take(&mut self.ready);
             let more = !self.io.poll_ready(&mut ready);
             handled += ready.len() as u64;

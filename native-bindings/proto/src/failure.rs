@@ -58,7 +58,7 @@ pub enum Rung {
     Nothing = 0,
     /// TCP: refused, unreachable, no connection in time.
     Tcp = 1,
-    /// TLS. (Plain targets have no failures of this rung.)
+    /// TLS: the certificate, an alert, silence or a close in the handshake.
     Tls = 2,
     /// Silence: nothing came before the time was over.
     Silence = 3,
@@ -73,6 +73,7 @@ impl Failure {
     pub const fn rung(&self) -> Rung {
         match self.class {
             OriginFault::ConnectRefused | OriginFault::ConnectUnreachable | OriginFault::ConnectTimeout => Rung::Tcp,
+            OriginFault::TlsVerify | OriginFault::TlsAlert | OriginFault::TlsEof | OriginFault::TlsTimeout => Rung::Tls,
             OriginFault::HeaderTimeout | OriginFault::BodyTimeout => Rung::Silence,
             OriginFault::WriteError | OriginFault::EofBeforeHeaders | OriginFault::ResetBeforeHeaders => {
                 if self.reused { Rung::Nothing } else { Rung::Broken }
@@ -88,6 +89,7 @@ impl Failure {
             | OriginFault::PoolFull
             | OriginFault::AnswerTooLarge
             | OriginFault::TotalTimeout
+            | OriginFault::TlsLocalError
             | OriginFault::LocalResource => Rung::Nothing,
         }
     }
@@ -118,7 +120,9 @@ mod tests {
 
     #[test]
     fn s1_03_a_local_fault_never_blames_a_target() {
-        for class in [OriginFault::LocalResource, OriginFault::PoolFull, OriginFault::NoTarget] {
+        for class in
+            [OriginFault::LocalResource, OriginFault::TlsLocalError, OriginFault::PoolFull, OriginFault::NoTarget]
+        {
             assert_eq!(Failure { class, ..FRESH }.rung(), Rung::Nothing);
         }
     }

