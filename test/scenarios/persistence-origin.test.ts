@@ -9,6 +9,7 @@ import { byPath, echo, echoed, reply, serve } from "../support/behaviours.js";
 import { type RawClient, request } from "../support/client.js";
 import type { Script } from "../support/origin.js";
 import { type Scene, scenario } from "../support/scene.js";
+import { clientsOf } from "../support/traffic.js";
 import { pause } from "../support/wire.js";
 
 /** Answers after a moment, so that requests at the same time need connections at the same time. */
@@ -291,6 +292,46 @@ scenario(
     assert.equal(part.body.toString(), "all of it");
     assert.equal(part.complete, false, "nobody can tell whether that was all");
     assert.equal(await scene.counter("origin_fault_body_timeout"), 1);
+  },
+);
+
+const PROMISES = "HTTP/1.1 200 OK\r\nConnection: keep-alive\r\n\r\npart of it";
+
+scenario(
+  "S4-14 an answer with a broken promise may pause for ten seconds however long others may, and is said once",
+  {
+    apart: true,
+    workers: 2,
+    processLog: true,
+    origin: byPath({
+      "/promises": (_, connection) => connection.send(PROMISES),
+      "/plain": (_, connection) => connection.send("HTTP/1.1 200 OK\r\n\r\npart of it"),
+    }),
+    originSettings: { betweenBytesMs: 3_600_000 },
+    settings: { log: { level: "warn" } },
+  },
+  async (scene) => {
+    const plain = await scene.client();
+    await plain.send(request("GET /plain"));
+    const clients = await clientsOf(scene, 6);
+    const beganMs = performance.now();
+    for (const client of clients) await client.send(request("GET /promises"));
+    await Promise.all(
+      clients.map(async (client) => {
+        const part = await client.answerOrPart("GET", 60_000);
+        assert.deepEqual([part.body.toString(), part.complete], ["part of it", false]);
+      }),
+    );
+    const tookMs = performance.now() - beganMs;
+    assert.ok(tookMs >= 9_900, `${tookMs} ms`);
+    assert.equal(await scene.counter("origin_fault_body_timeout"), clients.length);
+    await scene.sees("exchanges_open", 1);
+    assert.equal(plain.ending, "open", "no promise, no shorter bound");
+    const told = scene.processLog().filter((line) => line["msg"] === "keep_alive_broken");
+    assert.deepEqual(
+      told.map((line) => [line["origin"], line["target"]]),
+      [["app", scene.origin.url.replace("http://", "")]],
+    );
   },
 );
 

@@ -13,22 +13,25 @@ const CLIENTS = 64;
 const WORKERS = 2;
 
 const POOLS = [
-  ["thread", { scope: "thread" }],
-  ["global", { scope: "global" }],
-  ["hybrid", { scope: "hybrid" }],
-  ["one shard without stealing", { shards: 1, steal: false }],
-  ["two shards with stealing", { shards: 2, steal: true }],
+  ["thread", WORKERS, { scope: "thread" }],
+  ["global", WORKERS, { scope: "global" }],
+  ["hybrid", WORKERS, { scope: "hybrid" }],
+  ["one shard without stealing", WORKERS, { shards: 1, steal: false }],
+  ["two shards with stealing", WORKERS, { shards: 2, steal: true }],
+  ["four workers, two shards without stealing", 4, { shards: 2, steal: false }],
+  ["four workers, two shards with stealing", 4, { shards: 2, steal: true }],
+  ["four workers, four shards with stealing", 4, { shards: 4, steal: true }],
 ] as const;
 
-for (const [name, pool] of POOLS) {
-  const options = { workers: WORKERS, origin: fixed("hello"), originOptions: { record: false }, settings: { pool } };
+for (const [name, workers, pool] of POOLS) {
+  const options = { workers, origin: fixed("hello"), originOptions: { record: false }, settings: { pool } };
 
   scenario(
     `S0-01 ${REQUESTS} requests one after the other open at most two connections a worker (${name})`,
     options,
     async (scene) => {
       await inTurn(await clientsOf(scene, 8, false), REQUESTS);
-      assert.ok(scene.origin.accepted <= WORKERS * 2, `${scene.origin.accepted} connections were opened`);
+      assert.ok(scene.origin.accepted <= workers * 2, `${scene.origin.accepted} connections were opened`);
       assert.ok((await reuseOf(scene)) >= 0.99);
     },
     { timeoutMs: 200_000 },

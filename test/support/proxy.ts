@@ -51,16 +51,17 @@ export type FromHost =
 /** Starts Millrace in a process of its own, which may be given few descriptors. */
 export async function startApart(
   settings: SettingsInput,
-  limits: { readonly descriptors?: number | undefined } = {},
+  limits: { readonly descriptors?: number | undefined; readonly log?: ((text: string) => void) | undefined } = {},
 ): Promise<RunningProxy & { readonly child: ChildProcess }> {
-  const { descriptors: most } = limits;
+  const { descriptors: most, log } = limits;
   const child = fork(fileURLToPath(new URL("./host.js", import.meta.url)), [], {
-    stdio: ["ignore", "inherit", "inherit", "ipc"],
+    stdio: ["ignore", "inherit", log === undefined ? "inherit" : "pipe", "ipc"],
     // Only a shell can lower the limit of what it then becomes.
     ...(most === undefined
       ? {}
       : { execPath: "/bin/sh", execArgv: ["-c", `ulimit -n ${most} && exec "${process.execPath}" "$0"`] }),
   });
+  if (log !== undefined) child.stderr?.setEncoding("utf8").on("data", log);
   const gone = new Promise<void>((resolve) => child.once("exit", () => resolve()));
   const ask = (message: ToHost): Promise<FromHost> =>
     within(askHost(child, message), START_MS, `the host's answer to ${message.kind}`);

@@ -42,6 +42,8 @@ export interface SceneOptions {
   readonly apart?: boolean;
   /** Descriptors that process may have. */
   readonly descriptors?: number;
+  /** Keep what the process says that runs apart: `scene.processLog()` reads it; the settings say from which level on. */
+  readonly processLog?: boolean;
   /** Keep an access log that `scene.accessLog()` reads. */
   readonly accessLog?: boolean;
 }
@@ -65,12 +67,20 @@ export class Scene {
   readonly proxy: RunningProxy;
   readonly origins: Origins;
   readonly folder: string;
+  readonly #said: readonly string[];
   readonly #clients: RawClient[] = [];
   readonly #before: { readonly sockets: number; readonly running: number };
   #over = false;
   #stopped = false;
 
-  private constructor(proxy: RunningProxy, origins: Origins, folder: string, socketsBefore: number) {
+  private constructor(
+    proxy: RunningProxy,
+    origins: Origins,
+    folder: string,
+    socketsBefore: number,
+    said: readonly string[],
+  ) {
+    this.#said = said;
     this.proxy = proxy;
     this.origins = origins;
     this.folder = folder;
@@ -81,15 +91,17 @@ export class Scene {
     const socketsBefore = openSockets(process.pid);
     const folder = mkdtempSync(join(tmpdir(), "millrace-scene-"));
     const origins: Record<string, RawOrigin> = {};
+    const said: string[] = [];
+    const log = options.processLog === true ? (text: string) => said.push(text) : undefined;
     try {
       for (const [name, script] of Object.entries(options.origins ?? { app: options.origin ?? echo() })) {
         origins[name] = await RawOrigin.start(script, options.originOptions);
       }
       const settings = sceneSettings(options, origins, folder);
       const proxy = await (options.apart === true
-        ? startApart(settings, { descriptors: options.descriptors })
+        ? startApart(settings, { descriptors: options.descriptors, log })
         : startHere(settings));
-      return new Scene(proxy, origins, folder, socketsBefore);
+      return new Scene(proxy, origins, folder, socketsBefore, said);
     } catch (error) {
       for (const origin of Object.values(origins)) await origin.stop();
       rmSync(folder, { recursive: true, force: true });
@@ -151,6 +163,12 @@ export class Scene {
         throw new WireError(`${lines.length} lines in the access log, not ${count}, after ${ms} ms`);
       await pause(10);
     }
+  }
+
+  /** What the process has said in its log so far. */
+  processLog(): LogLine[] {
+    const lines = this.#said.join("").split("\n").slice(0, -1);
+    return lines.map((line) => JSON.parse(line) as LogLine);
   }
 
   /** Stops the proxy as part of the play; its books cannot be asked any more. */

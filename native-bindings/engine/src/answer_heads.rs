@@ -147,6 +147,10 @@ impl<I: Io> Worker<I> {
         let drain_bytes = plan.plan.limits.drain_bytes;
         let told = ongoing.core.handle_answer_head(head.status, &framing, may_keep, drain_bytes);
         ongoing.answer_keeps = framing.keep_alive;
+        ongoing.promise_broken = framing.promise_broken;
+        if framing.promise_broken {
+            self.log.promise_broken(ongoing);
+        }
         ongoing.keeps_ms = framing.keep_alive_timeout_s.map(closes_before_ms);
         ongoing.answer_chunked = told.body == AnswerBody::Chunked;
         ongoing.answer_until_close = told.body == AnswerBody::UntilClose;

@@ -13,6 +13,7 @@ use proto::fault::{ClientFault, OriginFault, WireFault};
 use proto::http1::framing::RequestFraming;
 use proto::http1::head::{RequestHead, Span};
 use proto::identity::Bound;
+use proto::limits::PROMISE_BROKEN_WAIT_MS;
 use proto::limits::SCRATCH_BYTES;
 use proto::plan::{Action, FieldEdit, ForwardPolicy};
 use proto::retry::WhyNoRetry;
@@ -91,6 +92,8 @@ pub struct Ongoing {
     pub keeps_ms: Option<u32>,
     /// The origin's side of keeping its connection.
     pub answer_keeps: bool,
+    /// It promised to, and gave the answer no other end than a close (S4-14).
+    pub promise_broken: bool,
     pub answer_trailers: Vec<u8>,
     /// The origin takes no more of the request.
     pub write_broke: bool,
@@ -187,6 +190,7 @@ impl Ongoing {
             why_new: Counter::NewNoIdle,
             keeps_ms: None,
             answer_keeps: false,
+            promise_broken: false,
             answer_trailers: Vec::new(),
             write_broke: false,
             interim: 0,
@@ -258,7 +262,8 @@ impl Ongoing {
 
     #[must_use]
     pub fn between_bytes_ms(&self) -> u64 {
-        u64::from(self.policy().between_bytes_ms.unwrap_or(self.origin_plan().between_bytes_ms))
+        let wait_ms = self.policy().between_bytes_ms.unwrap_or(self.origin_plan().between_bytes_ms);
+        u64::from(if self.promise_broken { wait_ms.min(PROMISE_BROKEN_WAIT_MS) } else { wait_ms })
     }
 
     /// When the piece that has just come takes the answer beyond its route's limit: how much of it may still pass.

@@ -50,6 +50,7 @@ pub mod tls;
 pub mod tls_client;
 pub mod tls_keys;
 pub mod tls_plan;
+pub mod tls_self_test;
 pub mod tls_server;
 mod tunnel;
 mod upload;

@@ -12,6 +12,7 @@ use proto::fault::{ClientFault, OriginFault};
 use proto::http1::encode::{write_decimal, write_http_date};
 use proto::http1::head::RequestHead;
 use proto::probe::WhyBad;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// Most that one turn may say.
 const LINES_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -272,8 +273,6 @@ impl Log {
         if !self.may_note() {
             return;
         }
-        let origin = &ongoing.plan.plan.origins[ongoing.origin_index as usize];
-        let target = origin.targets.get(ongoing.target as usize).map_or("", |t| t.label.as_str());
         let detail = ongoing.faults.wire.map_or("", |w| w.token());
         let says = ongoing.faults.wire.map_or("", |w| w.sentence());
         let line = format!(
@@ -281,7 +280,24 @@ impl Log {
              \"reused\":{},\"status\":{},\"origin\":",
             ongoing.core.reused, ongoing.core.status
         );
-        self.notes.extend_from_slice(line.as_bytes());
+        self.note_of_target(&line, ongoing);
+    }
+
+    /// An origin promised to keep a connection whose answer only its close can end (S4-14): said once of a target.
+    pub(crate) fn promise_broken(&mut self, ongoing: &Ongoing) {
+        let target = &ongoing.plan.origins[ongoing.origin_index as usize].targets[ongoing.target as usize].shared;
+        if !target.promise_broken.swap(true, Relaxed) {
+            let line = "{\"level\":\"warn\",\"event\":\"keep_alive_broken\",\"says\":\"The origin promises to keep a connection \
+                        and does not say where its answer ends; pauses of such answers are cut short.\",\"origin\":";
+            self.note_of_target(line, ongoing);
+        }
+    }
+
+    /// Ends a note, begun up to the name of the origin, with whom it is about.
+    fn note_of_target(&mut self, begun: &str, ongoing: &Ongoing) {
+        let origin = &ongoing.plan.plan.origins[ongoing.origin_index as usize];
+        let target = origin.targets.get(ongoing.target as usize).map_or("", |t| t.label.as_str());
+        self.notes.extend_from_slice(begun.as_bytes());
         write_json_text(&mut self.notes, origin.name.as_bytes());
         self.notes.extend_from_slice(b",\"target\":");
         write_json_text(&mut self.notes, target.as_bytes());

@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 use proto::failure::Rung;
 use proto::identity::Identity;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -94,6 +94,8 @@ pub struct TargetShared {
     pub failed: [AtomicU64; 4],
     /// Failures since the last success.
     pub in_row: AtomicU32,
+    /// It promised to keep a connection whose answer only a close could end, and that was said.
+    pub promise_broken: AtomicBool,
 }
 
 /// A request that waits for a connection to this target.
@@ -124,6 +126,7 @@ impl TargetShared {
             succeeded: AtomicU64::new(0),
             failed: [const { AtomicU64::new(0) }; 4],
             in_row: AtomicU32::new(0),
+            promise_broken: AtomicBool::new(false),
         }
     }
 

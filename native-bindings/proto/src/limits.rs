@@ -7,6 +7,8 @@ pub const HEAD_BYTES_CEILING: u32 = 60 * 1024;
 pub const CHUNK_SIZE_DIGITS_MAX: u32 = 16;
 /// Empty lines ignored before a request line (RFC 9112 2.2 asks for at least one).
 pub const LEADING_LINES_MAX: u32 = 1;
+/// Longest pause of an answer that only a close can end although its connection was promised to stay (as Squid has it).
+pub const PROMISE_BROKEN_WAIT_MS: u32 = 10_000;
 /// The worker's one read buffer. A relay pays 155 µs a MiB with 256 KiB reads, 240 with 64, 450 and more with 16.
 pub const SCRATCH_BYTES: usize = 256 * 1024;
 /// The block that holds one request's head and the beginning of its body while the exchange lives.

@@ -66,6 +66,9 @@ pub struct AnswerFraming {
     /// The same for `Transfer-Encoding: chunked`.
     pub chunked_told: bool,
     pub options: ConnectionOptions,
+    /// The origin promises by name to keep the connection, and says nothing of where the answer ends: only a close can
+    /// end it, and none may come.
+    pub promise_broken: bool,
     /// `Keep-Alive: timeout=N`.
     pub keep_alive_timeout_s: Option<u32>,
 }
@@ -142,6 +145,7 @@ pub fn decide_answer(bytes: &[u8], head: &ResponseHead, method: Method) -> Resul
         Told::Chunked => AnswerBody::Chunked,
         Told::Nothing => {
             framing.keep_alive = false;
+            framing.promise_broken = options.keep_alive && !options.close;
             AnswerBody::UntilClose
         }
     };

@@ -38,6 +38,19 @@ fn an_upgrade_names_protocols_that_are_not_http() {
 }
 
 #[test]
+fn s4_14_only_a_promise_by_name_that_no_length_keeps_is_broken() {
+    let broken = |fields: &str| answer(200, Method::Get, fields).map(|framing| framing.promise_broken);
+    assert_eq!(broken("Connection: keep-alive\r\n"), Ok(true));
+    assert_eq!(broken("Connection: Keep-Alive\r\nKeep-Alive: timeout=60\r\n"), Ok(true));
+    assert_eq!(broken(""), Ok(false), "1.1 keeps by default, which promises nothing");
+    assert_eq!(broken("Connection: keep-alive, close\r\n"), Ok(false));
+    assert_eq!(broken("Connection: keep-alive\r\nContent-Length: 7\r\n"), Ok(false));
+    assert_eq!(broken("Connection: keep-alive\r\nTransfer-Encoding: chunked\r\n"), Ok(false));
+    let head = answer(200, Method::Head, "Connection: keep-alive\r\n").map(|framing| framing.promise_broken);
+    assert_eq!(head, Ok(false), "no body, no end to wait for");
+}
+
+#[test]
 fn each_status_ends_its_answer_its_own_way() {
     use AnswerBody as B;
     let length = "Content-Length: 7\r\n";
