@@ -1,5 +1,6 @@
 //! The one place that writes answers this proxy makes itself: refusals, faults of origins, fixed answers, redirects.
 
+use crate::client::Client;
 use crate::io::Io;
 use crate::slab::Key;
 use crate::stats::{Counter, Histogram};
@@ -70,6 +71,7 @@ impl<I: Io> Worker<I> {
                 content_type: (!body.is_empty() && !has_type).then_some("text/plain; charset=utf-8"),
                 date: Some(&date),
                 server: Some(&self.plan.plan.name),
+                hsts: self.clients.get(key).map_or("", |c| self.plan.hsts(c.listener, c.link.is_tls())),
                 close: own.close,
                 keep_alive_http10: own.keep_alive_http10,
                 head_only: own.head_only,
@@ -100,7 +102,7 @@ impl<I: Io> Worker<I> {
             ..*own
         };
         self.write_own(key, &own);
-        let client = self.clients.get(key).map(|c| (&c.ip, c.port));
+        let client = self.clients.get(key).map(Client::peer);
         self.log.answered_here(client, head, bytes, route, own.status);
         self.row.less(Counter::ExchangesOpen);
         self.row.record(Histogram::Exchange, 0);

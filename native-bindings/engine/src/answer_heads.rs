@@ -169,6 +169,8 @@ impl<I: Io> Worker<I> {
             }
         };
         let date = self.log.date();
+        let client = self.clients.get(ongoing.client);
+        let hsts = client.map_or("", |c| plan.hsts(c.listener, c.link.is_tls()));
         let mut out = std::mem::take(&mut self.out);
         out.clear();
         encode_answer(
@@ -184,6 +186,7 @@ impl<I: Io> Worker<I> {
                 nominated: framing.options.nominated,
                 edits,
                 date: Some(&date),
+                hsts: hsts.as_bytes(),
                 ..plain_encoding(&plan.plan, head)
             },
         );

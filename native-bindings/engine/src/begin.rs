@@ -18,8 +18,8 @@ use proto::http1::fields::{FieldKind, eq_ignore_case, value_of};
 use proto::http1::framing::{RequestBody, RequestFraming, decide_request};
 use proto::http1::head::{Field, Method, RequestHead, TargetForm};
 use proto::identity::{asked_name, bound_of};
-use proto::plan::{Action, ConnectionAuth};
-use proto::route::{Asked, normalise_path};
+use proto::plan::{Action, ConnectionAuth, NamePolicy};
+use proto::route::{Asked, normalise_path, without_port};
 use std::rc::Rc;
 
 /// Methods that are passed on, for an answer that has to name them.
@@ -39,7 +39,8 @@ impl<I: Io> Worker<I> {
         };
         let route = self.find_route(&plan, head, head_bytes);
         let body_bytes_max = body_bytes_max(&plan, route);
-        if let Some(fault) = refusal(head, &framing, body_bytes_max) {
+        let refused = refusal(head, &framing, body_bytes_max).or_else(|| self.name_refusal(key, head, head_bytes));
+        if let Some(fault) = refused {
             self.refuse_client(key, fault, Counter::ClientCloseRefused);
             return head.len + body.len();
         }
@@ -89,6 +90,25 @@ impl<I: Io> Worker<I> {
         self.arm_exchange(exchange);
         self.forward(exchange, head, head_bytes, &body[piece.data]);
         used
+    }
+
+    /// S0-20: a request whose Host falls under another rule for client certificates than the one its connection was
+    /// opened under would go around that rule.
+    fn name_refusal(&mut self, key: Key, head: &RequestHead, bytes: &[u8]) -> Option<ClientFault> {
+        let client = self.clients.get(key)?;
+        let session = client.link.tls.as_ref()?;
+        let rules = self.plan.tls.listeners.get(usize::from(client.listener))?.as_ref()?;
+        if rules.plan.client_auth.is_empty() || rules.plan.host_policy == NamePolicy::Ignore {
+            return None;
+        }
+        let name = String::from_utf8_lossy(without_port(head.host.of(bytes))).to_ascii_lowercase();
+        let rule = rules.rule_of(Some(&name));
+        if rule.is_none() || rule == session.rule() {
+            return None;
+        }
+        self.row.one(Counter::TlsNameRefused);
+        self.log.name_differs(&name, session.name().unwrap_or(""), rules.plan.host_policy);
+        (rules.plan.host_policy == NamePolicy::Refuse).then_some(ClientFault::NameMismatch)
     }
 
     /// Sends the request at once if there is a connection for it, else keeps what came of its body.
@@ -294,6 +314,7 @@ pub(crate) fn is_last_hop(head: &RequestHead, bytes: &[u8]) -> bool {
 
 pub(crate) fn redirect_place(template: &str, head: &RequestHead, bytes: &[u8]) -> String {
     let host = String::from_utf8_lossy(head.host.of(bytes));
+    let name = String::from_utf8_lossy(without_port(head.host.of(bytes)));
     let mut path = String::from_utf8_lossy(head.path.of(bytes)).into_owned();
     if path.is_empty() {
         path.push('/');
@@ -303,5 +324,5 @@ pub(crate) fn redirect_place(template: &str, head: &RequestHead, bytes: &[u8]) -
         path.push_str(&String::from_utf8_lossy(head.query.of(bytes)));
     }
     // The path goes in last, so that braces a client put into it stand for themselves.
-    template.replace("{host}", &host).replace("{path}", &path)
+    template.replace("{host}", &host).replace("{name}", &name).replace("{path}", &path)
 }

@@ -14,6 +14,7 @@
 
 use crate::io::{Io, Ready, Token};
 use crate::link::Link;
+use crate::log::PeerText;
 use crate::outbox::Outbox;
 use crate::slab::Key;
 use crate::stats::Counter;
@@ -83,6 +84,13 @@ pub struct Client<S> {
     /// Origin connections carry its authentication.
     pub owns: bool,
     pub since_ms: u64,
+}
+
+impl<S> Client<S> {
+    /// As the log names it.
+    pub(crate) fn peer(&self) -> PeerText<'_> {
+        PeerText { ip: &self.ip, port: self.port, tls: self.link.tls.as_deref() }
+    }
 }
 
 /// An address as text, without an allocation.

@@ -110,6 +110,13 @@ impl Compiled {
         }
     }
 
+    /// What a listener says about transport security, on connections that have it.
+    #[must_use]
+    pub fn hsts(&self, listener: u16, is_tls: bool) -> &str {
+        let tls = self.plan.listeners.get(usize::from(listener)).and_then(|l| l.tls.as_ref());
+        tls.filter(|_| is_tls).map_or("", |tls| tls.hsts.as_str())
+    }
+
     /// Whether what this peer says about those before it is believed.
     #[must_use]
     pub fn trusts(&self, peer: IpAddr) -> bool {

@@ -216,6 +216,7 @@ fn request(ongoing: &Ongoing, question: &Question<'_>) -> String {
     let plan = &ongoing.plan;
     let ip = client.to_string();
     let forwarding = Forwarding {
+        client_cert: &[],
         trusted_peer: plan.trusts(client),
         x_forwarded: plan.plan.forwarding.x_forwarded,
         forwarded: plan.plan.forwarding.forwarded,

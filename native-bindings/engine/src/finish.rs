@@ -1,6 +1,7 @@
 //! The end of an exchange: one outcome is counted and logged, the origin's connection rests or closes, the client's is
 //! free for the next request, drained, or closed.
 
+use crate::client::Client;
 use crate::client::ClientState;
 use crate::exchange::Ongoing;
 use crate::io::{Io, Token};
@@ -62,7 +63,7 @@ impl<I: Io> Worker<I> {
         let spent = self.now_us.saturating_sub(ongoing.times.began_us);
         self.row.record(Histogram::Exchange, spent);
         if self.log.wants(&ongoing) {
-            let client = self.clients.get(ongoing.client).map(|c| (&c.ip, c.port));
+            let client = self.clients.get(ongoing.client).map(Client::peer);
             self.log.exchange(self.now_us, client, &ongoing);
         }
         self.leave_origin(&ongoing);

@@ -82,7 +82,7 @@ impl<I: Io> Worker<I> {
     pub(crate) fn refuse_handshake(&mut self, key: Key, trouble: &TlsTrouble) {
         self.row.one(Counter::TlsFailed);
         let Some(client) = self.clients.get_mut(key) else { return };
-        self.log.handshake_failed((&client.ip, client.port), trouble);
+        self.log.handshake_failed(&client.peer(), trouble);
         if *trouble == TlsTrouble::PlainHttp {
             client.link.tls = None;
             self.row.less(Counter::TlsShaking);

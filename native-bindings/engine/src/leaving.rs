@@ -2,7 +2,7 @@
 //! and thrown away meanwhile. A close while unread bytes lie in the kernel becomes a reset that may overtake the answer.
 
 use crate::answer::Own;
-use crate::client::ClientState;
+use crate::client::{Client, ClientState};
 use crate::io::{Io, Token, Trouble};
 use crate::slab::Key;
 use crate::stats::Counter;
@@ -115,7 +115,7 @@ impl<I: Io> Worker<I> {
     pub(crate) fn refuse_bytes(&mut self, key: Key, fault: WireFault) {
         self.row.wire_fault(fault);
         self.leave_waiting(key);
-        self.log.refused(self.clients.get(key).map(|c| (&c.ip, c.port)), fault.status(), fault.token());
+        self.log.refused(self.clients.get(key).map(Client::peer), fault.status(), fault.token());
         self.write_own(key, &Own::refusal(fault.status(), fault.sentence()));
         self.close_after_answer(key, Counter::ClientCloseRefused);
     }
@@ -124,7 +124,7 @@ impl<I: Io> Worker<I> {
     pub(crate) fn refuse_client(&mut self, key: Key, fault: ClientFault, why: Counter) {
         self.row.client_fault(fault);
         self.leave_waiting(key);
-        self.log.refused(self.clients.get(key).map(|c| (&c.ip, c.port)), fault.status(), fault.token());
+        self.log.refused(self.clients.get(key).map(Client::peer), fault.status(), fault.token());
         self.write_own(key, &Own::refusal(fault.status(), fault.sentence()));
         self.close_after_answer(key, why);
     }

@@ -6,11 +6,13 @@ use crate::exchange::Ongoing;
 use crate::io::Trouble;
 use crate::pool::Lease;
 use crate::target::TargetShared;
-use crate::tls::{TLS_LIBRARY, TlsTrouble};
+use crate::tls::{Session, TLS_LIBRARY, TlsTrouble};
+use crate::tls_client::sha256_hex;
 use proto::failure::{Failure, Phase, Rung};
 use proto::fault::{ClientFault, OriginFault};
 use proto::http1::encode::{write_decimal, write_http_date};
 use proto::http1::head::RequestHead;
+use proto::plan::NamePolicy;
 use proto::probe::WhyBad;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -38,7 +40,14 @@ pub struct Log {
 /// A target's trouble is told at most this often by one worker; the counters hold every failure.
 const TROUBLE_EVERY_MS: u64 = 20;
 
-type Peer<'a> = Option<(&'a IpText, u16)>;
+/// Whom a line is about; none when the connection is gone by the time it is written.
+pub(crate) type Peer<'a> = Option<PeerText<'a>>;
+
+pub(crate) struct PeerText<'a> {
+    pub ip: &'a IpText,
+    pub port: u16,
+    pub tls: Option<&'a Session>,
+}
 
 impl Log {
     #[must_use]
@@ -190,13 +199,25 @@ impl Log {
         self.notes.extend_from_slice(line.as_bytes());
     }
 
-    /// A client's handshake failed. Said at debug level: anybody can do that to us as often as he likes.
-    pub(crate) fn handshake_failed(&mut self, client: (&IpText, u16), trouble: &TlsTrouble) {
+    /// A request asked for a name whose rule for client certificates is not that of its connection (S0-20).
+    pub(crate) fn name_differs(&mut self, host: &str, asked: &str, policy: NamePolicy) {
         if !self.may_note() {
             return;
         }
-        let (ip, port) = client;
-        let ip = String::from_utf8_lossy(ip.as_bytes()).into_owned();
+        self.notes.extend_from_slice(b"{\"level\":\"warn\",\"event\":\"tls_name_mismatch\",\"host\":");
+        write_json_text(&mut self.notes, host.as_bytes());
+        self.notes.extend_from_slice(b",\"serverName\":");
+        write_json_text(&mut self.notes, asked.as_bytes());
+        let refused = policy == NamePolicy::Refuse;
+        self.notes.extend_from_slice(format!(",\"refused\":{refused}}}\n").as_bytes());
+    }
+
+    /// A client's handshake failed. Said at debug level: anybody can do that to us as often as he likes.
+    pub(crate) fn handshake_failed(&mut self, client: &PeerText<'_>, trouble: &TlsTrouble) {
+        if !self.may_note() {
+            return;
+        }
+        let (ip, port) = (String::from_utf8_lossy(client.ip.as_bytes()), client.port);
         let line = format!(
             "{{\"level\":\"debug\",\"event\":\"tls_handshake_failed\",\"client\":\"{ip}\",\"port\":{port},\"fault\":\"{}\",\"says\":",
             trouble.token()
@@ -314,11 +335,27 @@ impl Log {
         }
         self.lines.extend_from_slice(b"{\"time\":");
         write_decimal(&mut self.lines, self.unix_ms);
-        if let Some((ip, port)) = client {
-            self.text("client", ip.as_bytes());
-            self.number("port", u64::from(port));
+        if let Some(peer) = client {
+            self.text("client", peer.ip.as_bytes());
+            self.number("port", u64::from(peer.port));
+            if let Some(session) = peer.tls.filter(|session| session.is_open()) {
+                self.session(session);
+            }
         }
         true
+    }
+
+    /// What kind of TLS the client speaks, and who it proved to be.
+    fn session(&mut self, session: &Session) {
+        self.text("tls", session.version().as_bytes());
+        self.text("cipher", session.cipher().as_bytes());
+        if let Some(name) = session.name() {
+            self.text("server_name", name.as_bytes());
+        }
+        self.flag("resumed", session.is_resumed());
+        if let Some(certificate) = session.peer_certificate() {
+            self.text("client_cert_sha256", sha256_hex(certificate).as_bytes());
+        }
     }
 
     fn end_line(&mut self) {

@@ -7,6 +7,7 @@ use crate::io::{Io, Token};
 use crate::outbox::{COPY_BYTES_MAX, frame_chunk};
 use crate::slab::Key;
 use crate::stats::Counter;
+use crate::tls_client::base64;
 use crate::worker::Worker;
 use proto::exchange::{Continue, Stage};
 use proto::http1::encode::{Forwarding, RequestEncoding, encode_request};
@@ -67,7 +68,12 @@ impl<I: Io> Worker<I> {
         let mut out = std::mem::take(&mut self.out);
         out.clear();
         let client = self.clients.get(ongoing.client);
+        let shown =
+            client.filter(|_| ongoing.plan.plan.forwarding.client_certificate).and_then(|c| c.link.tls.as_ref());
+        let certificate = shown.and_then(|session| session.peer_certificate());
+        let certificate = certificate.map_or(String::new(), |der| format!(":{}:", base64(der)));
         let forwarding = Forwarding {
+            client_cert: certificate.as_bytes(),
             trusted_peer: client.is_some_and(|c| c.trusted),
             x_forwarded: ongoing.plan.plan.forwarding.x_forwarded,
             forwarded: ongoing.plan.plan.forwarding.forwarded,

@@ -115,7 +115,7 @@ counters! {
     TlsResumed "tls_resumed" Counter "Of these, shortened by a ticket.";
     TlsFailed "tls_handshakes_failed" Counter "TLS handshakes with clients that failed.";
     TlsShaking "tls_handshakes_open" Gauge "TLS handshakes with clients that are under way.";
-    TlsNameRefused "tls_name_refused" Counter "Requests refused because their Host falls under another client-certificate rule than their connection.";
+    TlsNameRefused "tls_name_mismatches" Counter "Requests whose Host falls under another client-certificate rule than their connection; refused where the listener says so.";
     Turns "turns" Counter "Turns of the event loop that had work.";
     TurnMicros "turn_micros" Counter "Microseconds spent in turns.";
     Events "events" Counter "Ready sockets handled.";

@@ -114,6 +114,13 @@ fn pin_of(certificate: &CertificateDer<'_>) -> Option<String> {
     Some(base64(digest.as_ref()))
 }
 
+/// SHA-256 in hexadecimal digits: what people compare certificates by.
+#[must_use]
+pub fn sha256_hex(bytes: &[u8]) -> String {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
+    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// RFC 4648 4.
 #[must_use]
 pub fn base64(bytes: &[u8]) -> String {

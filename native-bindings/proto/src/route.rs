@@ -211,7 +211,7 @@ fn wildcard_covers(pattern: &str, suffix: &[u8]) -> bool {
     })
 }
 
-fn without_port(host: &[u8]) -> &[u8] {
+pub fn without_port(host: &[u8]) -> &[u8] {
     if host.starts_with(b"[") {
         return memchr::memchr(b']', host).map_or(host, |end| &host[..=end]);
     }

@@ -56,6 +56,7 @@ pub fn run(input: &[u8]) {
     let plan = exchange.handle_answer_head(head.status, &framing, first & 16 == 0, u64::from(drain));
     let http10 = version == Version::Http10;
     let encoding = AnswerEncoding {
+        hsts: &[],
         body: plan.body,
         length_told: framing.length_told,
         chunked_told: framing.chunked_told && !http10,

@@ -111,6 +111,7 @@ fn written(
         via: choice.via.then_some(b"millrace".as_slice()),
         received_version: head.version,
         forwarding: Forwarding {
+            client_cert: &[],
             trusted_peer: choice.trusted,
             x_forwarded: choice.x_forwarded,
             forwarded: choice.forwarded,

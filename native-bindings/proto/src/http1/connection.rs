@@ -64,7 +64,7 @@ fn nomination(name: &[u8]) -> Nomination {
         K::XForwardedFor | K::XForwardedProto | K::XForwardedHost | K::XForwardedOther | K::XRealIp => {
             Nomination::Ignored
         }
-        K::Forwarded | K::Via | K::Authorization | K::Cookie | K::SetCookie => Nomination::Ignored,
+        K::Forwarded | K::ClientCert | K::Via | K::Authorization | K::Cookie | K::SetCookie => Nomination::Ignored,
         K::CacheControl | K::ContentType | K::Expect | K::MaxForwards | K::Date => Nomination::Ignored,
         // Kept or removed by rules of their own; nominating them says nothing new.
         K::KeepAlive | K::ProxyConnection | K::Http2Settings | K::Connection => Nomination::Ignored,

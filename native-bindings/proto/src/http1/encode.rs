@@ -3,10 +3,10 @@
 //! other fields keep their order, case and repetition; neighbouring lines that stay are copied as one run.
 
 use crate::http1::encode_fields::{Copier, ends_in_head, is_edited_away, write_added_edits, write_field, write_via};
-use crate::http1::fields::{FieldKind as K, KindSet};
+use crate::http1::fields::{FieldKind as K, KindSet, eq_ignore_case};
 use crate::http1::forwarding::write_forwarding;
 use crate::http1::framing::{AnswerBody, RequestBody};
-use crate::http1::head::{Method, RequestHead, ResponseHead, Version};
+use crate::http1::head::{Field, Method, RequestHead, ResponseHead, Version};
 use crate::plan::FieldEdit;
 
 pub use crate::http1::own_answer::{OwnAnswer, encode_own_answer, reason_phrase, write_http_date};
@@ -46,6 +46,8 @@ pub struct Forwarding<'a> {
     pub client_is_v6: bool,
     /// `http` or `https`.
     pub proto: &'a [u8],
+    /// The client's verified certificate for `Client-Cert` (RFC 9440): base64 of its DER form between colons; empty = none.
+    pub client_cert: &'a [u8],
 }
 
 /// Removed from every message: they were meant for us, or some server might take them for framing.
@@ -71,6 +73,7 @@ const FORWARDING_KINDS: KindSet = KindSet::of(&[
     K::XForwardedOther,
     K::XRealIp,
     K::Forwarded,
+    K::ClientCert,
 ]);
 
 /// Writes the head of a request to an origin.
@@ -89,6 +92,9 @@ pub fn encode_request(out: &mut Vec<u8>, bytes: &[u8], head: &RequestHead, e: &R
         drops = drops.union(FORWARDING_KINDS);
     } else if e.forwarding.x_forwarded {
         drops = drops.with(K::XForwardedFor); // written anew as one field
+    }
+    if !e.forwarding.client_cert.is_empty() {
+        drops = drops.with(K::ClientCert);
     }
     if !head.kinds.has(K::Host) {
         write_field(out, b"Host", e.host);
@@ -173,7 +179,12 @@ pub struct AnswerEncoding<'a> {
     pub edits: &'a [FieldEdit],
     /// The IMF-fixdate to add if the origin sent none (RFC 9110 6.6.1).
     pub date: Option<&'a [u8]>,
+    /// Strict-Transport-Security in place of the origin's (RFC 6797); empty = as the origin says.
+    pub hsts: &'a [u8],
 }
+
+/// RFC 6797 6.1.
+pub(super) const HSTS: &[u8] = b"Strict-Transport-Security";
 
 /// Writes the head of an origin's answer for the client, always as HTTP/1.1 (RFC 9110 6.2).
 pub fn encode_answer(out: &mut Vec<u8>, bytes: &[u8], head: &ResponseHead, e: &AnswerEncoding<'_>) {
@@ -189,7 +200,8 @@ pub fn encode_answer(out: &mut Vec<u8>, bytes: &[u8], head: &ResponseHead, e: &A
     }
     let mut copier = Copier::new(bytes, &head.fields, drops, e.nominated, e.edits);
     write_status_line(out, bytes, head);
-    head.fields.iter().for_each(|field| copier.consider(out, field));
+    let replaced = |field: &&Field| !e.hsts.is_empty() && eq_ignore_case(field.name.of(bytes), HSTS);
+    head.fields.iter().filter(|field| !replaced(field)).for_each(|field| copier.consider(out, field));
     copier.flush(out);
     match (e.body, e.length_told) {
         _ if ends_in_head(head.status) => {}
@@ -208,6 +220,9 @@ pub fn encode_answer(out: &mut Vec<u8>, bytes: &[u8], head: &ResponseHead, e: &A
     match e.date {
         Some(date) if !head.kinds.has(K::Date) && !is_edited_away(e.edits, b"Date") => write_field(out, b"Date", date),
         _ => {}
+    }
+    if !e.hsts.is_empty() {
+        write_field(out, HSTS, e.hsts);
     }
     write_added_edits(out, e.edits);
     out.extend_from_slice(b"\r\n");

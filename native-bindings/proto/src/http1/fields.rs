@@ -121,6 +121,8 @@ pub enum FieldKind {
     XForwardedOther,
     XRealIp,
     Forwarded,
+    /// `Client-Cert` and `Client-Cert-Chain` (RFC 9440): what the proxy that ended TLS says about the client.
+    ClientCert,
     Date,
     Server,
     MaxForwards,
@@ -232,6 +234,7 @@ fn classify_exact(name: &[u8]) -> FieldKind {
         (10, b'c') if is(name, b"connection") => K::Connection,
         (10, b'k') if is(name, b"keep-alive") => K::KeepAlive,
         (10, b's') if is(name, b"set-cookie") => K::SetCookie,
+        (11, b'c') if is(name, b"client-cert") => K::ClientCert,
         (11, b'r') if is(name, b"retry-after") => K::RetryAfter,
         (12, b'c') if is(name, b"content-type") => K::ContentType,
         (12, b'm') if is(name, b"max-forwards") => K::MaxForwards,
@@ -245,6 +248,7 @@ fn classify_exact(name: &[u8]) -> FieldKind {
         (16, b'p') if is(name, b"proxy-connection") => K::ProxyConnection,
         (16, b'x') if is(name, b"x-forwarded-host") => K::XForwardedHost,
         (16, b'w') if is(name, b"www-authenticate") => K::WwwAuthenticate,
+        (17, b'c') if is(name, b"client-cert-chain") => K::ClientCert,
         (17, b't') if is(name, b"transfer-encoding") => K::TransferEncoding,
         (17, b'x') if is(name, b"x-forwarded-proto") => K::XForwardedProto,
         (18, b'p') if is(name, b"proxy-authenticate") => K::ProxyAuthenticate,
@@ -267,7 +271,7 @@ fn classify_alias(name: &[u8]) -> FieldKind {
         K::Host | K::ContentLength | K::TransferEncoding | K::Connection | K::Expect => K::FramingAlias,
         K::Upgrade | K::Te | K::Trailer => K::FramingAlias,
         K::XForwardedFor | K::XForwardedProto | K::XForwardedHost | K::XForwardedOther => K::ForwardingAlias,
-        K::Forwarded | K::XRealIp | K::Via => K::ForwardingAlias,
+        K::Forwarded | K::ClientCert | K::XRealIp | K::Via => K::ForwardingAlias,
         _ => K::Other,
     }
 }

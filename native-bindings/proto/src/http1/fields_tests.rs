@@ -33,6 +33,8 @@ fn every_known_name_is_found_in_any_case() {
         ("X-Forwarded-Port", K::XForwardedOther),
         ("X-Real-IP", K::XRealIp),
         ("Forwarded", K::Forwarded),
+        ("Client-Cert", K::ClientCert),
+        ("Client-Cert-Chain", K::ClientCert),
         ("Date", K::Date),
         ("Server", K::Server),
         ("Max-Forwards", K::MaxForwards),

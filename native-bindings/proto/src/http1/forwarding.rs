@@ -29,6 +29,9 @@ pub(super) fn write_forwarding(
             write_field(out, b"X-Forwarded-Host", host);
         }
     }
+    if !forwarding.client_cert.is_empty() && is_ours(b"Client-Cert") {
+        write_field(out, b"Client-Cert", forwarding.client_cert);
+    }
     if forwarding.forwarded && is_ours(b"Forwarded") {
         write_forwarded(out, host, forwarding);
     }

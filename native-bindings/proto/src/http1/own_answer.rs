@@ -1,6 +1,6 @@
 //! Answers the proxy makes itself, the reason phrases they carry, and the date.
 
-use crate::http1::encode::write_decimal;
+use crate::http1::encode::{HSTS, write_decimal};
 use crate::http1::encode_fields::{ends_in_head, write_field};
 use crate::plan::FieldLine;
 
@@ -16,6 +16,8 @@ pub struct OwnAnswer<'a> {
     /// IMF-fixdate.
     pub date: Option<&'a [u8]>,
     pub server: Option<&'a str>,
+    /// Strict-Transport-Security; empty = none.
+    pub hsts: &'a str,
     /// Write `Connection: close`.
     pub close: bool,
     /// Write `Connection: keep-alive` for a client that speaks 1.0.
@@ -41,6 +43,9 @@ pub fn encode_own_answer(out: &mut Vec<u8>, answer: &OwnAnswer<'_>) {
     let lines = answer.lines.iter().map(|line| (line.name.as_str(), line.value.as_str()));
     for (name, value) in fields.chain(lines) {
         write_field(out, name.as_bytes(), value.as_bytes());
+    }
+    if !answer.hsts.is_empty() {
+        write_field(out, HSTS, answer.hsts.as_bytes());
     }
     let has_body = !ends_in_head(answer.status) && answer.status != 304;
     if has_body {
