@@ -8,6 +8,12 @@
  * ```
  */
 export { defineConfig, type Settings, type SettingsInput } from "./config/settings.js";
+export type {
+  CertificateExpiry,
+  CertificateReading,
+  CertificatesReport,
+  ListenerReading,
+} from "./control/certificate-report.js";
 export type { Connections } from "./control/connections.js";
 export type { ExplainInput, Explanation } from "./control/explain.js";
 export type { Drained } from "./control/health.js";

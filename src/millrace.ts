@@ -9,6 +9,8 @@ import { checkSettings } from "./config/check.js";
 import type { Plan } from "./config/plan-types.js";
 import type { Settings, SettingsInput } from "./config/settings.js";
 import { AccessLogSink } from "./control/access-log-sink.js";
+import { type CertificatesReport, expiriesOf } from "./control/certificate-report.js";
+import { Certificates } from "./control/certificates.js";
 import type { Connections } from "./control/connections.js";
 import { usableCpus } from "./control/cpus.js";
 import { type ExplainInput, type Explanation, parseExplainInput } from "./control/explain.js";
@@ -46,6 +48,7 @@ interface Running {
   readonly kind: "running";
   readonly supervisor: Supervisor;
   readonly origins: Origins;
+  readonly certificates: Certificates;
   readonly admin: Admin | null;
   readonly sinceMs: number;
 }
@@ -57,6 +60,7 @@ type State =
   | {
       readonly kind: "stopping";
       readonly supervisor: Supervisor;
+      readonly certificates: Certificates;
       readonly sinceMs: number;
       readonly done: Promise<void>;
     };
@@ -118,7 +122,8 @@ export class Millrace extends EventEmitter<MillraceEvents> {
         return state.done;
       case "running": {
         const done = this.#stop(state, options.deadlineMs ?? this.settings.shutdown.deadlineMs);
-        this.#state = { kind: "stopping", supervisor: state.supervisor, sinceMs: state.sinceMs, done };
+        const { supervisor, certificates, sinceMs } = state;
+        this.#state = { kind: "stopping", supervisor, certificates, sinceMs, done };
         return done;
       }
     }
@@ -131,13 +136,32 @@ export class Millrace extends EventEmitter<MillraceEvents> {
    */
   stats(): Stats {
     if (this.#state.kind === "starting" || this.#state.kind === "stopped") throw wrongState("stats", this.#state.kind);
-    const { supervisor, sinceMs } = this.#state;
+    const { supervisor, certificates, sinceMs } = this.#state;
     return {
       uptimeMs: Math.round(performance.now() - sinceMs),
       ...supervisor.stats.read(),
       workersReplaced: supervisor.workersReplaced,
       accessLogLostLines: this.#accessLog?.lostLines ?? 0,
+      certificates: expiriesOf(certificates.report()),
     };
+  }
+
+  /**
+   * What each listener with TLS serves and asks for, and what origins are shown.
+   *
+   * @throws MillraceError `MILLRACE_STATE` when it is not running.
+   */
+  certificates(): CertificatesReport {
+    if (this.#state.kind !== "running") throw wrongState("certificates", this.#state.kind);
+    return this.#state.certificates.report();
+  }
+
+  /**
+   * Reads all certificates, keys, authorities and lists of revoked certificates again, which happens by itself when their
+   * files change. What is broken is said in the log, and what was there before stays. Does nothing when not running.
+   */
+  reloadCertificates(): void {
+    if (this.#state.kind === "running") this.#state.certificates.reload();
   }
 
   /**
@@ -198,16 +222,23 @@ export class Millrace extends EventEmitter<MillraceEvents> {
   async #start(): Promise<Started> {
     const { settings } = this;
     const workers = settings.workers === "auto" ? usableCpus() : settings.workers;
-    const origins = new Origins(settings, workers, this.#log);
+    const certificates: Certificates = new Certificates({
+      settings,
+      log: this.#log,
+      handleChange: () => origins.install("new certificates"),
+    });
+    certificates.load();
+    const origins = new Origins(settings, workers, () => certificates.material, this.#log);
     try {
-      return await this.#launch(origins, await origins.resolve());
+      return await this.#launch(origins, certificates, await origins.resolve());
     } catch (thrown) {
       origins.close();
+      certificates.close();
       throw thrown;
     }
   }
 
-  async #launch(origins: Origins, plan: Plan): Promise<Started> {
+  async #launch(origins: Origins, certificates: Certificates, plan: Plan): Promise<Started> {
     const { workers } = plan;
     const { accessLog } = this.settings;
     this.#accessLog = accessLog === false ? null : openAccessLog(accessLog, workers);
@@ -219,7 +250,8 @@ export class Millrace extends EventEmitter<MillraceEvents> {
       handleNote: (note) => origins.handleNote(note),
     });
     const admin = await this.#attach(origins, supervisor);
-    this.#state = { kind: "running", supervisor, origins, admin, sinceMs: performance.now() };
+    this.#state = { kind: "running", supervisor, origins, certificates, admin, sinceMs: performance.now() };
+    certificates.watch();
     this.#log.info({ listeners, workers, admin: admin?.port }, "millrace is ready");
     return { listeners, admin: admin === null ? null : { address: admin.address, port: admin.port }, workers };
   }
@@ -253,6 +285,7 @@ export class Millrace extends EventEmitter<MillraceEvents> {
         connections: () => this.connections(),
         explain: (input) => this.#running("explain").explain(parseExplainInput(input)),
         drain: (origin, target, undo) => this.#running("drainTarget").drain(origin, target, undo),
+        certificates: () => this.certificates(),
       },
     );
   }
@@ -263,8 +296,9 @@ export class Millrace extends EventEmitter<MillraceEvents> {
     return this.#state.origins;
   }
 
-  async #stop({ supervisor, origins, admin }: Running, deadlineMs: number): Promise<void> {
+  async #stop({ supervisor, origins, certificates, admin }: Running, deadlineMs: number): Promise<void> {
     this.#log.info({ deadlineMs }, "millrace is stopping");
+    certificates.close();
     origins.close();
     try {
       await supervisor.stop(deadlineMs);

@@ -1,6 +1,7 @@
 /**
  * What the admin API has: one row a path, with what each method does there.
  */
+import type { CertificatesReport } from "../control/certificate-report.js";
 import type { Connections } from "../control/connections.js";
 import type { Explanation } from "../control/explain.js";
 import type { Drained } from "../control/health.js";
@@ -15,6 +16,7 @@ export interface AdminSource {
   readonly isReady: () => boolean;
   readonly origins: () => OriginsReport;
   readonly connections: () => Promise<Connections>;
+  readonly certificates: () => CertificatesReport;
   /** Takes what was sent as it is and judges it. */
   readonly explain: (input: unknown) => Explanation;
   readonly drain: (origin: string, target: string, undo: boolean) => Drained;
@@ -49,6 +51,7 @@ const ROWS: readonly Row[] = [
         : problem(503, "The proxy is starting, draining, or a worker is missing."),
   },
   { path: "/origins", GET: ({ source }) => ok(source.origins()) },
+  { path: "/certificates", GET: ({ source }) => ok(source.certificates()) },
   { path: "/connections", GET: async ({ source }) => ok(await source.connections()) },
   {
     path: "/explain",

@@ -5,6 +5,7 @@
 
 import { compilePlan, encodePlan, namesToResolve } from "../config/plan.js";
 import type { Settings } from "../config/settings.js";
+import { readTlsFiles, usesOf } from "../config/tls-files.js";
 import { usableCpus } from "../control/cpus.js";
 import { resolveNames } from "../control/resolve.js";
 import { loadNative, type NativeCore } from "../native.js";
@@ -54,7 +55,8 @@ async function refusalOf(settings: Settings, offline: boolean): Promise<string |
       ? new Map(names.map((name) => [name, [ADDRESS_UNKNOWN]]))
       : await resolveNames(names, settings.dns);
     const workers = settings.workers === "auto" ? usableCpus() : settings.workers;
-    const document = encodePlan(compilePlan(settings, { workers, addresses }));
+    const { material } = readTlsFiles(usesOf(settings));
+    const document = encodePlan(compilePlan(settings, { workers, addresses, material }));
     coreIfBuilt()?.checkPlan(document);
     return null;
   } catch (thrown) {

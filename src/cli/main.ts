@@ -4,6 +4,7 @@
  */
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { VERSION } from "../version.js";
+import { printCertificates } from "./cert.js";
 import { check } from "./check.js";
 import { printConnections } from "./connections.js";
 import { drain } from "./drain.js";
@@ -32,6 +33,12 @@ function declare(finish: (code: ExitCode) => void): Command {
     .option("-c, --config <file>", "the settings file, else millrace.config.* here or in /etc/millrace")
     .option("--offline", "do not resolve the names of targets", false)
     .action(async (options) => finish(await check(options)));
+  program
+    .command("cert")
+    .description("print the certificates each listener would serve, with the days left; exit 1 when one has expired")
+    .option("-c, --config <file>", "the settings file, else millrace.config.* here or in /etc/millrace")
+    .option("--json", "as one line of JSON", false)
+    .action(async (options) => finish(await printCertificates(options)));
   withSettings(program.command("print-config"))
     .description("print the settings with every default filled in")
     .option("--json", "as one line of JSON", false)

@@ -1,6 +1,6 @@
 /**
  * `millrace run`: starts the proxy and stays until a signal. SIGTERM and SIGINT drain it (exit 0); a second one leaves
- * at once (exit 1). SIGUSR1 opens the access-log file anew.
+ * at once (exit 1). SIGUSR1 opens the access-log file anew; SIGHUP reads the certificates again.
  */
 import type { Settings } from "../config/settings.js";
 import { Millrace, type Started } from "../millrace.js";
@@ -53,6 +53,7 @@ async function serve(settings: Settings, announceStart: (started: Started) => vo
     }
   });
   process.on("SIGUSR1", () => proxy.reopenAccessLog());
+  process.on("SIGHUP", () => proxy.reloadCertificates());
   announceStart(await proxy.start());
   await asked;
   await proxy.stop();

@@ -2,6 +2,7 @@
  * Where a command takes its settings from: a file, the zero-config options, or both, and the environment. What the
  * command line says wins over the environment, and the environment over the file.
  */
+import { dirname, resolve } from "node:path";
 import { type Checked, checkSettings } from "../config/check.js";
 import { findSettingsFile, loadSettings } from "../config/load.js";
 
@@ -40,7 +41,8 @@ export async function sourceSettings(
   const loaded = await loadSettings(file, environment);
   const complaints = loaded.complaints;
   if (loaded.document === undefined) return { checked: { ok: false, complaints, warnings: [] }, source: file };
-  const checked = checkSettings(applyOptions(loaded.document, options));
+  const folder = file === null ? process.cwd() : dirname(resolve(file));
+  const checked = checkSettings(applyOptions(loaded.document, options), folder);
   if (complaints.length === 0) return { checked, source: file };
   const all = checked.ok ? complaints : [...complaints, ...checked.complaints];
   return { checked: { ok: false, complaints: all, warnings: checked.warnings }, source: file };

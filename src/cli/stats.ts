@@ -24,5 +24,8 @@ function describe(stats: Stats): string[] {
       `${name.padEnd(48)} ${String(count).padStart(16)}   p50 ${p50} p90 ${p90} p99 ${p99} p99.9 ${p999} max ${max}`,
     );
   }
+  for (const { file, daysLeft } of stats.certificates) {
+    lines.push(`certificate ${file}: ${daysLeft < 0 ? "expired" : `${daysLeft} days left`}`);
+  }
   return lines;
 }

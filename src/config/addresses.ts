@@ -19,6 +19,10 @@ export interface TargetAddress {
   readonly port: number;
   /** `host:port` as logs and the Host policy "target" show it, IPv6 in brackets; a service's name alone. */
   readonly label: string;
+  /** Whether it is reached by TLS. */
+  readonly isSecure: boolean;
+  /** What its certificate is for: its host in lower case; of a service, the domain it is a service of (RFC 6125 6.2.1). */
+  readonly name: string;
 }
 
 /** A network: address and length of its prefix in bits. */
@@ -42,18 +46,19 @@ export function parseListenAddress(text: string): Parsed<ListenAddress> {
 }
 
 /**
- * `http://name:port`, `http://name` (port 80), `name:port`, or `srv+http://_http._tcp.name` for what SRV records say.
- * Paths, user names and https are refused.
+ * `http://name:port`, `http://name` (port 80), `https://name` (port 443), `name:port` (as http), or
+ * `srv+http://_http._tcp.name` for what SRV records say (and srv+https). Paths and user names are refused.
  */
 export function parseTarget(text: string): Parsed<TargetAddress> {
-  if (/^srv\+http:\/\//i.test(text)) return parseService(text);
-  if (/^(srv\+)?https:/i.test(text)) return wrong("TLS to origins is not supported in this version");
-  if (/^[a-z][a-z0-9+.-]*:\/\//i.test(text) && !/^http:\/\//i.test(text)) {
-    return wrong(`"${text}" is not an http:// address`);
+  const scheme = /^(srv\+)?(https?):\/\//i.exec(text);
+  if (scheme === null && /^[a-z][a-z0-9+.-]*:\/\//i.test(text)) {
+    return wrong(`"${text}" is not an http:// or https:// address`);
   }
-  const bare = text.replace(/^http:\/\//i, "").replace(/\/$/, "");
+  const isSecure = scheme?.[2]?.toLowerCase() === "https";
+  const bare = text.slice(scheme?.[0].length ?? 0).replace(/\/$/, "");
+  if (scheme?.[1] !== undefined) return parseService(text, bare.toLowerCase(), isSecure);
   if (/[/?#@\s]/.test(bare)) return wrong(`"${text}" must be only http://host:port, without path or user`);
-  const withPort = /:\d*$/.test(bare) && !/^\[[^\]]*$/.test(bare) ? bare : `${bare}:80`;
+  const withPort = /:\d*$/.test(bare) && !/^\[[^\]]*$/.test(bare) ? bare : `${bare}:${isSecure ? 443 : 80}`;
   const parts = splitHostPort(withPort);
   if (parts === null || parts.host === "") return wrong(`"${text}" is not http://host:port`);
   const port = parsePort(parts.port);
@@ -61,8 +66,9 @@ export function parseTarget(text: string): Parsed<TargetAddress> {
   if (isIP(parts.host) === 0 && !isHostName(parts.host)) {
     return wrong(`"${parts.host}" is neither an IP address nor a host name`);
   }
-  const label = parts.host.includes(":") ? `[${parts.host}]:${port}` : `${parts.host.toLowerCase()}:${port}`;
-  return { ok: true, value: { host: parts.host, port, label } };
+  const name = parts.host.toLowerCase();
+  const label = parts.host.includes(":") ? `[${parts.host}]:${port}` : `${name}:${port}`;
+  return { ok: true, value: { host: parts.host, port, label, isSecure, name: name.replace(/\.$/, "") } };
 }
 
 /** What is wrong with the address of a name server (`address` or `address:port`), or null. */
@@ -74,11 +80,13 @@ export function judgeNameServer(text: string): string | null {
   return port === null || port === 0 ? `"${parts.port}" is not a port (1 to 65535)` : null;
 }
 
-function parseService(text: string): Parsed<TargetAddress> {
-  const service = text.slice("srv+http://".length).replace(/\/$/, "").toLowerCase();
+function parseService(text: string, service: string, isSecure: boolean): Parsed<TargetAddress> {
   if (/:\d+$/.test(service)) return wrong(`"${text}" must not have a port; SRV records say it`);
-  if (!isServiceName(service) || !isHostName(service)) return wrong(`"${text}" is not srv+http://_service._tcp.name`);
-  return { ok: true, value: { host: service, port: 80, label: service } };
+  if (!isServiceName(service) || !isHostName(service)) {
+    return wrong(`"${text}" is not srv+http${isSecure ? "s" : ""}://_service._tcp.name`);
+  }
+  const name = service.split(".").slice(2).join(".").replace(/\.$/, "");
+  return { ok: true, value: { host: service, port: isSecure ? 443 : 80, label: service, isSecure, name } };
 }
 
 /** `10.0.0.0/8`, `fd00::/8`, or one address. Bits behind the prefix must be zero where that can be seen. */

@@ -5,6 +5,7 @@
 import { isIP } from "node:net";
 import type { Complaint } from "../shared/errors.js";
 import { parseTarget } from "./addresses.js";
+import { isSecure } from "./check-tls.js";
 import { describePath } from "./complaints.js";
 import {
   addressesOf,
@@ -58,7 +59,7 @@ function judgeOrigin(origin: Origin, at: string): Complaint[] {
   if (!targets.some((target) => typeof target === "string" || target.weight > 0)) {
     complaints.push({ path: `${at}.targets`, says: "at least one target needs a weight above 0" });
   }
-  const mismatch = judgeMatch([origin.match].flat());
+  const mismatch = judgeMatch([origin.match].flat(), isSecure(origin));
   if (mismatch !== null) complaints.push({ path: `${at}.match`, says: mismatch });
   if (origin.targetConnections !== 0 && origin.standby > origin.targetConnections) {
     const says = `must be at most targetConnections (${origin.targetConnections})`;

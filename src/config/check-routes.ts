@@ -3,7 +3,7 @@
  * which every route can match.
  */
 import type { Complaint } from "../shared/errors.js";
-import { type Document, isRecord, originNames, type Route, routesOf } from "./document.js";
+import { coversHost, type Document, isRecord, originNames, type Route, routesOf } from "./document.js";
 import { compilePath, coversPath } from "./paths.js";
 import { judgeBodyOf } from "./settings-fields.js";
 import { forwardPolicies } from "./settings-policies.js";
@@ -36,6 +36,7 @@ export function judgeRoutes(document: Document): Complaint[] {
   const parts = routesOf(document).flatMap(([index, route]) => [
     ...judgeForward(route, `routes[${index}]`),
     ...judgeAnswer(route, `routes[${index}]`),
+    ...judgeRedirect(route, `routes[${index}]`),
   ]);
   return [...actions, ...parts];
 }
@@ -76,6 +77,16 @@ function judgeForward(route: Route, at: string): Complaint[] {
   return complaints;
 }
 
+function judgeRedirect({ redirect }: Route, at: string): Complaint[] {
+  if (redirect === undefined) return [];
+  const { to, scheme, port } = redirect;
+  if ((to === undefined) === (scheme === undefined)) {
+    return [{ path: `${at}.redirect`, says: "needs either to or scheme" }];
+  }
+  if (scheme !== undefined || port === undefined) return [];
+  return [{ path: `${at}.redirect.port`, says: "has a meaning beside scheme only" }];
+}
+
 function judgeAnswer(route: Route, at: string): Complaint[] {
   const wrong = route.answer === undefined ? null : judgeBodyOf(route.answer.status, route.answer.body);
   return wrong === null ? [] : [{ path: `${at}.answer.body`, says: wrong }];
@@ -113,12 +124,6 @@ function coversList(
   if (earlier === undefined) return true;
   if (later === undefined) return false;
   return [later].flat().every((wanted) => [earlier].flat().some((taken) => takes(taken, wanted)));
-}
-
-function coversHost(earlier: string, later: string): boolean {
-  const [a, b] = [earlier.toLowerCase(), later.toLowerCase()];
-  if (!a.startsWith("*.")) return a === b;
-  return b.endsWith(a.slice(1)) && b.length > a.length - 1;
 }
 
 function lowerKeys<T>(record: Readonly<Record<string, T>>): Readonly<Record<string, T>> {

@@ -1,35 +1,44 @@
 /**
  * Settings from an unknown document: structure by zod, then the rules between settings, with EVERY complaint of both at
  * once. The rules look at each part for itself, so a mistake in one route hides nothing about the next. Rules within
- * origins are in check-origins.ts, within routes in check-routes.ts and check-policies.ts.
+ * origins are in check-origins.ts, within routes in check-routes.ts and check-policies.ts, about TLS in check-tls.ts.
  */
 import type { Complaint } from "../shared/errors.js";
 import { parseListenAddress } from "./addresses.js";
 import { judgeOrigins, warnAboutOrigins } from "./check-origins.js";
 import { judgePolicies, warnAboutPolicies } from "./check-policies.js";
 import { judgeRoutes, warnAboutRoutes } from "./check-routes.js";
+import { judgeTls, warnAboutTls } from "./check-tls.js";
 import { complaintsOf } from "./complaints.js";
-import { applyPresets, type Document, isRecord } from "./document.js";
+import { completeDocument, type Document, isRecord } from "./document.js";
 import { keysAt } from "./schema.js";
 import { listenerName, type Settings, settingsSchema } from "./settings.js";
+import { readTlsFiles, usesOf, warnAboutServed } from "./tls-files.js";
 
 /** What checking settings comes to. Warnings do not stop a start. */
 export type Checked =
   | { readonly ok: true; readonly settings: Settings; readonly warnings: readonly Complaint[] }
   | { readonly ok: false; readonly complaints: readonly Complaint[]; readonly warnings: readonly Complaint[] };
 
-/** Checks a document and fills in its defaults. Never throws. */
-export function checkSettings(written: unknown): Checked {
-  const document = isRecord(written) ? applyPresets(written) : written;
+/**
+ * Checks a document and the files it names, and fills in its defaults. Never throws.
+ *
+ * @param folder Where relative paths of certificates and keys begin.
+ */
+export function checkSettings(written: unknown, folder: string = process.cwd()): Checked {
+  const document = isRecord(written) ? completeDocument(written, folder) : written;
   const parsed = settingsSchema.safeParse(document);
   const complaints: Complaint[] = parsed.success ? [] : complaintsOf(parsed.error.issues, keysAt);
   const warnings: Complaint[] = [];
   if (isRecord(document)) {
     complaints.push(...judgeNumbers(document), ...judgePool(document), ...judgeListeners(document));
     complaints.push(...judgeOrigins(document), ...judgeRoutes(document), ...judgePolicies(document));
-    complaints.push(...judgeAdmin(document));
+    complaints.push(...judgeAdmin(document), ...judgeTls(document));
     warnings.push(...warnAboutSpool(document), ...warnAboutRoutes(document), ...warnAboutOrigins(document));
-    warnings.push(...warnAboutPolicies(document));
+    warnings.push(...warnAboutPolicies(document), ...warnAboutTls(document));
+    const files = readTlsFiles(usesOf(document));
+    complaints.push(...files.complaints.map(({ path, says }) => ({ path, says })));
+    warnings.push(...files.warnings, ...warnAboutServed(document, files.material));
   }
   if (!parsed.success || complaints.length > 0) return { ok: false, complaints, warnings };
   return { ok: true, settings: parsed.data, warnings };

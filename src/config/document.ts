@@ -2,10 +2,11 @@
  * A settings document as it was written, before it is known to be right: the parts of it that are well formed in
  * themselves, so that the rules between settings can be checked for them whatever is wrong elsewhere.
  */
+import { resolve } from "node:path";
 import type { z } from "zod";
 import { parseListenAddress, parseTarget } from "./addresses.js";
 import { PRESET_NAMES, PRESETS } from "./presets.js";
-import { type DeepReadonly, settingsSchema } from "./settings.js";
+import { type DeepReadonly, listenerSchema, settingsSchema } from "./settings.js";
 import { originSchema } from "./settings-origins.js";
 import { routeSchema } from "./settings-routes.js";
 
@@ -13,16 +14,62 @@ import { routeSchema } from "./settings-routes.js";
 export type Document = Readonly<Record<string, unknown>>;
 export type Route = DeepReadonly<z.output<typeof routeSchema>>;
 export type Origin = DeepReadonly<z.output<typeof originSchema>>;
+export type Listener = DeepReadonly<z.output<typeof listenerSchema>>;
 
-/** The document with the values of each origin's preset written out; what is written beside it stays. */
-export function applyPresets(document: Document): Document {
-  const origins = document["origins"];
-  if (!isRecord(origins)) return document;
-  const written = Object.entries(origins).map(([name, origin]): [string, unknown] => {
-    const preset = isRecord(origin) ? PRESET_NAMES.find((one) => one === origin["preset"]) : undefined;
-    return [name, preset === undefined ? origin : { ...PRESETS[preset], ...(origin as Document) }];
+/** Settings of TLS that name files. */
+const FILES: ReadonlySet<string> = new Set(["cert", "key", "ca", "crl"]);
+
+/**
+ * The document as it is meant: the values of each origin's preset written out (what is written beside it stays), TLS for
+ * origins with https:// targets, and the paths of files from the folder on.
+ */
+export function completeDocument(document: Document, folder: string): Document {
+  const { listeners, origins } = document;
+  return {
+    ...document,
+    ...(Array.isArray(listeners) ? { listeners: listeners.map((one: unknown) => withFiles(one, folder)) } : {}),
+    ...(isRecord(origins) ? { origins: mapValues(origins, (origin) => completeOrigin(origin, folder)) } : {}),
+  };
+}
+
+function completeOrigin(written: unknown, folder: string): unknown {
+  if (!isRecord(written)) return written;
+  const preset = PRESET_NAMES.find((one) => one === written["preset"]);
+  const origin = preset === undefined ? written : { ...PRESETS[preset], ...written };
+  const targets = [origin["targets"]].flat().map((target) => (isRecord(target) ? target["address"] : target));
+  const isSecure = targets.some((target) => typeof target === "string" && /^(srv\+)?https:/i.test(target));
+  return isSecure && origin["tls"] === undefined ? { ...origin, tls: {} } : withFiles(origin, folder);
+}
+
+/** A listener or origin with the files of its `tls` by absolute paths; what is no path there is left to the checks. */
+function withFiles(part: unknown, folder: string): unknown {
+  if (!isRecord(part) || !isRecord(part["tls"])) return part;
+  const place = (path: unknown) => (typeof path === "string" && path !== "" ? resolve(folder, path) : path);
+  const walk = (value: unknown): unknown => {
+    if (Array.isArray(value)) return value.map(walk);
+    if (!isRecord(value)) return value;
+    return Object.fromEntries(
+      Object.entries(value).map(([key, inner]) => [
+        key,
+        !FILES.has(key) ? walk(inner) : Array.isArray(inner) ? inner.map(place) : place(inner),
+      ]),
+    );
+  };
+  return { ...part, tls: walk(part["tls"]) };
+}
+
+function mapValues(record: Document, change: (value: unknown) => unknown): Document {
+  return Object.fromEntries(Object.entries(record).map(([name, value]) => [name, change(value)]));
+}
+
+/** The listeners that are well formed in themselves and say more than an address, each with its index. */
+export function listenersOf(document: Document): [number, Listener][] {
+  const listeners = document["listeners"];
+  if (!Array.isArray(listeners)) return [];
+  return listeners.flatMap((listener: unknown, index): [number, Listener][] => {
+    const parsed = listenerSchema.safeParse(listener);
+    return parsed.success ? [[index, parsed.data]] : [];
   });
-  return { ...document, origins: Object.fromEntries(written) };
 }
 
 /** The routes that are well formed in themselves, each with its index. */
@@ -74,6 +121,13 @@ export function isOwnListener(document: Document, address: string): boolean {
     const isEverywhere = own.value.address === "0.0.0.0" || own.value.address === "::";
     return own.value.address === at || (isEverywhere && isLoopback);
   });
+}
+
+/** Whether every name that a host pattern (exact or `*.name`) takes is taken by another one. */
+export function coversHost(earlier: string, later: string): boolean {
+  const [a, b] = [earlier.toLowerCase(), later.toLowerCase()];
+  if (!a.startsWith("*.")) return a === b;
+  return b.endsWith(a.slice(1)) && b.length > a.length - 1;
 }
 
 /** Whether something is an object with named parts. */

@@ -27,10 +27,10 @@ const HELD_BY: Readonly<Record<MatchWord, readonly MatchWord[]>> = {
   cert: [],
 };
 
-/** Why connections matched by these words could never be shared, or null. Origins are reached without TLS. */
-export function judgeMatch(words: readonly MatchWord[]): string | null {
+/** Why connections matched by these words could never be shared, or null. What names mean on TLS is in check-tls.ts. */
+export function judgeMatch(words: readonly MatchWord[], isSecure: boolean): string | null {
   const tls = words.find((word) => word === "sni" || word === "cert");
-  if (tls === undefined) return null;
+  if (tls === undefined || isSecure) return null;
   return `"${tls}" can never match: it needs TLS to the origin, and its targets are http://`;
 }
 

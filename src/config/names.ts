@@ -26,6 +26,8 @@ export interface WrittenTarget {
   readonly tier: number;
   /** Where it stands; absent = nowhere in particular. */
   readonly zone?: string;
+  /** What its certificate is for; absent = it is reached without TLS. */
+  readonly name?: string;
 }
 
 /** One address of a written target. */
@@ -37,6 +39,8 @@ export interface PlacedTarget {
   readonly tier: number;
   /** Where it stands; absent = nowhere in particular. */
   readonly zone?: string;
+  /** What its certificate is for; absent = it is reached without TLS. */
+  readonly name?: string;
 }
 
 /** Largest tier of the plan (one byte). */
@@ -70,7 +74,7 @@ export function plainAddress(address: string): NameAddress {
 
 /** `step` orders by tier, then by rank. */
 function place(target: WrittenTarget, found: NameAddress): PlacedTarget & { readonly step: number } {
-  const { label, tier, zone } = target;
+  const { label, tier, zone, name } = target;
   return {
     label,
     address: found.address,
@@ -78,6 +82,7 @@ function place(target: WrittenTarget, found: NameAddress): PlacedTarget & { read
     weight: target.weight * Math.max(1, found.weight ?? 1),
     tier,
     ...(zone === undefined ? {} : { zone }),
+    ...(name === undefined ? {} : { name }),
     step: tier * 0x1_0000 + found.rank,
   };
 }

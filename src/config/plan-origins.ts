@@ -8,10 +8,13 @@ import { type Parsed, parseTarget } from "./addresses.js";
 import { compileMatch } from "./matching.js";
 import { type DnsFault, type NameAddress, placeTargets, type WrittenTarget } from "./names.js";
 import { compileStatuses } from "./outcomes.js";
+import { compileOriginTls } from "./plan-tls.js";
 import type { PlanBalance, PlanHashBy, PlanHealthCheck, PlanHostPolicy, PlanOrigin } from "./plan-types.js";
 import type { Settings } from "./settings.js";
 import { originSchema } from "./settings-origins.js";
 import { isAddress } from "./settings-policies.js";
+import { ORIGIN_TLS_DEFAULTS } from "./settings-tls.js";
+import type { TlsMaterial } from "./tls-files.js";
 
 /** Settings of one origin, every default filled in. */
 export type OriginSettings = Settings["origins"][string];
@@ -60,8 +63,14 @@ export function compileHealth(settings: Settings): ReadonlyMap<string, HealthPol
 }
 
 /** One origin. */
-export function compileOrigin(name: string, origin: OriginSettings, resolved: Resolved): PlanOrigin {
+export function compileOrigin(
+  name: string,
+  origin: OriginSettings,
+  resolved: Resolved,
+  material: TlsMaterial,
+): PlanOrigin {
   const written = targetsOf(origin);
+  const isSecure = written.some((target) => target.name !== undefined);
   const targets = placeTargets(written, resolved.addresses);
   const why = written.map(({ host }) => resolved.unresolved?.get(host)).find((fault) => fault !== undefined);
   return {
@@ -92,16 +101,23 @@ export function compileOrigin(name: string, origin: OriginSettings, resolved: Re
     slowStartMs: origin.slowStartMs,
     panicPercent: origin.health.panicPercent,
     health: checkOf(origin.health),
+    ...(isSecure ? { tls: compileOriginTls(origin.tls ?? ORIGIN_TLS_DEFAULTS, material) } : {}),
   };
 }
 
 function targetsOf(origin: OriginSettings): readonly WrittenTarget[] {
   return [origin.targets].flat().map((target) => {
-    if (typeof target === "string") return { ...must(parseTarget(target)), weight: 1, tier: 0 };
+    if (typeof target === "string") return { ...placeOf(target), weight: 1, tier: 0 };
     const { address, weight, tier, zone } = target;
-    const place = { ...must(parseTarget(address)), weight, tier: tierOf(tier) };
+    const place = { ...placeOf(address), weight, tier: tierOf(tier) };
     return zone === undefined ? place : { ...place, zone };
   });
+}
+
+/** The name counts on TLS only. */
+function placeOf(address: string): Pick<WrittenTarget, "label" | "host" | "port" | "name"> {
+  const { label, host, port, isSecure, name } = must(parseTarget(address));
+  return { label, host, port, ...(isSecure ? { name } : {}) };
 }
 
 function tierOf(tier: "primary" | "backup" | number): number {

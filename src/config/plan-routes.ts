@@ -50,7 +50,7 @@ function compileAction(route: Route, path: PathMatch, origins: readonly string[]
     };
   }
   if (route.redirect !== undefined) {
-    return { kind: "redirect", status: route.redirect.status, location: route.redirect.to };
+    return { kind: "redirect", status: route.redirect.status, location: locationOf(route.redirect) };
   }
   return {
     kind: "forward",
@@ -60,6 +60,11 @@ function compileAction(route: Route, path: PathMatch, origins: readonly string[]
     answerFields: compileEdits(route.responseHeaders),
     policy: compilePolicy(route, origins),
   };
+}
+
+/** The name without its port: that of the plain listener is not that of the other. */
+function locationOf({ to, port = 443 }: NonNullable<Route["redirect"]>): string {
+  return to ?? `https://{name}${port === 443 ? "" : `:${port}`}{path}`;
 }
 
 function compilePolicy(route: Route, origins: readonly string[]): PlanForwardPolicy {

@@ -7,6 +7,7 @@ import type { MatchWord } from "./matching.js";
 import type { DnsFault } from "./names.js";
 import type { StatusRange } from "./outcomes.js";
 import type { PathMatch } from "./paths.js";
+import type { PlanListenerTls, PlanOriginTls } from "./plan-tls-types.js";
 
 /** The version of the document, equal to `PLAN_VERSION` of the core. */
 export const PLAN_VERSION = 1;
@@ -54,6 +55,10 @@ export interface PlanListener {
   readonly address: string;
   readonly port: number;
   readonly backlog: number;
+  /** Absent = plain text. */
+  readonly tls?: PlanListenerTls;
+  /** Absent = false. */
+  readonly proxyProtocol?: true;
 }
 
 export interface PlanLimits {
@@ -92,6 +97,8 @@ export interface PlanForwarding {
   readonly xForwarded: boolean;
   readonly forwarded: boolean;
   readonly trusted: readonly PlanCidr[];
+  /** Absent = false. */
+  readonly clientCertificate?: true;
 }
 
 export interface PlanCidr {
@@ -128,6 +135,8 @@ export interface PlanOrigin {
   readonly slowStartMs: number;
   readonly panicPercent: number;
   readonly health: PlanHealthCheck | null;
+  /** Absent = plain text. */
+  readonly tls?: PlanOriginTls;
 }
 
 export type PlanBalance =
@@ -174,6 +183,8 @@ export interface PlanTarget {
   readonly tier: number;
   /** Absent = nowhere in particular. */
   readonly zone?: string;
+  /** What its certificate is for; absent = it is reached without TLS. */
+  readonly name?: string;
 }
 
 export type PlanHostPolicy =

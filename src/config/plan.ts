@@ -6,8 +6,10 @@ import { Packr } from "msgpackr";
 import { parseListenAddress, parseNetwork } from "./addresses.js";
 import { allOrigins, compileOrigin, must, type Resolved } from "./plan-origins.js";
 import { compileRoutes } from "./plan-routes.js";
+import { compileListenerTls } from "./plan-tls.js";
 import { PLAN_VERSION, type Plan, type PlanListener } from "./plan-types.js";
 import { BACKLOG_DEFAULT, listenerName, type Settings } from "./settings.js";
+import { NO_MATERIAL, type TlsMaterial } from "./tls-files.js";
 
 export { namesToResolve } from "./plan-origins.js";
 
@@ -15,6 +17,8 @@ export { namesToResolve } from "./plan-origins.js";
 export interface Surroundings extends Resolved {
   /** Edge workers to start, 1 to 256. */
   readonly workers: number;
+  /** What the files hold that the settings name; absent = they name none. */
+  readonly material?: TlsMaterial;
 }
 
 const packr = new Packr({ useRecords: false, variableMapSize: true });
@@ -26,12 +30,13 @@ const packr = new Packr({ useRecords: false, variableMapSize: true });
  */
 export function compilePlan(settings: Settings, surroundings: Surroundings): Plan {
   const { pool, forwarding } = settings;
-  const origins = allOrigins(settings).map(([name, origin]) => compileOrigin(name, origin, surroundings));
+  const { material = NO_MATERIAL } = surroundings;
+  const origins = allOrigins(settings).map(([name, origin]) => compileOrigin(name, origin, surroundings, material));
   return {
     version: PLAN_VERSION,
     name: settings.name,
     workers: surroundings.workers,
-    listeners: settings.listeners.map(compileListener),
+    listeners: settings.listeners.map((listener, index) => compileListener(listener, index, material)),
     limits: settings.limits,
     timeouts: settings.timeouts,
     pool: {
@@ -46,6 +51,7 @@ export function compilePlan(settings: Settings, surroundings: Surroundings): Pla
       xForwarded: forwarding.xForwarded,
       forwarded: forwarding.forwarded,
       trusted: forwarding.trustedProxies.map((network) => must(parseNetwork(network))),
+      ...(forwarding.clientCertificate ? { clientCertificate: true as const } : {}),
     },
     origins,
     routes: compileRoutes(
@@ -65,10 +71,18 @@ export function encodePlan(plan: Plan): Uint8Array {
   return packr.pack(withWideNumbers(plan));
 }
 
-function compileListener(listener: Settings["listeners"][number], index: number): PlanListener {
-  const written = typeof listener === "string" ? { address: listener, backlog: BACKLOG_DEFAULT } : listener;
-  const name = listenerName("name" in written ? written.name : undefined, index);
-  return { name, ...must(parseListenAddress(written.address)), backlog: written.backlog };
+function compileListener(listener: Settings["listeners"][number], index: number, material: TlsMaterial): PlanListener {
+  if (typeof listener === "string") {
+    return { name: listenerName(undefined, index), ...must(parseListenAddress(listener)), backlog: BACKLOG_DEFAULT };
+  }
+  const { name, address, backlog, tls, proxyProtocol } = listener;
+  return {
+    name: listenerName(name, index),
+    ...must(parseListenAddress(address)),
+    backlog,
+    ...(tls === false ? {} : { tls: compileListenerTls(tls, material) }),
+    ...(proxyProtocol ? { proxyProtocol } : {}),
+  };
 }
 
 /** msgpackr writes whole numbers beyond 32 bits as floats, which the core refuses; as BigInt they stay integers. */

@@ -10,6 +10,7 @@ import { count, flag, milliseconds, oneOrMore, percent, seconds, text } from "./
 import { MATCH_WORDS, type MatchWord } from "./matching.js";
 import { PRESET_NAMES } from "./presets.js";
 import { healthSchema } from "./settings-health.js";
+import { originTlsSchema } from "./settings-tls.js";
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
@@ -20,7 +21,7 @@ const CONNECTIONS_MAX = 10_000_000;
 const TIER_MAX = 255;
 
 const targetAddress = text(
-  "http://host:port, or srv+http://_service._tcp.name for what SRV records say; a name stands for all its addresses and is looked up again when its time to live is over.",
+  "http://host:port, https://host:port, or srv+http://_service._tcp.name (srv+https://) for what SRV records say; a name stands for all its addresses and is looked up again when its time to live is over.",
   (value) => {
     const parsed = parseTarget(value);
     return parsed.ok ? null : parsed.says;
@@ -133,6 +134,11 @@ export const originSchema = z.strictObject({
     says: "How long a target that came back takes to its full share.",
   }),
   health: healthSchema.prefault({}).describe("Which targets may be used."),
+  tls: originTlsSchema
+    .optional()
+    .describe(
+      "How https:// targets are asked and verified. Absent = as the defaults below say; http:// targets have none.",
+    ),
 });
 
 function timesOfOrigin() {

@@ -63,7 +63,20 @@ const redirectSchema = z.strictObject({
     })
     .default(308)
     .describe("Status of the redirect."),
-  to: text("Where to; {host} and {path} (with its query) stand for the request's own.", judgeLocation),
+  to: text(
+    "Where to; {host} (with its port), {name} (without) and {path} (with its query) stand for the request's own.",
+    judgeLocation,
+  ).optional(),
+  scheme: z
+    .literal("https", { error: 'must be "https"' })
+    .optional()
+    .describe('"https" = to the same name and path over TLS, in place of to.'),
+  port: z
+    .int({ error: "must be a whole number, 1 to 65535" })
+    .min(1, { error: "must be 1 to 65535" })
+    .max(65_535, { error: "must be 1 to 65535" })
+    .optional()
+    .meta({ description: "Port beside scheme, where it is another.", default: 443 }),
 });
 
 /** One route, as the operator writes it. Exactly one of forwardTo, answer and redirect is there (check.ts). */
@@ -86,6 +99,6 @@ function judgeFixedPath(path: string): string | null {
 function judgeLocation(location: string): string | null {
   if (location === "") return "must not be empty";
   if (!/^[\x21-\x7e]*$/.test(location)) return "must be visible ASCII without spaces";
-  const unknown = location.match(/\{[^}]*\}?/g)?.find((word) => word !== "{host}" && word !== "{path}");
-  return unknown === undefined ? null : `"${unknown}" is not known; only {host} and {path} are`;
+  const unknown = location.match(/\{[^}]*\}?/g)?.find((word) => !["{host}", "{name}", "{path}"].includes(word));
+  return unknown === undefined ? null : `"${unknown}" is not known; only {host}, {name} and {path} are`;
 }

@@ -17,6 +17,7 @@ import {
 } from "./settings-connections.js";
 import { dnsSchema, originSchema, zoneName } from "./settings-origins.js";
 import { routeSchema } from "./settings-routes.js";
+import { listenerTlsSchema } from "./settings-tls.js";
 
 /** Longest head the core can hold, in bytes; the same bound as its `HEAD_BYTES_CEILING`. */
 export const HEAD_BYTES_CEILING = 60 * 1024;
@@ -37,7 +38,8 @@ const listenAddress = text(
   },
 );
 
-const listenerSchema = z.strictObject({
+/** A listener that says more than its address. */
+export const listenerSchema = z.strictObject({
   name: z.string().min(1).max(64).optional().describe("Name in logs and messages; else main, listener-2, listener-3 …"),
   address: listenAddress,
   backlog: count({
@@ -45,6 +47,14 @@ const listenerSchema = z.strictObject({
     max: 65_535,
     default: BACKLOG_DEFAULT,
     says: "Connections the kernel keeps waiting to be accepted.",
+  }),
+  tls: z
+    .union([z.literal(false), listenerTlsSchema])
+    .default(false)
+    .describe("TLS to clients, or false."),
+  proxyProtocol: flag({
+    default: false,
+    says: "Whether every connection begins with a PROXY header (version 1 or 2) that says who the client is. Only forwarding.trustedProxies may connect then.",
   }),
 });
 
@@ -164,6 +174,10 @@ const forwardingSchema = z.strictObject({
   via: flag({ default: true, says: "Add Via to requests and answers." }),
   xForwarded: flag({ default: true, says: "Set X-Forwarded-For, X-Forwarded-Proto and X-Forwarded-Host." }),
   forwarded: flag({ default: false, says: "Set Forwarded (RFC 7239)." }),
+  clientCertificate: flag({
+    default: false,
+    says: "Set Client-Cert (RFC 9440) to the certificate a client has shown and that was verified. What clients send under that name is dropped in any case.",
+  }),
   trustedProxies: z
     .array(
       text("A network, e.g. 10.0.0.0/8, fd00::/8, or one address.", (value) => {
@@ -230,7 +244,7 @@ export const settingsSchema = z.strictObject({
     .array(z.union([listenAddress, listenerSchema]))
     .min(1, { error: "must name at least one address to listen on" })
     .default(["127.0.0.1:8080"])
-    .describe("Where clients connect: addresses, or objects with name, address and backlog."),
+    .describe("Where clients connect: addresses, or objects with name, address, backlog, tls and proxyProtocol."),
   pool: poolSchema.prefault({}).describe("Idle and busy connections to origins, shared by all workers."),
   retryBudget: retryBudgetSchema
     .prefault({})

@@ -7,6 +7,7 @@ import { compilePlan, namesToResolve } from "../config/plan.js";
 import { compileHealth } from "../config/plan-origins.js";
 import type { Plan } from "../config/plan-types.js";
 import type { Settings } from "../config/settings.js";
+import type { TlsMaterial } from "../config/tls-files.js";
 import { messageOf } from "../shared/errors.js";
 import type { Log, Note } from "../shared/log.js";
 import type { HealthPolicy } from "../shared/policies.js";
@@ -45,6 +46,7 @@ export interface OriginsReport {
 export class Origins {
   readonly #settings: Settings;
   readonly #workers: number;
+  readonly #material: () => TlsMaterial;
   readonly #log: Log;
   readonly #scheduler: Scheduler;
   readonly #names: Names;
@@ -53,9 +55,11 @@ export class Origins {
   #attached: { readonly core: CorePort; readonly keeper: HealthKeeper; readonly gatherer: ConnectionGatherer } | null =
     null;
 
-  constructor(settings: Settings, workers: number, log: Log) {
+  /** @param material What certificate files hold at the moment. */
+  constructor(settings: Settings, workers: number, material: () => TlsMaterial, log: Log) {
     this.#settings = settings;
     this.#workers = workers;
+    this.#material = material;
     this.#log = log;
     this.#scheduler = new Scheduler((thrown) => this.#tellFailure(thrown));
     this.#policies = compileHealth(settings);
@@ -64,7 +68,7 @@ export class Origins {
       policy: settings.dns,
       scheduler: this.#scheduler,
       log,
-      handleChange: () => this.#install(),
+      handleChange: () => void this.install("new addresses"),
     });
   }
 
@@ -117,6 +121,26 @@ export class Origins {
     }
   }
 
+  /**
+   * Something that the plan is made of is another: a new plan, with health and connections kept for every address that
+   * stays. False = the core refuses it, which is said, or the proxy does not run.
+   *
+   * @param what What is new, for the log.
+   */
+  install(what: string): boolean {
+    if (this.#attached === null) return false;
+    try {
+      const plan = this.#compile();
+      this.#attached.core.installPlan(plan);
+      this.#plan = plan;
+    } catch (thrown) {
+      this.#log.error({ says: messageOf(thrown) }, `the core refuses a plan with ${what}; the old one goes on`);
+      return false;
+    }
+    this.#attached.keeper.look();
+    return true;
+  }
+
   report(): OriginsReport {
     const targets = this.#attached?.keeper.report() ?? [];
     const origins = (this.#plan?.origins ?? []).map(({ name, unresolved }) => ({
@@ -166,20 +190,7 @@ export class Origins {
   }
 
   #compile(): Plan {
-    return compilePlan(this.#settings, { workers: this.#workers, ...this.#names.addresses() });
-  }
-
-  /** The names have other addresses: a new plan, with health and connections kept for every address that stays. */
-  #install(): void {
-    if (this.#attached === null) return;
-    try {
-      const plan = this.#compile();
-      this.#attached.core.installPlan(plan);
-      this.#plan = plan;
-    } catch (thrown) {
-      this.#log.error({ says: messageOf(thrown) }, "the core refuses a plan with new addresses; the old one goes on");
-      return;
-    }
-    this.#attached.keeper.look();
+    const material = this.#material();
+    return compilePlan(this.#settings, { workers: this.#workers, material, ...this.#names.addresses() });
   }
 }

@@ -5,6 +5,7 @@
 import { MillraceError } from "../shared/errors.js";
 import { quantile } from "../shared/histogram.js";
 import { STATS_LAYOUT } from "../shared/stats-layout.js";
+import type { CertificateExpiry } from "./certificate-report.js";
 
 type LayoutCounter = (typeof STATS_LAYOUT)["counters"][number];
 type LayoutHistogram = (typeof STATS_LAYOUT)["histograms"][number];
@@ -43,6 +44,8 @@ export interface Stats {
   readonly workersReplaced: number;
   /** Access-log lines lost since the start, because their sink was slow or broken. */
   readonly accessLogLostLines: number;
+  /** Every certificate that is served or shown, with the days it has left. */
+  readonly certificates: readonly CertificateExpiry[];
 }
 
 /** The shared block of one proxy. */

@@ -39,6 +39,7 @@ describe("the admin API", () => {
     },
     isReady: () => ready,
     origins: () => ({ origins: [], names: [] }),
+    certificates: () => ({ listeners: [], origins: [] }),
     connections: () => Promise.resolve({ workers: [], silent: [1] }),
     explain: (input) => {
       explained.push(input);

@@ -24,6 +24,7 @@ before(async () => {
         origins: [{ name: "app", unresolved: "dns_timeout", policy: POLICY, targets: [] }],
         names: [],
       }),
+      certificates: () => ({ listeners: [], origins: [] }),
       connections: () => Promise.resolve({ workers: [], silent: [0] }),
       explain: (input) => {
         const { method, path, host, headers } = parseExplainInput(input);

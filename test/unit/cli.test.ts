@@ -142,10 +142,10 @@ describe("millrace", () => {
     assert.equal((await millrace(["--help"])).code, 0);
   });
 
-  it("refuses --to https in one sentence", async () => {
-    const { code, err } = await millrace(["--to", "https://127.0.0.1:1"]);
+  it("refuses --to ftp in one sentence", async () => {
+    const { code, err } = await millrace(["--to", "ftp://127.0.0.1:1"]);
     assert.equal(code, 78);
-    assert.match(err, /TLS to origins is not supported in this version/);
+    assert.match(err, /"ftp:\/\/127\.0\.0\.1:1" is not an http:\/\/ or https:\/\/ address/);
   });
 
   it("prints the committed schema", async () => {

@@ -7,6 +7,7 @@ import { after, before, beforeEach, describe, it } from "node:test";
 import { checkSettings } from "../../src/config/check.js";
 import type { Plan } from "../../src/config/plan-types.js";
 import type { SettingsInput } from "../../src/config/settings.js";
+import { NO_MATERIAL } from "../../src/config/tls-files.js";
 import { type CorePort, Origins } from "../../src/control/origins.js";
 import { createLog } from "../../src/shared/log.js";
 import { type DnsServer, startDnsServer } from "../support/dns-server.js";
@@ -53,7 +54,7 @@ async function start(input: SettingsInput, core = new FakeCore()): Promise<{ ori
   const dns = { servers: [server.address], refreshMinMs: 100, negativeMs: 100, timeoutMs: 200 };
   const checked = checkSettings({ dns, ...input });
   if (!checked.ok) throw new Error(JSON.stringify(checked.complaints));
-  const origins = new Origins(checked.settings, 2, createLog("silent"));
+  const origins = new Origins(checked.settings, 2, () => NO_MATERIAL, createLog("silent"));
   core.installPlan(await origins.resolve());
   origins.attach(core);
   return { origins, core };

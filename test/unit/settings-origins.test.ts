@@ -146,12 +146,17 @@ describe("targets", () => {
   it("may be a name with SRV records", () => {
     assert.deepEqual(parseTarget("srv+http://_http._tcp.Example.org"), {
       ok: true,
-      value: { host: "_http._tcp.example.org", port: 80, label: "_http._tcp.example.org" },
+      value: {
+        host: "_http._tcp.example.org",
+        port: 80,
+        label: "_http._tcp.example.org",
+        isSecure: false,
+        name: "example.org",
+      },
     });
     for (const wrong of ["srv+http://example.org", "srv+http://_http._tcp.a.test:80"]) {
       assert.equal(parseTarget(wrong).ok, false, wrong);
     }
-    assert.match(complaintsAbout(origin({ targets: "srv+https://_https._tcp.a.test" }))[0] ?? "", /TLS to origins/);
   });
 
   it("have a tier, and a zone that means something only where the proxy has one", () => {

@@ -38,7 +38,7 @@ describe("settings", () => {
       pool: { shards: 0, steal: "maybe" },
       limits: { headBytes: 10, fieldCount: "x" },
       accessLog: { too: "stdout" },
-      origins: { api: { targets: ["https://x"], hots: "client" }, "b c": { targets: [] } },
+      origins: { api: { targets: ["ftp://a"], hots: "client" }, "b c": { targets: [] } },
       routes: [
         { forwardTo: "ap", match: { path: "a", method: "get" } },
         { forwardTo: "api", answer: { status: 200 }, requestHeaders: { set: { Host: "x" } } },
@@ -55,7 +55,7 @@ describe("settings", () => {
       "limits.headBytes: must be 256 to 61440 bytes",
       "limits.fieldCount: must be a whole number, 8 to 4096",
       'accessLog.too: is not a setting; did you mean "to"?',
-      "origins.api.targets[0]: TLS to origins is not supported in this version",
+      'origins.api.targets[0]: "ftp://a" is not an http:// or https:// address',
       'origins.api.hots: is not a setting; did you mean "host"?',
       'origins["b c"].targets: must name at least one',
       'routes[0].forwardTo: no origin is called "ap"; did you mean "api"?',
@@ -64,7 +64,7 @@ describe("settings", () => {
       "routes[1]: has forwardTo and answer; only one may be there",
       "routes[2]: needs one of forwardTo, answer or redirect",
       "routes[3].redirect.status: must be 301, 302, 303, 307 or 308",
-      'routes[3].redirect.to: "{hots}" is not known; only {host} and {path} are',
+      'routes[3].redirect.to: "{hots}" is not known; only {host}, {name} and {path} are',
     ]) {
       assert.ok(complaints.includes(expected), `missing: ${expected}\nin:\n${complaints.join("\n")}`);
     }
