@@ -58,10 +58,7 @@ impl<S: Send> Link<S> {
         buf: &mut [u8],
     ) -> Result<usize, Trouble> {
         let Some(session) = self.tls.as_mut() else { return Err(Trouble::WouldBlock) };
-        if session.has_plain() {
-            return Ok(session.fetch(buf, blocks));
-        }
-        let mut len = 0;
+        let mut len = session.fetch(buf, blocks);
         while len < buf.len() && !session.peer_ended() && session.failed.is_none() {
             let mut wire = std::mem::take(&mut blocks.wire);
             let held = session.pending().len();

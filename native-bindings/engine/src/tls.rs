@@ -158,6 +158,35 @@ macro_rules! step {
     }};
 }
 
+/// What one step towards sealing came to.
+enum Sealing {
+    Again,
+    PeerEnded,
+    Done(Result<usize, EncryptError>),
+}
+
+/// One step towards sealing: what the session has to say itself goes first.
+macro_rules! sealing {
+    ($connection:expr, $pending:expr, $out:expr, $room:expr, $write:expr) => {
+        match $connection.process_tls_records($pending).state {
+            Ok(ConnectionState::WriteTraffic(mut traffic)) => Ok(Sealing::Done($write(&mut traffic, $out.room($room)))),
+            Ok(ConnectionState::EncodeTlsData(mut data)) => {
+                let mut words = Vec::new();
+                encode(|room| data.encode(room), &mut words);
+                $out.put(&words);
+                Ok(Sealing::Again)
+            }
+            Ok(ConnectionState::TransmitTlsData(sent)) => {
+                sent.done();
+                Ok(Sealing::Again)
+            }
+            Ok(ConnectionState::PeerClosed) => Ok(Sealing::PeerEnded),
+            Ok(_) => Err(TlsTrouble::Local("the session takes no bytes".into())),
+            Err(error) => Err(TlsTrouble::of(error)),
+        }
+    };
+}
+
 /// Appends what the library wants sent.
 fn encode(mut write: impl FnMut(&mut [u8]) -> Result<usize, EncodeError>, reply: &mut Vec<u8>) {
     let at = reply.len();
@@ -358,27 +387,28 @@ impl Session {
         };
         let len = sink.len;
         if let Some(trouble) = trouble {
-            self.flush_alert(reply);
+            self.flush_alert(&mut wire[at..], reply);
             return Err(trouble);
         }
         self.open = self.open || self.common().is_some_and(|common| !common.is_handshaking());
         Ok((at, len))
     }
 
-    /// After a failure the library has an alert for the peer.
-    fn flush_alert(&mut self, reply: &mut Vec<u8>) {
-        let mut nothing = Vec::new();
-        let mut sink = Sink { buf: &mut [], len: 0, rest: &mut nothing };
-        let mut _ended = false;
-        // An alert, and the word that it was sent: two steps; the third finds the failure again.
-        for _ in 0..3 {
-            let (_, next) = match &mut self.inner {
-                Inner::Hello(_) => return,
-                Inner::Server(connection) => step!(connection, &mut [], sink, reply, _ended),
-                Inner::Client(connection) => step!(connection, &mut [], sink, reply, _ended),
-            };
-            if !matches!(next, Ok(true)) {
-                return;
+    /// After a failure the library has an alert for the peer. It looks for that before it looks at bytes, but the bytes
+    /// must be those it stopped at.
+    fn flush_alert(&mut self, wire: &mut [u8], reply: &mut Vec<u8>) {
+        // Failing again is what a failed session does.
+        match &mut self.inner {
+            Inner::Hello(_) => {}
+            Inner::Server(connection) => {
+                if let Ok(ConnectionState::EncodeTlsData(mut data)) = connection.process_tls_records(wire).state {
+                    encode(|room| data.encode(room), reply);
+                }
+            }
+            Inner::Client(connection) => {
+                if let Ok(ConnectionState::EncodeTlsData(mut data)) = connection.process_tls_records(wire).state {
+                    encode(|room| data.encode(room), reply);
+                }
             }
         }
     }
@@ -408,52 +438,22 @@ impl Session {
     ) -> Result<(), TlsTrouble> {
         let mut room = bytes + RECORD_EXTRA * (bytes / RECORD_BYTES + 2);
         loop {
-            let mut replies = Vec::new();
-            let written = match &mut self.inner {
+            // The library wants to see the part of a record that it has seen before, also where there is nothing new.
+            let pending = &mut self.pending;
+            let step = match &mut self.inner {
                 Inner::Hello(_) => return Err(TlsTrouble::Local("nothing can be sealed before the handshake".into())),
-                Inner::Server(connection) => match connection.process_tls_records(&mut []).state {
-                    Ok(ConnectionState::WriteTraffic(mut traffic)) => Some(write(&mut traffic, out.room(room))),
-                    Ok(ConnectionState::EncodeTlsData(mut data)) => {
-                        encode(|room| data.encode(room), &mut replies);
-                        None
-                    }
-                    Ok(ConnectionState::TransmitTlsData(sent)) => {
-                        sent.done();
-                        None
-                    }
-                    Ok(ConnectionState::PeerClosed) => {
-                        self.peer_ended = true;
-                        None
-                    }
-                    Ok(_) => return Err(TlsTrouble::Local("the session takes no bytes".into())),
-                    Err(error) => return Err(TlsTrouble::of(error)),
-                },
-                Inner::Client(connection) => match connection.process_tls_records(&mut []).state {
-                    Ok(ConnectionState::WriteTraffic(mut traffic)) => Some(write(&mut traffic, out.room(room))),
-                    Ok(ConnectionState::EncodeTlsData(mut data)) => {
-                        encode(|room| data.encode(room), &mut replies);
-                        None
-                    }
-                    Ok(ConnectionState::TransmitTlsData(sent)) => {
-                        sent.done();
-                        None
-                    }
-                    Ok(ConnectionState::PeerClosed) => {
-                        self.peer_ended = true;
-                        None
-                    }
-                    Ok(_) => return Err(TlsTrouble::Local("the session takes no bytes".into())),
-                    Err(error) => return Err(TlsTrouble::of(error)),
-                },
+                Inner::Server(connection) => sealing!(connection, pending, out, room, write),
+                Inner::Client(connection) => sealing!(connection, pending, out, room, write),
             };
-            match written {
-                None => out.put(&replies),
-                Some(Ok(count)) => {
+            match step? {
+                Sealing::Again => {}
+                Sealing::PeerEnded => self.peer_ended = true,
+                Sealing::Done(Ok(count)) => {
                     out.len += count;
                     return Ok(());
                 }
-                Some(Err(EncryptError::InsufficientSize(needed))) => room = needed.required_size,
-                Some(Err(EncryptError::EncryptExhausted)) => {
+                Sealing::Done(Err(EncryptError::InsufficientSize(needed))) => room = needed.required_size,
+                Sealing::Done(Err(EncryptError::EncryptExhausted)) => {
                     return Err(TlsTrouble::Local("the session's keys are spent".into()));
                 }
             }
