@@ -27,9 +27,10 @@ export function readPem(text: string): { readonly blocks: readonly PemBlock[]; r
 /** What a certificate is for: DNS names in lower case, IP addresses, and what else stands in its subjectAltName. */
 export function namesOf(certificate: X509Certificate): readonly string[] {
   const listed = certificate.subjectAltName?.split(/, (?=[A-Za-z ]+:)/) ?? [];
-  return listed.map((one) => {
-    const [, kind = "", value = ""] = /^([^:]+):(.*)$/s.exec(one) ?? [];
-    return kind === "DNS" ? value.toLowerCase() : value;
+  return listed.flatMap((one) => {
+    const [, kind, value = ""] = /^([^:]+):(.*)$/s.exec(one) ?? [];
+    // A list without any name in it is one empty text.
+    return kind === undefined ? [] : [kind === "DNS" ? value.toLowerCase() : value];
   });
 }
 

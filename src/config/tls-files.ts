@@ -96,7 +96,9 @@ export function usesOf(document: Document): readonly Use[] {
       ];
     }),
   ];
-  return [...new Map(uses.map((use) => [`${use.kind} ${unitOf(use)}`, use])).values()];
+  const idOf = (use: Use) => `${use.kind} ${unitOf(use)}`;
+  const first = new Map(uses.toReversed().map((use) => [idOf(use), use]));
+  return uses.filter((use) => first.get(idOf(use)) === use);
 }
 
 /** Reads what is used. Never throws. */
