@@ -276,6 +276,10 @@ scenario(
         await client.reset();
       }
     };
+    // Whether a connection opened ahead is there while the load is on is chance: one is taken before it.
+    await scene.sees("origin_connections_idle", 1);
+    const [early] = await clientsOf(scene, 1, false);
+    assert.equal((await early?.post("POST /good", "x", "X-To: app"))?.status, 200);
     await Promise.all(Array.from({ length: 12 }, (_, who) => play(who)));
     const stats = await scene.proxy.stats();
     const { counters } = stats.all;
