@@ -208,5 +208,5 @@ scenario(
     assert.equal(await scene.counter("origin_connections_idle"), 0);
     assert.equal(await scene.counter("pool_queue_length"), 0);
   },
-  { timeoutMs: 200_000 },
+  { timeoutMs: 200_000 + FAILURES },
 );

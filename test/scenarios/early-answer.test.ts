@@ -89,7 +89,7 @@ scenario(
       assert.equal(answer.body.toString(), "early");
       over = true;
       await uploading;
-      await client.wire.until("the end", (_, ending) => (ending === "open" ? undefined : ending), 5_000);
+      await client.wire.until("the end", (_, ending) => (ending === "open" ? undefined : ending));
       await client.close();
     }
   },

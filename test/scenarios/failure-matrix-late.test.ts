@@ -27,32 +27,41 @@ async function everybodyGetsTheirOwn(scene: Scene, rounds = 40): Promise<void> {
   );
 }
 
-for (const lateMs of [420, 500, 900]) {
+for (const late of ["420 ms", "500 ms", "as soon as its connection has ended"]) {
   scenario(
-    `S3-05 an answer ${lateMs} ms after a request that is waited for 400 ms reaches nobody`,
+    `S3-05 an answer ${late} after a request that is waited for 400 ms reaches nobody`,
     {
       accessLog: true,
       originSettings: { firstByteMs: 400, health: { passive: { level: 0 } } },
       settings: { routes: [{ forwardTo: "app", retry: false }] },
       origin: serve(async (asked, connection) => {
         if (asked.target.startsWith("/late")) {
-          await pause(lateMs);
+          if (late.endsWith(" ms")) await pause(Number.parseInt(late, 10));
+          else await connection.ended();
           await connection.send(poison);
         } else await connection.send(reply(200, asked.target));
       }),
     },
     async (scene) => {
       const client = await scene.client();
+      let inTime = 0;
       for (let n = 0; n < 3; n += 1) {
         await client.ask("GET /before");
-        assert.equal((await client.ask(`GET /late/${n}`)).status, 504);
+        const { status } = await client.ask(`GET /late/${n}`);
+        if (status === 200 && late.endsWith(" ms")) {
+          // A machine so busy that the answer overtook the timer: it was in time, and its own request got it.
+          inTime += 1;
+          continue;
+        }
+        assert.equal(status, 504);
         const line = await lineOf(scene, `/late/${n}`);
         assert.deepEqual([line["fault"], line["reused"]], ["header_timeout", true]);
         await everybodyGetsTheirOwn(scene);
       }
-      const late = scene.origin.requests.filter((one) => one.target.startsWith("/late"));
-      for (const { connection } of late) assert.notEqual(connection.wire.ending, "open", "its connection has ended");
-      assert.equal(await scene.counter("origin_closes_fault"), 3);
+      const asked = scene.origin.requests.filter((one) => one.target.startsWith("/late"));
+      const ended = asked.filter(({ connection }) => connection.wire.ending !== "open");
+      assert.ok(ended.length >= 3 - inTime, "its connection has ended");
+      assert.equal(await scene.counter("origin_closes_fault"), 3 - inTime);
     },
   );
 }
@@ -64,7 +73,7 @@ scenario(
     origin: serve(async (asked, connection) => {
       if (asked.target !== "/stops") return connection.send(reply(200, asked.target));
       await connection.send(`HTTP/1.1 200 OK\r\nContent-Length: ${poison.length * 2}\r\n\r\n`, poison);
-      await pause(200);
+      await connection.ended();
       await connection.send(poison);
     }),
   },

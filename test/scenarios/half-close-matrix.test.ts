@@ -7,7 +7,7 @@ import { test } from "node:test";
 import { byPath, reply, serve } from "../support/behaviours.js";
 import { chunk, type RawClient, request } from "../support/client.js";
 import { DeafListener } from "../support/failures.js";
-import type { Script } from "../support/origin.js";
+import type { RawOrigin, Script } from "../support/origin.js";
 import { Scene, type SceneOptions, type SettingsOverlay, scenario } from "../support/scene.js";
 import { pause } from "../support/wire.js";
 
@@ -20,6 +20,18 @@ const late: Script = async (connection) => {
   for (;;) {
     const asked = await connection.request(60_000);
     await pause(SLOW_MS);
+    await connection.send(reply(200, asked.target));
+  }
+};
+
+/** Origins whose answers were let go. */
+const released = new WeakSet<RawOrigin>();
+
+/** Answers when it is let go, and not before. */
+const held: Script = async (connection) => {
+  for (;;) {
+    const asked = await connection.request(60_000);
+    while (!released.has(connection.origin)) await pause(2);
     await connection.send(reply(200, asked.target));
   }
 };
@@ -102,7 +114,7 @@ everyPolicy("a partial body aborts upstream and blames nobody", {}, async (scene
 
 everyPolicy(
   "request queued: abort leaves the line, the others wait on",
-  { origin: late, originSettings: { targetConnections: 1 } },
+  { origin: held, originSettings: { targetConnections: 1 } },
   async (scene, policy) => {
     const [first, second] = [await scene.client(), await scene.client()];
     await first.send(request("GET /first"));
@@ -110,7 +122,8 @@ everyPolicy(
     await second.send(request("GET /second"));
     await scene.sees("pool_queue_length", 1);
     await second.halfClose();
-    if (policy === "abort") await scene.sees("pool_queue_length", 0, SLOW_MS - 50);
+    if (policy === "abort") await scene.sees("pool_queue_length", 0);
+    released.add(scene.origin);
     assert.equal((await first.answer()).body.toString(), "/first");
     await outcome(second, policy, "/second");
     assert.equal(scene.origin.requests.length, policy === "abort" ? 1 : 2);
@@ -118,13 +131,15 @@ everyPolicy(
   },
 );
 
-everyPolicy("origin working: abort, finish, or tell the origin", { origin: late }, async (scene, policy) => {
+everyPolicy("origin working: abort, finish, or tell the origin", { origin: held }, async (scene, policy) => {
   const client = await scene.client();
   await client.send(request("GET /work"));
   await scene.origin.sees("the request", (o) => o.requests.length === 1);
   assert.equal(scene.origin.lastConnection.wire.ending, "open");
   await client.halfClose();
-  if (policy !== "finish") await scene.origin.lastConnection.ended(SLOW_MS - 50);
+  if (policy !== "finish") await scene.origin.lastConnection.ended();
+  else await scene.sees("client_half_closes", 1);
+  released.add(scene.origin);
   await outcome(client, policy, "/work");
   assert.equal(await scene.counter("client_half_closes"), 1);
   await scene.sees("origin_connections_open", policy === "finish" ? 1 : 0);

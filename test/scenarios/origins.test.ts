@@ -10,6 +10,7 @@ import { after, before, describe, it, type TestContext } from "node:test";
 import { promisify } from "node:util";
 import { createMillrace, type Millrace, type SettingsInput } from "../../src/index.js";
 import { type DnsServer, startDnsServer } from "../support/dns-server.js";
+import { PATIENCE_MS, pause } from "../support/wire.js";
 
 let dns: DnsServer;
 before(async () => {
@@ -50,14 +51,23 @@ async function ask(base: string, path = "/"): Promise<string> {
   return answer.status === 200 ? body : String(answer.status);
 }
 
+/** Waits until so many connections are idle: a client has its answer a moment before that. */
+async function atRest(proxy: Millrace, count: number): Promise<void> {
+  const due = Date.now() + PATIENCE_MS;
+  while (proxy.stats().all.counters.origin_connections_idle !== count) {
+    assert.ok(Date.now() < due, `there are never ${count} idle connections`);
+    await pause(5);
+  }
+}
+
 /** Asks until the answer is as wanted. */
 async function until(base: string, wanted: string): Promise<void> {
   const sinceMs = performance.now();
   let last = "";
-  while (performance.now() - sinceMs < 5000) {
+  while (performance.now() - sinceMs < PATIENCE_MS) {
     last = await ask(base);
     if (last === wanted) return;
-    await new Promise((resolve) => setTimeout(resolve, 25));
+    await pause(25);
   }
   assert.equal(last, wanted, "not within 5 s");
 }
@@ -190,6 +200,7 @@ describe("S1-05 explain", () => {
     const [rule] = first.escalate ?? [];
     assert.deepEqual([rule?.to, rule?.applies, rule?.on.includes("header_timeout")], ["spare", true, true]);
     assert.equal(await ask(base), "127.0.0.3");
+    await atRest(proxy, 1);
     assert.equal(proxy.explain({ url }).connection?.kind, "reused");
     const post = proxy.explain({ url, method: "POST", headers: { "Content-Length": "5" } });
     assert.deepEqual([post.retry?.repeatable, post.escalate?.[0]?.applies], [false, false]);

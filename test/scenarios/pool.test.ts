@@ -65,7 +65,7 @@ scenario("an idle connection is closed after its time", { originSettings: { idle
   const client = await scene.client();
   await client.ask("GET /a");
   assert.equal(scene.origin.open.length, 1);
-  await scene.origin.sees("the close", (origin) => origin.open.length === 0, 1_500);
+  await scene.origin.sees("the close", (origin) => origin.open.length === 0);
   assert.equal(await scene.counter("origin_closes_idle_timeout"), 1);
   assert.equal(echoed(await client.ask("GET /b")).connection, 1);
 });
@@ -131,7 +131,7 @@ scenario(
     origin: async (connection) => {
       const head = await connection.head();
       await connection.send(reply(200, JSON.stringify({ target: head.target, connection: connection.id })));
-      await connection.ended(5_000);
+      await connection.ended();
     },
   },
   async (scene) => {

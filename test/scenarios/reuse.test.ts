@@ -9,6 +9,8 @@ import { atOnce, clientsOf, inTurn, reuseOf } from "../support/traffic.js";
 
 /** Requests one after the other; a tenth of it is what each of 64 clients asks at once. */
 const REQUESTS = Number(process.env["REUSE_REQUESTS"] ?? "2000");
+/** No idle time ends a connection that a loaded machine leaves alone for seconds. */
+const KEPT = { idleMs: 600_000 } as const;
 const CLIENTS = 64;
 const WORKERS = 2;
 
@@ -24,7 +26,13 @@ const POOLS = [
 ] as const;
 
 for (const [name, workers, pool] of POOLS) {
-  const options = { workers, origin: fixed("hello"), originOptions: { record: false }, settings: { pool } };
+  const options = {
+    workers,
+    origin: fixed("hello"),
+    originOptions: { record: false },
+    originSettings: KEPT,
+    settings: { pool },
+  };
 
   scenario(
     `S0-01 ${REQUESTS} requests one after the other open at most two connections a worker (${name})`,
@@ -55,7 +63,7 @@ let alone = 0;
 
 scenario(
   "S0-02 the reuse of one worker alone, with 4 clients",
-  { workers: 1, origin: fixed("hello"), originOptions: { record: false } },
+  { workers: 1, origin: fixed("hello"), originOptions: { record: false }, originSettings: KEPT },
   async (scene) => {
     await atOnce(await clientsOf(scene, 4, false), REQUESTS);
     alone = await reuseOf(scene);
@@ -67,7 +75,13 @@ scenario(
 for (const scope of ["global", "hybrid"] as const) {
   scenario(
     `S0-02 two workers that share connections reuse as one does, within a point, and at least 99.9 % (${scope})`,
-    { workers: WORKERS, origin: fixed("hello"), originOptions: { record: false }, settings: { pool: { scope } } },
+    {
+      workers: WORKERS,
+      origin: fixed("hello"),
+      originOptions: { record: false },
+      originSettings: KEPT,
+      settings: { pool: { scope } },
+    },
     async (scene) => {
       await atOnce(await clientsOf(scene, 4, false), REQUESTS);
       const { workers } = await scene.proxy.stats();

@@ -29,6 +29,7 @@ for (const [name, pool] of [
       workers: 2,
       origin: fixed("hello"),
       originOptions: { record: false },
+      originSettings: { idleMs: 600_000 },
       settings: { pool },
     },
     async (scene) => {
@@ -37,6 +38,7 @@ for (const [name, pool] of [
       const { workers } = await scene.proxy.stats();
       for (const row of workers) assert.ok(row.counters.requests > 2_000, "both workers took their share");
     },
+    { timeoutMs: 200_000 },
   );
 }
 
@@ -46,12 +48,13 @@ scenario(
     workers: 2,
     origin: fixed("hello"),
     originOptions: { record: false },
+    originSettings: { idleMs: 600_000 },
   },
   async (scene) => {
     const ratio = await load(scene, 64, 1_100);
     assert.ok(ratio >= 0.999, `reuse is ${(ratio * 100).toFixed(3)} %`);
   },
-  { timeoutMs: 90_000 },
+  { timeoutMs: 200_000 },
 );
 
 scenario(

@@ -1,4 +1,4 @@
-/** The stale race with all methods at once; `npm run soak:stale` runs it at length. */
+/** The stale race with all methods at once; `STALE_RUNS=100000`, or `npm run soak:stale`, runs it at length. */
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
 import { raceStale } from "../support/stale-race.js";

@@ -1,6 +1,7 @@
 /**
  * The race every pool has: the origin closes an idle connection while we write a request to it. A request that may be
- * repeated is, once, unseen; one that may not is looked at first and never sent twice.
+ * repeated is, once, unseen; one that may not is looked at first and never sent twice. `RACE_ROUNDS=100000` runs
+ * it at length.
  */
 import { strict as assert } from "node:assert";
 import { echoed, reply, serve } from "../support/behaviours.js";

@@ -8,7 +8,7 @@ import { reply, serve, verbatim } from "../support/behaviours.js";
 import { RawClient, request } from "../support/client.js";
 import type { Script } from "../support/origin.js";
 import { scenario } from "../support/scene.js";
-import { pause, within } from "../support/wire.js";
+import { PATIENCE_MS, pause, within } from "../support/wire.js";
 
 const SWITCH = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n";
 const ask = (path = "/up"): string => request(`GET ${path}`, "Connection: Upgrade", "Upgrade: echo");
@@ -225,7 +225,7 @@ scenario(
       await talking.send("x");
       await talking.wire.takeUpTo(1);
     }
-    await silent.wire.until("the close", (_, ending) => (ending === "open" ? undefined : ending), 2_000);
+    await silent.wire.until("the close", (_, ending) => (ending === "open" ? undefined : ending));
     assert.equal(talking.ending, "open");
   },
 );
@@ -259,14 +259,14 @@ async function converse(port: number): Promise<void> {
   const socket = new WebSocket(`ws://127.0.0.1:${port}/chat`);
   await within(
     new Promise((resolve, reject) => socket.once("open", resolve).once("error", reject)),
-    5_000,
+    PATIENCE_MS,
     "the WebSocket handshake",
   );
   for (const size of [0, 1, 125, 126, 65_535, 65_536, 1_000_000]) {
     const sent = randomBytes(size);
     const back = within(
       new Promise<Buffer>((resolve) => socket.once("message", (data) => resolve(data as Buffer))),
-      5_000,
+      PATIENCE_MS,
       "the echo",
     );
     socket.send(sent);
@@ -277,10 +277,10 @@ async function converse(port: number): Promise<void> {
       createHash("sha1").update(sent).digest("hex"),
     );
   }
-  const pong = within(new Promise((resolve) => socket.once("pong", resolve)), 5_000, "the pong");
+  const pong = within(new Promise((resolve) => socket.once("pong", resolve)), PATIENCE_MS, "the pong");
   socket.ping();
   await pong;
-  const closed = within(new Promise<number>((resolve) => socket.once("close", resolve)), 5_000, "the close");
+  const closed = within(new Promise<number>((resolve) => socket.once("close", resolve)), PATIENCE_MS, "the close");
   socket.close(1000, "bye");
   assert.equal(await closed, 1000);
 }

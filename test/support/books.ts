@@ -5,7 +5,7 @@
 import type { CounterName, Stats } from "../../src/index.js";
 import { STATS_LAYOUT } from "../../src/shared/stats-layout.js";
 import type { RunningProxy } from "./proxy.js";
-import { pause } from "./wire.js";
+import { PATIENCE_MS, pause } from "./wire.js";
 
 type Counters = Readonly<Record<CounterName, number>>;
 
@@ -51,7 +51,7 @@ export function restlessGauges(stats: Stats): string[] {
 }
 
 /** Waits until every gauge is zero, then audits; the complaints. */
-export async function sweepBooks(proxy: RunningProxy, ms = 4_000): Promise<string[]> {
+export async function sweepBooks(proxy: RunningProxy, ms = PATIENCE_MS): Promise<string[]> {
   const due = Date.now() + ms;
   for (;;) {
     const stats = await proxy.stats();

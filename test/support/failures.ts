@@ -11,7 +11,7 @@ import { type RawClient, request, requestWithBody } from "./client.js";
 import type { Answer } from "./message.js";
 import type { Handler, OriginConnection, RawOrigin, Script } from "./origin.js";
 import type { LogLine, Scene } from "./scene.js";
-import { pause, WireError, within } from "./wire.js";
+import { PATIENCE_MS, pause, WireError, within } from "./wire.js";
 
 /** One arrival of a request at an origin. */
 export interface Sight {
@@ -92,7 +92,7 @@ export async function perform(client: RawClient, call: Call, path: string, body:
 }
 
 /** The access-log line of the request to `path`. */
-export async function lineOf(scene: Scene, path: string, ms = 4_000): Promise<LogLine> {
+export async function lineOf(scene: Scene, path: string, ms = PATIENCE_MS): Promise<LogLine> {
   const due = Date.now() + ms;
   for (;;) {
     const line = (await scene.accessLog(0)).find((one) => one["path"] === path);

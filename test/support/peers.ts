@@ -7,7 +7,7 @@ import { chmodSync, existsSync, mkdtempSync, rmSync, writeFileSync } from "node:
 import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { pause, WireError } from "./wire.js";
+import { PATIENCE_MS, pause, WireError } from "./wire.js";
 
 /** Where a program is, or undefined. */
 export function findProgram(name: string): string | undefined {
@@ -31,7 +31,7 @@ export async function sparePort(): Promise<number> {
 }
 
 /** Waits until something accepts connections on a port. */
-export async function listening(port: number, ms = 5_000): Promise<void> {
+export async function listening(port: number, ms = PATIENCE_MS): Promise<void> {
   const due = Date.now() + ms;
   for (;;) {
     const there = await new Promise<boolean>((resolve) => {

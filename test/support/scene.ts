@@ -13,7 +13,10 @@ import { sweepBooks } from "./books.js";
 import { type ClientOptions, RawClient } from "./client.js";
 import { type OriginOptions, RawOrigin, type Script } from "./origin.js";
 import { descriptors, openSockets, type RunningProxy, startApart, startHere } from "./proxy.js";
-import { pause, WireError } from "./wire.js";
+import { PATIENCE_MS, pause, WireError } from "./wire.js";
+
+/** How long a scenario may take on a loaded machine; milliseconds. */
+const TEST_MS = 120_000;
 
 export type Origins = Readonly<Record<string, RawOrigin>>;
 type OriginSettings = Omit<NonNullable<SettingsInput["origins"]>[string], "targets">;
@@ -142,7 +145,7 @@ export class Scene {
   }
 
   /** Waits until a counter or gauge has this value. */
-  async sees(name: CounterName, value: number, ms = 4_000): Promise<void> {
+  async sees(name: CounterName, value: number, ms = PATIENCE_MS): Promise<void> {
     const due = Date.now() + ms;
     for (;;) {
       const now = await this.counter(name);
@@ -153,7 +156,7 @@ export class Scene {
   }
 
   /** The lines of the access log, once there are `count` of them. */
-  async accessLog(count: number, ms = 4_000): Promise<LogLine[]> {
+  async accessLog(count: number, ms = PATIENCE_MS): Promise<LogLine[]> {
     const due = Date.now() + ms;
     for (;;) {
       // What stands behind the last line end is still being written.
@@ -195,11 +198,7 @@ export class Scene {
     } finally {
       await this.#leave(2_000);
     }
-    if (this.proxy.pid === process.pid && openSockets(process.pid) > this.#before.sockets) {
-      complaints.push(
-        `${openSockets(process.pid)} sockets are open after the stop; before the start ${this.#before.sockets}`,
-      );
-    }
+    if (this.proxy.pid === process.pid) complaints.push(...(await sweepSockets(this.#before.sockets)));
     assert.deepEqual(complaints, [], "the scene ends with balanced books");
   }
 
@@ -226,13 +225,24 @@ export class Scene {
 
   /** Descriptors must come back to what they were before the first client. */
   async #sweepDescriptors(): Promise<string[]> {
-    const due = Date.now() + 2_000;
+    const due = Date.now() + PATIENCE_MS;
     for (;;) {
       const open = descriptors(this.proxy.pid).length;
       if (open <= this.#before.running) return [];
       if (Date.now() > due) return [`${open} descriptors are open; before the first client ${this.#before.running}`];
       await pause(20);
     }
+  }
+}
+
+/** Sockets of this process must come back to what they were; one that was closed just now may still be there. */
+async function sweepSockets(before: number): Promise<string[]> {
+  const due = Date.now() + PATIENCE_MS;
+  for (;;) {
+    const open = openSockets(process.pid);
+    if (open <= before) return [];
+    if (Date.now() > due) return [`${open} sockets are open after the stop; before the start ${before}`];
+    await pause(20);
   }
 }
 
@@ -257,7 +267,7 @@ export function scenario(
   play: (scene: Scene) => Promise<void>,
   limits: { readonly timeoutMs?: number; readonly skip?: string | false } = {},
 ): void {
-  test(promise, { timeout: limits.timeoutMs ?? 60_000, skip: limits.skip ?? false }, async ({ signal }) => {
+  test(promise, { timeout: limits.timeoutMs ?? TEST_MS, skip: limits.skip ?? false }, async ({ signal }) => {
     const scene = await Scene.open(options);
     // A test that is out of time is left where it stands: what it waits for ends with its scene.
     signal.addEventListener("abort", () => void scene.abandon().catch(() => undefined), { once: true });

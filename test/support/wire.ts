@@ -7,8 +7,8 @@ import type { Socket } from "node:net";
 /** How a connection stands: still open, ended by the peer's FIN, or torn down by a reset. */
 export type Ending = "open" | "end" | "reset";
 
-/** What a wait gives up after, unless told otherwise; milliseconds. */
-export const PATIENCE_MS = 8_000;
+/** What a wait gives up after, unless told otherwise: how long a loaded machine may take for anything; milliseconds. */
+export const PATIENCE_MS = 20_000;
 
 /** A wait that was not satisfied: the message says for what, and shows the bytes that are there. */
 export class WireError extends Error {

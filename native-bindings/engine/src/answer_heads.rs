@@ -22,6 +22,11 @@ impl<I: Io> Worker<I> {
     /// Bytes of an answer's head, perhaps with what follows it.
     pub(crate) fn take_answer(&mut self, exchange: Key, fresh: &mut [u8]) {
         let Some(ongoing) = self.exchanges.get_mut(exchange) else { return };
+        if !ongoing.core.sent_any {
+            // What came before the first byte of the request left is no answer to it, whatever it looks like.
+            self.attempt_failed(exchange, OriginFault::WriteError);
+            return;
+        }
         if ongoing.times.first_byte_us == 0 {
             ongoing.times.first_byte_us = self.now_us;
             let waited = self.now_us.saturating_sub(ongoing.times.sent_us);

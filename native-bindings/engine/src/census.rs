@@ -27,6 +27,8 @@ pub struct Census {
     pub origin_input_max: usize,
     pub origin_outbox_max: usize,
     pub kept_max: usize,
+    /// Checks that have a connection.
+    pub checking: usize,
 }
 
 impl<I: Io> Worker<I> {
@@ -50,6 +52,7 @@ impl<I: Io> Worker<I> {
             census.origin_input_max = census.origin_input_max.max(origin.input.len());
             census.origin_outbox_max = census.origin_outbox_max.max(origin.outbox.len());
         }
+        census.checking = self.checks.keys().into_iter().filter(|key| self.is_checking(*key)).count();
         for target in self.plan.origins.iter().flat_map(|origin| &origin.targets) {
             census.pool_idle += target.shared.idle_total() as usize;
             census.pool_open += target.shared.open.load(std::sync::atomic::Ordering::Relaxed) as usize;

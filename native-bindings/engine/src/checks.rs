@@ -137,6 +137,11 @@ impl<I: Io> Worker<I> {
         self.wheel.arm(check.timer, (check.began_us / 1000 + wait_ms).max(self.now_us / 1000 + 1));
     }
 
+    #[must_use]
+    pub(crate) fn is_checking(&self, key: Key) -> bool {
+        self.checks.get(key).is_some_and(|check| !matches!(check.state, State::Resting))
+    }
+
     /// The timer of a target's checks: it is time for one, or the one under way took too long.
     pub(crate) fn check_due(&mut self, key: Key) {
         let Some(check) = self.checks.get_mut(key) else { return };

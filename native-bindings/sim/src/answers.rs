@@ -20,7 +20,7 @@ pub enum Out {
 /// An answer as steps, each after so many microseconds.
 pub type Script = Vec<(u64, Out)>;
 
-const MALFORMED: &[&str] = &[
+pub const MALFORMED: &[&str] = &[
     "HTTP/1.1 200 OK\nContent-Length: 0\r\n\r\n",
     "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nabcdef",

@@ -57,7 +57,7 @@ impl Books<'_> {
             (
                 "sockets of the kernel",
                 open_ends as u64,
-                total(|c| c.clients) + on_hand as u64 + connecting + active + idle,
+                total(|c| c.clients) + on_hand as u64 + connecting + active + idle + total(|c| c.checking),
             ),
         ];
         match equal.iter().find(|(_, left, right)| left != right) {

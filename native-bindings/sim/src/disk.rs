@@ -9,6 +9,14 @@ use std::cell::RefCell;
 const NO_SPACE: i32 = 28;
 const BROKEN: i32 = 5;
 
+/// Files of the proxy's that are there, their bytes, and how often one was read.
+#[derive(Default)]
+pub struct Disk {
+    pub files: u32,
+    pub bytes: u64,
+    pub reads: u64,
+}
+
 /// A file of the proxy's; dropping it frees its bytes.
 pub struct SimFile {
     run: u32,
@@ -23,7 +31,7 @@ impl SimFile {
                 net.say(|| "no file can be made".to_owned());
                 return Err(Trouble::Local(NO_SPACE));
             }
-            net.files_open += 1;
+            net.disk.files += 1;
             Ok(Self { run: net.run, bytes: RefCell::default() })
         })
     }
@@ -34,8 +42,8 @@ impl Drop for SimFile {
         let (run, length) = (self.run, self.bytes.get_mut().len() as u64);
         net::with_if_there(|net| {
             if net.run == run {
-                net.files_open -= 1;
-                net.file_bytes -= length;
+                net.disk.files -= 1;
+                net.disk.bytes -= length;
             }
         });
     }
@@ -53,7 +61,7 @@ impl File for SimFile {
             // What a disk takes before it is full stays on it.
             let taken = if full { net.dice().below(bytes.len() as u64) as usize } else { bytes.len() };
             held.extend_from_slice(&bytes[..taken]);
-            net.file_bytes += taken as u64;
+            net.disk.bytes += taken as u64;
             net.say(|| format!("file write {} at {at} -> {taken}", bytes.len()));
             if full { Err(Trouble::Local(NO_SPACE)) } else { Ok(()) }
         })
@@ -72,7 +80,7 @@ impl File for SimFile {
                 Some(there) => bytes.copy_from_slice(there),
                 None => net.fail(format!("a file of {} bytes is read at {at} for {}", held.len(), bytes.len())),
             }
-            net.file_reads += 1;
+            net.disk.reads += 1;
             Ok(())
         })
     }

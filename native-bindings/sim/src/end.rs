@@ -61,6 +61,8 @@ pub struct End {
     pub stray_poll: Option<u64>,
     /// A request was turned back before its first byte, so it comes once more, from an outbox.
     pub turned_back: bool,
+    /// The proxy opened it for a check.
+    pub check: bool,
     /// Such bytes were read here: the connection may carry no other request.
     pub tainted: bool,
     inbound: Vec<u8>,
@@ -91,6 +93,7 @@ impl End {
             stray: false,
             stray_poll: None,
             turned_back: false,
+            check: false,
             tainted: false,
             inbound: Vec::new(),
             at: 0,

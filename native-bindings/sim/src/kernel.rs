@@ -159,6 +159,14 @@ impl Net {
         }
     }
 
+    /// A check has a connection of its own, and that carries nothing else.
+    fn judge_check(&mut self, end: u32, bytes: &[u8]) {
+        let (asks, is_check) = (bytes.starts_with(b"GET /check "), self.ends[end as usize].check);
+        if asks && !is_check || is_check && is_request(bytes) {
+            self.fail(format!("p{end}: a check and a client's request met: {}", preview(bytes)));
+        }
+    }
+
     fn read(&mut self, worker: u32, end: u32, buf: &mut [u8]) -> Result<usize, Trouble> {
         if self.ends[end as usize].dial != Dial::Done {
             return Err(Trouble::WouldBlock);
@@ -179,6 +187,7 @@ impl Net {
 
     fn write(&mut self, worker: u32, end: u32, bytes: &[u8]) -> Result<usize, Trouble> {
         self.seats[worker as usize].calls += 1;
+        self.judge_check(end, bytes);
         self.judge_request(worker, end, bytes);
         let result = self.send(end, bytes, false);
         match result {
@@ -219,6 +228,7 @@ impl Io for SimIo {
 
     fn watch(&mut self, socket: &Socket, token: Token) -> Result<(), Trouble> {
         net::with(|net| {
+            net.ends[socket.end as usize].check |= matches!(token, Token::Check(_));
             let fails = net.knobs.watch_fails;
             if net.dice().chance(fails) {
                 return Err(Trouble::Local(28));

@@ -1,7 +1,10 @@
 //! What was asked, executed and answered, by identity: the record that both kinds of peers are judged by.
 
+use crate::checks::Checkups;
 use crate::dice::Dice;
 use crate::net;
+use proto::plan::HealthProbe;
+use std::collections::HashMap;
 use std::net::SocketAddr;
 
 /// How hostile a run is.
@@ -57,6 +60,9 @@ impl Ask {
 pub struct Ledger {
     pub asks: Vec<Ask>,
     pub tally: Tally,
+    pub checkups: Checkups,
+    /// By origin: how it is checked.
+    pub probes: HashMap<String, HealthProbe>,
     /// Most executions of a request that may be repeated: one a target, and one repeat.
     pub executions_max: usize,
 }
@@ -80,6 +86,9 @@ pub struct Tally {
     pub spooled: u64,
     pub spool_refused: u64,
     pub file_reads: u64,
+    /// Checks that came to a verdict, and those of them that found fault.
+    pub checks: u64,
+    pub checks_bad: u64,
     pub workers_lost: u64,
     pub turns: u64,
     pub steps: u64,
@@ -102,6 +111,8 @@ impl Tally {
         self.spooled += other.spooled;
         self.spool_refused += other.spool_refused;
         self.file_reads += other.file_reads;
+        self.checks += other.checks;
+        self.checks_bad += other.checks_bad;
         self.workers_lost += other.workers_lost;
         self.turns += other.turns;
         self.steps += other.steps;

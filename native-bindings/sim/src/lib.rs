@@ -4,6 +4,7 @@
 
 mod answers;
 mod books;
+mod checks;
 mod client;
 mod content;
 mod dice;

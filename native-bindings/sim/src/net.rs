@@ -5,6 +5,7 @@
 //! write, and what an event says is looked up when it is fetched: exactly what the engine may rest on, and no more.
 
 use crate::dice::Dice;
+use crate::disk::Disk;
 use crate::end::{Dial, End, Packet, Side};
 use engine::io::Trouble;
 use std::cell::RefCell;
@@ -85,10 +86,9 @@ pub struct Net {
     pub attempts_max: u32,
     /// The longest request body that is held for another attempt, in memory or in a file, whatever else is held.
     pub held_max: u64,
-    /// Files of the proxy's, their bytes, and how often one was read.
-    pub files_open: u32,
-    pub file_bytes: u64,
-    pub file_reads: u64,
+    pub disk: Disk,
+    /// Connections that reached a target and were not for a check.
+    pub reached: u64,
     pub failure: Option<String>,
     pub trace: Option<Vec<String>>,
     agenda: BinaryHeap<Reverse<(u64, u64, What)>>,
@@ -205,6 +205,7 @@ impl Net {
             Dial::Pending(to) => {
                 self.ends[own as usize].dial = Dial::Done;
                 self.ends[peer as usize].dial = Dial::Done;
+                self.reached += u64::from(!self.ends[own as usize].check);
                 self.arrivals.push((peer, to));
             }
             Dial::Failing(trouble) => self.ends[own as usize].dial = Dial::Failed(trouble),

@@ -2,6 +2,7 @@
 //! and while idle closes, speaks out of turn, or lies in wait for the next request to close under it.
 
 use crate::answers::{self, Out, STRAY, STRAY_408, Script};
+use crate::checks;
 use crate::content::{first_wrong, request_key, tunnel_key};
 use crate::ledger::{Ledger, Mood, dice, fail, say};
 use crate::net::{self, What};
@@ -25,6 +26,8 @@ pub struct OriginPeer {
     due_us: Option<u64>,
     sent: usize,
     served: u32,
+    /// It was opened for a check.
+    check: bool,
     /// The next byte of a request is answered by closing.
     trap: Option<Out>,
     idle_due_us: Option<u64>,
@@ -48,6 +51,7 @@ impl OriginPeer {
             due_us: None,
             sent: 0,
             served: 0,
+            check: false,
             trap: None,
             idle_due_us: None,
             gone: false,
@@ -118,6 +122,10 @@ impl OriginPeer {
                     fail(format!("byte {at} of the body of request {id} is wrong at {}", self.target));
                 }
                 self.upload_bytes += data.len() as u64;
+                if self.mood == Mood::Wild && !self.tunnel && dice(|d| d.chance(40)) {
+                    let how = if dice(|d| d.chance(500)) { Out::Close } else { Out::Reset };
+                    self.leave(&how);
+                }
             }
             Event::End(trailers) => self.complete(&trailers, ledger),
         }
@@ -126,6 +134,10 @@ impl OriginPeer {
     fn begin(&mut self, head: &Head, ledger: &mut Ledger) {
         say(|| format!("  origin {} got {}", self.number, head.start));
         let path = head.second().split('?').next().unwrap_or("");
+        if path == "/check" || self.check {
+            self.answer_check(head, ledger);
+            return;
+        }
         let id = path.strip_prefix("/r/").and_then(|id| id.parse::<u64>().ok());
         let Some((id, ask)) = id.and_then(|id| ledger.ask(id).map(|ask| (id, ask.clone()))) else {
             fail(format!("a request that nobody made reached {}: {}", self.target, head.start));
@@ -163,6 +175,17 @@ impl OriginPeer {
             let script = dice(|d| answers::script(d, self.mood, id, execution, &ask, bytes));
             self.push(script);
         }
+    }
+
+    fn answer_check(&mut self, head: &Head, ledger: &mut Ledger) {
+        if self.served > 0 || std::mem::replace(&mut self.check, true) {
+            fail(format!("a check and a request came to {} on one connection: {}", self.target, head.start));
+        }
+        checks::judge_head(head, self.target);
+        self.reader.frame(Frame::Length(0));
+        self.answered = true;
+        let script = dice(|d| checks::answer(d, self.mood, self.target, &mut ledger.checkups));
+        self.push(script);
     }
 
     fn complete(&mut self, trailers: &[(String, String)], ledger: &mut Ledger) {
@@ -260,7 +283,9 @@ impl OriginPeer {
             }
             self.script.pop_front();
             self.plan_next();
-            if self.script.is_empty() && !self.tunnel {
+            if self.script.is_empty() && self.check {
+                // It is the proxy that ends the connection, unless the script did.
+            } else if self.script.is_empty() && !self.tunnel {
                 self.rest(now);
             } else if self.script.is_empty() {
                 net::with(|net| net.send_fin(self.end));

@@ -1,5 +1,6 @@
 //! The plan and the hostility of a run, drawn from its seed.
 
+use crate::checks::health;
 use crate::dice::Dice;
 use crate::document::{self, Value, map};
 use crate::ledger::Mood;
@@ -25,7 +26,7 @@ pub fn knobs(dice: &mut Dice, mood: Mood) -> Knobs {
     let wild = mood == Mood::Wild;
     let mut some = |most: u64| if wild && dice.chance(600) { dice.skewed(most) as u32 } else { 0 };
     let (refuse, blackhole, connect_error, watch_fails) = (some(150), some(60), some(40), some(15));
-    let (disk_full, disk_broken) = (some(100), some(200));
+    let (disk_full, disk_broken) = (some(100), some(600));
     Knobs {
         disk_full,
         disk_broken,
@@ -86,6 +87,7 @@ fn set_policy(dice: &mut Dice, mood: Mood, origin: &mut Origin) {
     origin.idle_learn = dice.chance(700);
     origin.age_jitter_percent = 30;
     origin.match_on = vec![*dice.pick(&[MatchWord::Ip, MatchWord::Both, MatchWord::Hostonly])];
+    origin.health = dice.chance(500).then(|| health(dice, mood));
     origin.slow_start_ms = if dice.chance(200) { 1_000 } else { 0 };
     origin.balance = match dice.between(0, 3) {
         0 => Balance::LeastConnections,

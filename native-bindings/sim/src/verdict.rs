@@ -169,6 +169,9 @@ impl Verdict {
             }
             _ if head.get("x-stray").is_some() => {
                 ledger.tally.stray_races += 1;
+                if !net::with(|net| net.attempts.contains_key(&id)) {
+                    fail(format!("client {}: request {id} was answered before any of it was sent", self.client));
+                }
                 Answer::Own
             }
             _ => {

@@ -2,6 +2,7 @@
 //! the books and the buffers are judged; at the end nothing may be left.
 
 use crate::books::{Books, judge_memory, judge_spool};
+use crate::checks;
 use crate::client::Client;
 use crate::dice::Dice;
 use crate::kernel::{SimIo, Socket};
@@ -12,7 +13,9 @@ use crate::settings;
 use engine::host::{Host, Message};
 use engine::spool::PIECE_BYTES;
 use engine::stats::{Counter, ROW_WORDS, Row};
+use engine::target::TargetState;
 use engine::worker::{Worker, settle};
+use proto::plan::Plan;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -37,6 +40,8 @@ enum Actor {
 pub struct World {
     mood: Mood,
     host: Arc<Host<Socket>>,
+    /// The plan as it was drawn, and the same without checks.
+    plans: [Plan; 2],
     workers: Vec<Worker<SimIo>>,
     words: &'static [AtomicU64],
     actors: Vec<Actor>,
@@ -65,14 +70,17 @@ impl World {
             net.held_max = settings::held_max(&plan);
         });
         say(|| format!("seed {seed}: {mood:?}, {clients} clients, {knobs:?}\n{plan:#?}"));
+        let probes = plan.origins.iter().filter_map(|o| Some((o.name.clone(), o.health.clone()?.probe))).collect();
+        let plans = [plan.clone(), checks::without(&plan)];
         let host = Arc::new(Host::new(plan).expect("a plan without TLS"));
         let mut world = Self {
             mood,
             host,
+            plans,
             workers: Vec::new(),
             words: clean_block(),
             actors: Vec::new(),
-            ledger: Ledger { executions_max, ..Ledger::default() },
+            ledger: Ledger { executions_max, probes, ..Ledger::default() },
             idle_turns: 0,
             busy_at_us: 0,
             handed: vec![0; workers as usize],
@@ -104,7 +112,7 @@ impl World {
         self.judge_end()?;
         Books(self.words).tell(&mut self.ledger.tally);
         self.ledger.tally.steps = self.steps;
-        self.ledger.tally.file_reads = net::with(|net| net.file_reads);
+        self.ledger.tally.file_reads = net::with(|net| net.disk.reads);
         Ok(self.ledger.tally)
     }
 
@@ -141,6 +149,7 @@ impl World {
 
     fn take_arrivals(&mut self) {
         for (end, target) in net::with(|net| std::mem::take(&mut net.arrivals)) {
+            checks::note_connection(&mut self.ledger.checkups, target);
             let number = self.actors.len() as u32;
             net::with(|net| net.ends[end as usize].owner = number);
             self.actors.push(Actor::Origin(OriginPeer::new(end, number, target, self.mood)));
@@ -160,7 +169,8 @@ impl World {
         } else {
             self.workers[number as usize].turn();
             self.workers[number as usize].log().lines().clear();
-            self.workers[number as usize].log().notes().clear();
+            let notes = std::mem::take(self.workers[number as usize].log().notes());
+            checks::hear(&notes, &self.host, self.mood, &mut self.ledger);
         }
         net::with(|net| {
             if net.has_ready(number) {
@@ -229,8 +239,11 @@ impl World {
                 fail(what);
             }
         }
+        if let Err(what) = checks::judge(&Books(self.words), &self.host, &self.ledger) {
+            fail(what);
+        }
         let (total, most) = (self.host.spool_bytes.load(Relaxed), self.host.plan().spool.total_bytes);
-        let on_disk = net::with(|net| net.file_bytes);
+        let on_disk = net::with(|net| net.disk.bytes);
         if let Err(what) = judge_spool(Books(self.words).sum(Counter::SpoolBytes), total, on_disk, most) {
             fail(what);
         }
@@ -261,6 +274,8 @@ impl World {
                     net.say(|| "everything stood still".to_owned());
                 }),
                 4 => self.drain(),
+                5..=7 => self.install(dice(|d| d.below(2)) as usize),
+                8..=9 => self.set_some_state(),
                 _ => {}
             }
         }
@@ -280,12 +295,35 @@ impl World {
     fn drain(&self) {
         say(|| "the proxy drains".to_owned());
         self.host.draining.store(true, Relaxed);
+        self.ring_all();
+    }
+
+    fn ring_all(&self) {
         for worker in 0..self.workers.len() as u32 {
             net::with(|net| {
                 net.seats[worker as usize].bell = true;
                 net.schedule(worker);
             });
         }
+    }
+
+    /// One of the two plans takes the place of the present one.
+    fn install(&self, place: usize) {
+        say(|| format!("plan {place} is installed"));
+        let installed = self.host.install(self.plans[place].clone(), net::with(|net| net.now_us / 1000));
+        assert_eq!(installed, Ok(()));
+        self.ring_all();
+    }
+
+    /// Somebody who judges health, or an operator, gives a target another state.
+    fn set_some_state(&self) {
+        let targets = self.host.pool.all_targets();
+        let target = dice(|d| Arc::clone(d.pick(&targets)));
+        let states = [TargetState::Up, TargetState::Up, TargetState::Down, TargetState::Suspect, TargetState::Draining];
+        let state = dice(|d| *d.pick(&states));
+        say(|| format!("target {} is {}", target.number, state.token()));
+        self.host.set_target_state(target.number, state, net::with(|net| net.now_us / 1000));
+        self.ring_all();
     }
 
     fn go_home(&mut self) {
@@ -296,6 +334,12 @@ impl World {
                 }
                 client.send_home();
             }
+        }
+        // Checks go on for as long as the proxy does, or until a plan does without them.
+        match checks::are_asked(&self.plans[0]) {
+            true if dice(|d| d.chance(500)) => self.drain(),
+            true => self.install(1),
+            false => {}
         }
         self.home_at_us = u64::MAX;
     }
@@ -330,7 +374,7 @@ impl World {
             return Err(format!("worker {place} holds {:?} after everybody has left", self.workers[place].census()));
         }
         Books(self.words).judge_end()?;
-        let (open, files) = net::with(|net| (net.open_of_proxy(), net.files_open));
+        let (open, files) = net::with(|net| (net.open_of_proxy(), net.disk.files));
         match (open, files) {
             (0, 0) => Ok(()),
             _ => Err(format!("{open} sockets and {files} files are open after everybody has left")),
