@@ -315,7 +315,7 @@ describe("the plan of policies", () => {
     });
     assert.deepEqual(answers, [
       {
-        faults: ["connect_timeout", "header_timeout", "body_timeout", "dns_timeout", "total_timeout"],
+        faults: ["connect_timeout", "tls_timeout", "header_timeout", "body_timeout", "dns_timeout", "total_timeout"],
         status: 503,
         fields: [{ name: "Retry-After", value: "9" }],
         body: Buffer.from("später\n"),

@@ -52,7 +52,7 @@ describe("outcomes", () => {
   it("of a status hold the failures that would be answered with it, so that silence is as bad as a 504", () => {
     assert.deepEqual(compileOutcomes([504]), {
       statuses: [{ from: 504, to: 504 }],
-      faults: ["connect_timeout", "header_timeout", "body_timeout", "dns_timeout", "total_timeout"],
+      faults: ["connect_timeout", "tls_timeout", "header_timeout", "body_timeout", "dns_timeout", "total_timeout"],
     });
     assert.deepEqual(compileOutcomes(["5xx"]).faults.length, NAMED_FAULTS.length);
     assert.deepEqual(compileOutcomes([429, "pool_full"]), {
