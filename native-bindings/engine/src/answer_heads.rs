@@ -2,6 +2,7 @@
 //! size), its framing towards the client is settled anew, and what came of the body goes with it.
 
 use crate::begin::offers_connection_scheme;
+use crate::exchange::Ongoing;
 use crate::io::Io;
 use crate::slab::Key;
 use crate::stats::{Counter, Histogram};
@@ -13,6 +14,7 @@ use proto::http1::fields::{FieldKind, value_of};
 use proto::http1::framing::{AnswerBody, AnswerFraming, decide_answer};
 use proto::http1::head::{Field, Parsed, ResponseHead, Version};
 use proto::plan::{Action, ConnectionAuth, FieldEdit, Plan};
+use std::borrow::Cow;
 use std::rc::Rc;
 
 /// Interim answers passed on before an origin is taken for broken.
@@ -161,18 +163,7 @@ impl<I: Io> Worker<I> {
         ongoing.answer_until_close = told.body == AnswerBody::UntilClose;
         let taken = ongoing.core.take_download(rest, &plan.head_limits, &mut ongoing.answer_trailers);
         let http10 = ongoing.core.version == Version::Http10;
-        let edits = match &plan.plan.routes[ongoing.route as usize].action {
-            Action::Forward { answer_fields, .. } => answer_fields.as_slice(),
-            Action::Answer { .. } | Action::Redirect { .. } => &[],
-        };
-        let stuck;
-        let edits = match ongoing.sticky_edit() {
-            None => edits,
-            Some(edit) => {
-                stuck = edits.iter().cloned().chain([edit]).collect::<Vec<FieldEdit>>();
-                &stuck
-            }
-        };
+        let edits = answer_edits(ongoing);
         let date = self.log.date();
         let client = self.clients.get(ongoing.client);
         let hsts = client.map_or("", |c| plan.hsts(c.listener, c.link.is_tls()));
@@ -189,7 +180,7 @@ impl<I: Io> Worker<I> {
                 close: told.close,
                 keep_alive_http10: http10 && !told.close,
                 nominated: framing.options.nominated,
-                edits,
+                edits: &edits,
                 date: Some(&date),
                 hsts: hsts.as_bytes(),
                 ..plain_encoding(&plan.plan, head)
@@ -241,6 +232,18 @@ impl<I: Io> Worker<I> {
         let Some(ongoing) = self.exchanges.get(exchange) else { return false };
         let most = ongoing.policy().answer_body_bytes;
         matches!(framing.body, AnswerBody::Length(length) if most != 0 && length > most)
+    }
+}
+
+/// What the route changes in an answer's fields, and the cookie that brings its client back.
+fn answer_edits(ongoing: &Ongoing) -> Cow<'_, [FieldEdit]> {
+    let edits = match &ongoing.plan.plan.routes[ongoing.route as usize].action {
+        Action::Forward { answer_fields, .. } => answer_fields.as_slice(),
+        Action::Answer { .. } | Action::Redirect { .. } => &[],
+    };
+    match ongoing.sticky_edit() {
+        None => Cow::Borrowed(edits),
+        Some(edit) => edits.iter().cloned().chain([edit]).collect(),
     }
 }
 

@@ -6,6 +6,7 @@ use crate::begin::{binds_connection, body_bytes_max, is_last_hop, redirect_place
 use crate::choose::{self, gather, may_be_used};
 use crate::compiled::{Compiled, CompiledTarget};
 use crate::exchange::{Asking, Ongoing};
+use crate::explain_identity::{describe_tls, identity};
 use crate::host::Host;
 use crate::json::{Json, list, quoted};
 use crate::send::encode_for_origin;
@@ -18,7 +19,7 @@ use proto::http1::encode::Forwarding;
 use proto::http1::fields::{FieldKind, eq_ignore_case};
 use proto::http1::framing::decide_request;
 use proto::http1::head::{Method, Parsed, RequestHead, TargetForm};
-use proto::identity::{Identity, asked_name, bound_of};
+use proto::identity::{asked_name, bound_of};
 use proto::plan::{Action, Balance, ReusePolicy, StatusRange};
 use proto::retry::{Facts, Next, decide_next};
 use proto::route::{Asked, normalise_path};
@@ -129,6 +130,10 @@ fn explain_forward<'a>(out: &'a mut Json, ongoing: &mut Ongoing, question: &Ques
                 .raw("target", &describe_target(&origin.targets[place].label, target, None, why))
                 .text("identity", &identity(&target.shared.identity, ongoing))
                 .raw("connection", &connection(ongoing, target));
+            if let Some(plan) = &origin.tls {
+                let name = &origin.targets[place].name;
+                out.raw("tls", &describe_tls(plan, &target.shared.identity, name, ongoing));
+            }
         }
         None => {
             out.raw("target", "null");
@@ -244,21 +249,6 @@ fn request(ongoing: &Ongoing, question: &Question<'_>) -> String {
         .raw("host", &quoted(host))
         .raw("headers", &list(others, |(name, value)| format!("[{},{}]", quoted(name), quoted(value))))
         .end()
-}
-
-/// The key of the pool as a sentence: what must be equal for a connection to be shared.
-fn identity(identity: &Identity, ongoing: &Ongoing) -> String {
-    let mut text = format!("{} over plain TCP, of origin {}", identity.target, identity.origin);
-    if let Some(local) = identity.local {
-        text.push_str(&format!(", from {local}"));
-    }
-    if let Some(host) = ongoing.bound.as_ref().and_then(|b| b.host.as_ref()) {
-        text.push_str(&format!(", for host {}", String::from_utf8_lossy(host)));
-    }
-    if ongoing.owner.is_some() {
-        text.push_str(", for this client alone");
-    }
-    text
 }
 
 /// Whether a connection that is there would be taken, and by which rule.

@@ -93,7 +93,7 @@ impl<I: Io> Worker<I> {
         let verdict = is_reusable(&AfterExchange {
             answer_keeps: ongoing.answer_keeps && plan.plan.persistence.origin,
             answer_complete: finished,
-            surplus_bytes: origin.surplus,
+            surplus_bytes: origin.surplus || origin.holds_plain(),
             read_closed: origin.read_closed,
             request_sent: ongoing.core.upload_done()
                 && !ongoing.is_replaying()

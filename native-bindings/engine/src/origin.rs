@@ -60,6 +60,16 @@ pub struct Origin<S> {
     pub since_ms: u64,
 }
 
+impl<S> Origin<S> {
+    /// Bytes of the application lie opened and unread.
+    pub(crate) fn holds_plain(&self) -> bool {
+        match &self.place {
+            Place::Held(link) => link.tls.as_ref().is_some_and(|session| session.has_plain()),
+            Place::Pool(_) => false,
+        }
+    }
+}
+
 /// The fault a failed `connect` is.
 #[must_use]
 pub fn connect_fault(trouble: Trouble) -> OriginFault {
@@ -86,9 +96,7 @@ impl<I: Io> Worker<I> {
             }
             // A resting connection has nothing to say: whatever it says, it is of no more use (S0-13).
             OriginState::Resting if event.read_closed || event.dead => self.left_by_origin(key),
-            OriginState::Resting if event.readable => {
-                self.evict_resting(key, Counter::OriginCloseStray);
-            }
+            OriginState::Resting if event.readable => self.look_at_resting(key),
             OriginState::Resting => {}
             OriginState::Active | OriginState::Tunnel => {
                 if event.writable && !origin.outbox.is_empty() && !self.flush_origin(key) {
@@ -119,6 +127,26 @@ impl<I: Io> Worker<I> {
         if self.evict_resting(key, Counter::OriginCloseByOrigin) && since_ms != 0 && learns {
             target.learned_idle.handle_closed(since_ms, self.now_ms());
         }
+    }
+
+    /// Bytes came while nobody had asked for any. With TLS they may be the session's own, such as a ticket; anything else
+    /// ends the connection before somebody takes it for an answer.
+    fn look_at_resting(&mut self, key: Key) {
+        let Some(origin) = self.origins.get_mut(key) else { return };
+        let Place::Pool(place) = &origin.place else { return };
+        let target = Arc::clone(&origin.lease.target);
+        // Somebody else may have taken it by now; then it is his to look at.
+        let Some(mut idle) = self.host.pool.evict(self.index, &target, *place) else { return };
+        let why = match idle.link.is_tls().then(|| idle.link.has_surprise(&mut self.io, &mut self.blocks)) {
+            Some(Ok(false)) => {
+                origin.place = Place::Pool(self.host.pool.checkin(&target, idle));
+                return;
+            }
+            Some(Err(_)) => Counter::OriginCloseByOrigin,
+            Some(Ok(true)) | None => Counter::OriginCloseStray,
+        };
+        self.row.less(Counter::OriginIdle);
+        self.discard_idle(key, idle, why);
     }
 
     fn connection_settled(&mut self, key: Key) {

@@ -1,6 +1,6 @@
 //! One TLS session: bytes of the wire in, bytes of the application out, and back. No socket here: `link.rs` moves the
-//! bytes. The one place that knows the API of rustls; a session keeps no buffer of its own but the part of a record that
-//! has not come whole.
+//! bytes; `tls_records.rs` has the steps of rustls. A session keeps no buffer of its own but the part of a record that has
+//! not come whole.
 //!
 //! ```text
 //! state    promises                                             left for
@@ -11,12 +11,12 @@
 
 use crate::blocks::Blocks;
 use crate::tls_client::TargetTls;
+pub use crate::tls_records::Sealed;
+use crate::tls_records::{Sealing, Side, Sink, Words};
 use crate::tls_server::ServerTls;
 use proto::client_hello::{HELLO_BYTES_MAX, Hello, read_hello};
-use rustls::client::UnbufferedClientConnection;
 use rustls::pki_types::CertificateDer;
-use rustls::server::UnbufferedServerConnection;
-use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError};
+use rustls::unbuffered::EncryptError;
 use rustls::{AlertDescription, CommonState, Error, HandshakeKind};
 use std::sync::Arc;
 
@@ -46,7 +46,7 @@ pub enum TlsTrouble {
 }
 
 impl TlsTrouble {
-    fn of(error: Error) -> Self {
+    pub(crate) fn of(error: Error) -> Self {
         match error {
             Error::InvalidCertificate(why) => Self::Verify(format!("{why:?}")),
             Error::NoCertificatesPresented => Self::Verify("no certificate was shown".to_owned()),
@@ -89,8 +89,7 @@ impl TlsTrouble {
 
 enum Inner {
     Hello(Arc<ServerTls>),
-    Server(Box<UnbufferedServerConnection>),
-    Client(Box<UnbufferedClientConnection>),
+    Shaking(Box<dyn Side>),
 }
 
 /// A TLS session of one connection.
@@ -110,103 +109,6 @@ pub struct Session {
     pub failed: Option<TlsTrouble>,
 }
 
-/// Where opened bytes go: the caller's buffer first, what does not fit waits in the session.
-struct Sink<'a> {
-    buf: &'a mut [u8],
-    len: usize,
-    rest: &'a mut Vec<u8>,
-}
-
-impl Sink<'_> {
-    fn put(&mut self, bytes: &[u8]) {
-        let fits = if self.rest.is_empty() { bytes.len().min(self.buf.len() - self.len) } else { 0 };
-        self.buf[self.len..self.len + fits].copy_from_slice(&bytes[..fits]);
-        self.len += fits;
-        self.rest.extend_from_slice(&bytes[fits..]);
-    }
-}
-
-/// Takes the steps of either kind of connection; their types differ and have no trait in common.
-macro_rules! step {
-    ($connection:expr, $bytes:expr, $sink:expr, $reply:expr, $peer_ended:expr) => {{
-        let status = $connection.process_tls_records($bytes);
-        let discard = status.discard;
-        let next = match status.state {
-            Ok(ConnectionState::ReadTraffic(mut traffic)) => loop {
-                match traffic.next_record() {
-                    Some(Ok(record)) => $sink.put(record.payload),
-                    Some(Err(error)) => break Err(error),
-                    None => break Ok(true),
-                }
-            },
-            Ok(ConnectionState::EncodeTlsData(mut data)) => {
-                encode(|room| data.encode(room), $reply);
-                Ok(true)
-            }
-            Ok(ConnectionState::TransmitTlsData(sent)) => {
-                sent.done();
-                Ok(true)
-            }
-            Ok(ConnectionState::PeerClosed) => {
-                $peer_ended = true;
-                Ok(true)
-            }
-            Ok(_) => Ok(false),
-            Err(error) => Err(error),
-        };
-        (discard, next)
-    }};
-}
-
-/// What one step towards sealing came to.
-enum Sealing {
-    Again,
-    PeerEnded,
-    Done(Result<usize, EncryptError>),
-}
-
-/// One step towards sealing: what the session has to say itself goes first.
-macro_rules! sealing {
-    ($connection:expr, $pending:expr, $out:expr, $room:expr, $write:expr) => {
-        match $connection.process_tls_records($pending).state {
-            Ok(ConnectionState::WriteTraffic(mut traffic)) => Ok(Sealing::Done($write(&mut traffic, $out.room($room)))),
-            Ok(ConnectionState::EncodeTlsData(mut data)) => {
-                let mut words = Vec::new();
-                encode(|room| data.encode(room), &mut words);
-                $out.put(&words);
-                Ok(Sealing::Again)
-            }
-            Ok(ConnectionState::TransmitTlsData(sent)) => {
-                sent.done();
-                Ok(Sealing::Again)
-            }
-            Ok(ConnectionState::PeerClosed) => Ok(Sealing::PeerEnded),
-            Ok(_) => Err(TlsTrouble::Local("the session takes no bytes".into())),
-            Err(error) => Err(TlsTrouble::of(error)),
-        }
-    };
-}
-
-/// Appends what the library wants sent.
-fn encode(mut write: impl FnMut(&mut [u8]) -> Result<usize, EncodeError>, reply: &mut Vec<u8>) {
-    let at = reply.len();
-    let mut room = 512;
-    loop {
-        reply.resize(at + room, 0);
-        match write(&mut reply[at..]) {
-            Ok(written) => {
-                reply.truncate(at + written);
-                return;
-            }
-            Err(EncodeError::InsufficientSize(needed)) => room = needed.required_size,
-            Err(EncodeError::AlreadyEncoded) => {
-                reply.truncate(at);
-                return;
-            }
-        }
-    }
-}
-
 impl Session {
     /// A session with a client, whose first bytes choose the rules.
     #[must_use]
@@ -218,7 +120,7 @@ impl Session {
     pub fn client(target: &TargetTls, name: &str) -> Result<Self, TlsTrouble> {
         let connection = target.connect(name)?;
         let name = (!name.is_empty()).then(|| name.into());
-        Ok(Self::new(Inner::Client(Box::new(connection)), name))
+        Ok(Self::new(Inner::Shaking(Box::new(connection)), name))
     }
 
     fn new(inner: Inner, name: Option<Box<str>>) -> Self {
@@ -266,8 +168,7 @@ impl Session {
     fn common(&self) -> Option<&CommonState> {
         match &self.inner {
             Inner::Hello(_) => None,
-            Inner::Server(connection) => Some(connection),
-            Inner::Client(connection) => Some(connection),
+            Inner::Shaking(side) => Some(side.common()),
         }
     }
 
@@ -344,11 +245,11 @@ impl Session {
                 }
                 // Whatever else it is, the library finds the right alert for it; but people get a sentence.
                 Hello::NotTls if wire.first().is_some_and(u8::is_ascii_uppercase) => return Err(TlsTrouble::PlainHttp),
-                Hello::Partial | Hello::NotTls => self.inner = Inner::Server(Box::new(rules.accept(None)?.0)),
+                Hello::Partial | Hello::NotTls => self.inner = Inner::Shaking(Box::new(rules.accept(None)?.0)),
                 Hello::Name(name) => {
                     let (connection, rule) = rules.accept(name.as_deref())?;
                     (self.name, self.rule) = (name.map(Into::into), rule);
-                    self.inner = Inner::Server(Box::new(connection));
+                    self.inner = Inner::Shaking(Box::new(connection));
                 }
             }
         }
@@ -369,54 +270,32 @@ impl Session {
     /// Lets the library work until it wants more bytes. Returns how many of the wire's bytes it used, and how many of the
     /// application's it wrote into `buf`.
     fn run(&mut self, wire: &mut [u8], buf: &mut [u8], reply: &mut Vec<u8>) -> Result<(usize, usize), TlsTrouble> {
+        let Inner::Shaking(side) = &mut self.inner else { return Ok((0, 0)) };
         let mut at = 0;
-        let mut sink = Sink { buf, len: 0, rest: &mut self.plain };
-        let ended = &mut self.peer_ended;
+        let mut sink = Sink { buf, len: 0, rest: &mut self.plain, peer_ended: self.peer_ended };
         let trouble = loop {
-            let (discard, next) = match &mut self.inner {
-                Inner::Hello(_) => return Ok((0, 0)),
-                Inner::Server(connection) => step!(connection, &mut wire[at..], sink, reply, *ended),
-                Inner::Client(connection) => step!(connection, &mut wire[at..], sink, reply, *ended),
-            };
-            at += discard;
+            let (used, next) = side.open_step(&mut wire[at..], &mut sink, reply);
+            at += used;
             match next {
                 Ok(true) => {}
                 Ok(false) => break None,
                 Err(error) => break Some(TlsTrouble::of(error)),
             }
         };
-        let len = sink.len;
         if let Some(trouble) = trouble {
-            self.flush_alert(&mut wire[at..], reply);
+            side.alert_step(&mut wire[at..], reply);
             return Err(trouble);
         }
-        self.open = self.open || self.common().is_some_and(|common| !common.is_handshaking());
+        let len = sink.len;
+        self.peer_ended = sink.peer_ended;
+        self.open = self.open || !side.common().is_handshaking();
         Ok((at, len))
-    }
-
-    /// After a failure the library has an alert for the peer. It looks for that before it looks at bytes, but the bytes
-    /// must be those it stopped at.
-    fn flush_alert(&mut self, wire: &mut [u8], reply: &mut Vec<u8>) {
-        // Failing again is what a failed session does.
-        match &mut self.inner {
-            Inner::Hello(_) => {}
-            Inner::Server(connection) => {
-                if let Ok(ConnectionState::EncodeTlsData(mut data)) = connection.process_tls_records(wire).state {
-                    encode(|room| data.encode(room), reply);
-                }
-            }
-            Inner::Client(connection) => {
-                if let Ok(ConnectionState::EncodeTlsData(mut data)) = connection.process_tls_records(wire).state {
-                    encode(|room| data.encode(room), reply);
-                }
-            }
-        }
     }
 
     /// Appends the application's bytes to `out` as records. `last`: and the word that nothing follows.
     pub fn seal(&mut self, parts: &[&[u8]], last: bool, out: &mut Sealed) -> Result<(), TlsTrouble> {
         for part in parts.iter().filter(|part| !part.is_empty()) {
-            self.write(out, part.len(), |traffic, room| traffic.encrypt(part, room))?;
+            self.write(out, Words::Bytes(part))?;
         }
         if last { self.end(out) } else { Ok(()) }
     }
@@ -427,25 +306,17 @@ impl Session {
             return Ok(());
         }
         self.said_end = true;
-        self.write(out, 0, |traffic, room| traffic.end(room))
+        self.write(out, Words::End)
     }
 
-    fn write(
-        &mut self,
-        out: &mut Sealed,
-        bytes: usize,
-        mut write: impl FnMut(&mut dyn Traffic, &mut [u8]) -> Result<usize, EncryptError>,
-    ) -> Result<(), TlsTrouble> {
+    fn write(&mut self, out: &mut Sealed, words: Words<'_>) -> Result<(), TlsTrouble> {
+        let Inner::Shaking(side) = &mut self.inner else {
+            return Err(TlsTrouble::Local("nothing can be sealed before the handshake".into()));
+        };
+        let bytes = if let Words::Bytes(bytes) = words { bytes.len() } else { 0 };
         let mut room = bytes + RECORD_EXTRA * (bytes / RECORD_BYTES + 2);
         loop {
-            // The library wants to see the part of a record that it has seen before, also where there is nothing new.
-            let pending = &mut self.pending;
-            let step = match &mut self.inner {
-                Inner::Hello(_) => return Err(TlsTrouble::Local("nothing can be sealed before the handshake".into())),
-                Inner::Server(connection) => sealing!(connection, pending, out, room, write),
-                Inner::Client(connection) => sealing!(connection, pending, out, room, write),
-            };
-            match step? {
+            match side.seal_step(&mut self.pending, words, room, out)? {
                 Sealing::Again => {}
                 Sealing::PeerEnded => self.peer_ended = true,
                 Sealing::Done(Ok(count)) => {
@@ -464,52 +335,5 @@ impl Session {
     pub fn release(&mut self, blocks: &mut Blocks) {
         blocks.release(&mut self.pending);
         blocks.release(&mut self.plain);
-    }
-}
-
-/// Writing, whichever side of the session this is.
-trait Traffic {
-    fn encrypt(&mut self, bytes: &[u8], room: &mut [u8]) -> Result<usize, EncryptError>;
-    fn end(&mut self, room: &mut [u8]) -> Result<usize, EncryptError>;
-}
-
-impl<Data> Traffic for rustls::unbuffered::WriteTraffic<'_, Data> {
-    fn encrypt(&mut self, bytes: &[u8], room: &mut [u8]) -> Result<usize, EncryptError> {
-        Self::encrypt(self, bytes, room)
-    }
-
-    fn end(&mut self, room: &mut [u8]) -> Result<usize, EncryptError> {
-        self.queue_close_notify(room)
-    }
-}
-
-/// Records on their way out: one buffer of a worker, used again and again without being wiped.
-#[derive(Default)]
-pub struct Sealed {
-    bytes: Vec<u8>,
-    len: usize,
-}
-
-impl Sealed {
-    /// At least `count` bytes behind what is there.
-    fn room(&mut self, count: usize) -> &mut [u8] {
-        if self.bytes.len() < self.len + count {
-            self.bytes.resize((self.len + count).next_power_of_two(), 0);
-        }
-        &mut self.bytes[self.len..]
-    }
-
-    pub fn put(&mut self, bytes: &[u8]) {
-        self.room(bytes.len())[..bytes.len()].copy_from_slice(bytes);
-        self.len += bytes.len();
-    }
-
-    #[must_use]
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes[..self.len]
-    }
-
-    pub fn clear(&mut self) {
-        self.len = 0;
     }
 }
