@@ -15,7 +15,8 @@ export type {
   ListenerReading,
 } from "./control/certificate-report.js";
 export type { Connections } from "./control/connections.js";
-export type { ExplainInput, Explanation } from "./control/explain.js";
+export type { Explanation } from "./control/curl-command.js";
+export type { ExplainInput } from "./control/explain.js";
 export type { Drained } from "./control/health.js";
 export type { OriginReport, OriginsReport } from "./control/origins.js";
 export type { CounterName, HistogramName, Quantiles, Row, Stats } from "./control/stats.js";

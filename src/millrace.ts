@@ -13,7 +13,8 @@ import { type CertificatesReport, expiriesOf } from "./control/certificate-repor
 import { Certificates } from "./control/certificates.js";
 import type { Connections } from "./control/connections.js";
 import { usableCpus } from "./control/cpus.js";
-import { type ExplainInput, type Explanation, parseExplainInput } from "./control/explain.js";
+import type { Explanation } from "./control/curl-command.js";
+import { type ExplainInput, parseExplainInput } from "./control/explain.js";
 import type { Drained } from "./control/health.js";
 import { Origins, type OriginsReport } from "./control/origins.js";
 import type { Stats } from "./control/stats.js";

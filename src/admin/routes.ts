@@ -3,7 +3,7 @@
  */
 import type { CertificatesReport } from "../control/certificate-report.js";
 import type { Connections } from "../control/connections.js";
-import type { Explanation } from "../control/explain.js";
+import type { Explanation } from "../control/curl-command.js";
 import type { Drained } from "../control/health.js";
 import type { OriginsReport } from "../control/origins.js";
 import type { Stats } from "../control/stats.js";

@@ -2,7 +2,7 @@
  * `millrace explain METHOD URL -H 'Name: value'`: what the running proxy would do with a request, without sending it:
  * route, identity, target, timeouts, retries, escalation, and the command of curl that does the same by hand.
  */
-import type { Explanation } from "../control/explain.js";
+import type { Explanation } from "../control/curl-command.js";
 import { type AdminOptions, askAdmin } from "./admin-client.js";
 import { EXIT, type ExitCode, say } from "./output.js";
 import { outline } from "./table.js";

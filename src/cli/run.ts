@@ -62,7 +62,7 @@ async function serve(settings: Settings, announceStart: (started: Started) => vo
 }
 
 function announce(started: Started, settings: Settings, source: string | null): void {
-  const where = started.listeners.map((place) => urlOf(place)).join(", ");
+  const where = started.listeners.map((place, index) => urlOf(place, settings.listeners[index])).join(", ");
   const routes = settings.routes?.length ?? 1;
   const what = source === null ? targetsOf(settings) : `${source}, ${routes === 1 ? "1 route" : `${routes} routes`}`;
   say(`listening on ${where} (${what}; ${started.workers} workers)`);
@@ -87,6 +87,12 @@ function targetsOf(settings: Settings): string {
   return targets.map((target) => (typeof target === "string" ? target : target.address)).join(", ");
 }
 
-function urlOf(place: { readonly address: string; readonly port: number }): string {
-  return `http://${place.address.includes(":") ? `[${place.address}]` : place.address}:${place.port}`;
+/** @param listener What the settings say of it; nothing of the admin API's. */
+function urlOf(
+  place: { readonly address: string; readonly port: number },
+  listener?: Settings["listeners"][number],
+): string {
+  const isSecure = typeof listener === "object" && listener.tls !== false;
+  const address = place.address.includes(":") ? `[${place.address}]` : place.address;
+  return `${isSecure ? "https" : "http"}://${address}:${place.port}`;
 }

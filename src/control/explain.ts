@@ -1,6 +1,6 @@
 /**
- * What the running proxy would do with a request: the core's word (the same functions that forward), and the command of
- * curl that does by hand what the proxy would do. Nothing is sent.
+ * What the running proxy would do with a request: the question as people and the core put it, and the core's answer (by the
+ * same functions that forward), to which curl-command.ts adds a command. Nothing is sent.
  */
 import { isIP } from "node:net";
 import { isToken } from "../config/fields.js";
@@ -74,11 +74,6 @@ export interface CoreExplanation {
   readonly [more: string]: unknown;
 }
 
-/** An explanation with the command that does the same by hand; null where the proxy would forward nothing. */
-export interface Explanation extends CoreExplanation {
-  readonly curl: string | null;
-}
-
 /**
  * The request that an input means. A Host among its fields wins over the one of the URL.
  *
@@ -129,43 +124,4 @@ export function encodeHead(request: ExplainRequest): Uint8Array {
 
 function wrong(says: string): MillraceError {
   return new MillraceError("MILLRACE_ARGUMENT", says);
-}
-
-/** Reads the core's explanation and adds the command. */
-export function readExplanation(json: string): Explanation {
-  const explained = JSON.parse(json) as CoreExplanation;
-  return { ...explained, curl: curlCommand(explained) };
-}
-
-/**
- * The command of curl that asks the same target the same thing, by name where the target has one, so that what resolves
- * there does not matter.
- */
-export function curlCommand(explained: CoreExplanation): string | null {
-  const { request, target, timeouts } = explained;
-  if (request === undefined || target === undefined || target === null) return null;
-  const address = isIP(target.address) === 6 ? `[${target.address}]` : target.address;
-  const name = target.label.replace(/:\d+$/, "");
-  const isNamed = isIP(name.replace(/^\[|\]$/g, "")) === 0;
-  const place = `${isNamed ? name : address}:${target.port}`;
-  const words = ["curl", "-v", "--http1.1", "--path-as-is"];
-  if (request.method === "HEAD") words.push("-I");
-  else if (request.method !== "GET") words.push("-X", request.method);
-  if (isNamed) words.push("--resolve", `${name}:${target.port}:${address}`);
-  if (timeouts?.connectMs !== undefined) words.push("--connect-timeout", String(timeouts.connectMs / 1000));
-  if (timeouts?.totalMs !== undefined && timeouts.totalMs > 0) words.push("-m", String(timeouts.totalMs / 1000));
-  words.push("-H", `Host: ${request.host}`);
-  for (const [field, value] of request.headers ?? []) {
-    // curl writes its own Host and lengths; a field without a value is written `Name;` for it.
-    if (/^(host|content-length|transfer-encoding)$/i.test(field)) continue;
-    words.push("-H", value === "" ? `${field};` : `${field}: ${value}`);
-  }
-  words.push(`http://${place}${request.path === "*" ? "/" : request.path}`);
-  if (request.path === "*") words.push("--request-target", "*");
-  return words.map(quoted).join(" ");
-}
-
-/** One word for a POSIX shell. */
-function quoted(word: string): string {
-  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }

@@ -12,7 +12,8 @@ import { messageOf } from "../shared/errors.js";
 import type { Log, Note } from "../shared/log.js";
 import type { HealthPolicy } from "../shared/policies.js";
 import { ConnectionGatherer, type Connections } from "./connections.js";
-import { type ExplainRequest, type Explanation, readExplanation } from "./explain.js";
+import { curlTls, type Explanation, readExplanation } from "./curl-command.js";
+import type { ExplainRequest } from "./explain.js";
 import { type Drained, HealthKeeper, type TargetReport } from "./health.js";
 import { type NameReport, Names } from "./resolve.js";
 import { Scheduler } from "./scheduler.js";
@@ -154,7 +155,10 @@ export class Origins {
 
   /** Only while attached. */
   explain(request: ExplainRequest): Explanation {
-    return readExplanation(this.#running().core.explain(request));
+    const plan = this.#plan;
+    return readExplanation(this.#running().core.explain(request), (explained) =>
+      plan === null ? null : curlTls(this.#settings, plan, explained),
+    );
   }
 
   /** Only while attached. */

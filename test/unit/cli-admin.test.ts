@@ -6,7 +6,8 @@ import { spawn } from "node:child_process";
 import { after, before, beforeEach, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import { type Admin, startAdmin } from "../../src/admin/server.js";
-import { parseExplainInput, readExplanation } from "../../src/control/explain.js";
+import { readExplanation } from "../../src/control/curl-command.js";
+import { parseExplainInput } from "../../src/control/explain.js";
 import type { Stats } from "../../src/control/stats.js";
 
 const PROGRAM = fileURLToPath(new URL("../../src/cli/main.js", import.meta.url));
@@ -32,6 +33,7 @@ before(async () => {
         const target = { label: "127.0.0.1:9000", address: "127.0.0.1", port: 9000 };
         return readExplanation(
           JSON.stringify({ route: "all", action: "forward", target, request: { method, path, host, headers } }),
+          () => null,
         );
       },
       drain: (origin, target, undo) => {

@@ -5,23 +5,28 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { describe, it } from "node:test";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, describe, it } from "node:test";
 import { promisify } from "node:util";
 import { describeConnections } from "../../src/cli/connections.js";
 import { describeExplanation } from "../../src/cli/explain.js";
 import { describeOrigins } from "../../src/cli/origins.js";
 import { columns, outline } from "../../src/cli/table.js";
+import { checkSettings } from "../../src/config/check.js";
+import { compilePlan } from "../../src/config/plan.js";
+import { readTlsFiles, usesOf } from "../../src/config/tls-files.js";
 import { ConnectionGatherer } from "../../src/control/connections.js";
-import {
-  type CoreExplanation,
-  curlCommand,
-  encodeHead,
-  parseExplainInput,
-  readExplanation,
-} from "../../src/control/explain.js";
+import { curlCommand, curlTls, readExplanation } from "../../src/control/curl-command.js";
+import { type CoreExplanation, encodeHead, parseExplainInput } from "../../src/control/explain.js";
+import { makeAuthority } from "../support/certificates.js";
 import { FakeTargets } from "../support/fake-targets.js";
+
+const folder = mkdtempSync(join(tmpdir(), "millrace-explain-"));
+after(() => rmSync(folder, { recursive: true, force: true }));
 
 describe("a request to be explained", () => {
   it("keeps its path as it is written, and takes Host from its fields first", () => {
@@ -94,7 +99,7 @@ function explanation(more: Partial<CoreExplanation> = {}): CoreExplanation {
 describe("S1-05 the equivalent curl command", () => {
   it("asks the same target by its name, with the same Host, path and fields", () => {
     assert.equal(
-      curlCommand(explanation()),
+      curlCommand(explanation(), null),
       "curl -v --http1.1 --path-as-is --resolve 'app.internal:8080:[fd00::7]' --connect-timeout 1.5 " +
         "-H 'Host: www.example.org' -H 'X-A: it'\\''s' 'http://app.internal:8080/a/../b?c='\\''d'\\'''",
     );
@@ -108,7 +113,7 @@ describe("S1-05 the equivalent curl command", () => {
       ["192.0.2.1:80", "192.0.2.1"],
       ["[2001:db8::1]:80", "2001:db8::1"],
     ] as const) {
-      const command = curlCommand(explanation({ request, timeouts: {}, target: { label, address, port: 80 } }));
+      const command = curlCommand(explanation({ request, timeouts: {}, target: { label, address, port: 80 } }), null);
       const place = `http://${label}/`;
       const word = label.startsWith("[") ? `'${place}'` : place;
       assert.equal(command, `curl -v --http1.1 --path-as-is -I -H 'Host: h' ${word}`);
@@ -116,8 +121,8 @@ describe("S1-05 the equivalent curl command", () => {
   });
 
   it("is none where nothing would be forwarded", () => {
-    assert.equal(curlCommand(explanation({ target: null })), null);
-    assert.equal(readExplanation('{"route":null,"action":"none"}').curl, null);
+    assert.equal(curlCommand(explanation({ target: null }), null), null);
+    assert.equal(readExplanation('{"route":null,"action":"none"}', () => null).curl, null);
   });
 
   it("works in a shell, and the origin sees what the proxy would send", async (t) => {
@@ -138,10 +143,54 @@ describe("S1-05 the equivalent curl command", () => {
       ["Content-Length", "5"],
     ] as const;
     const request = { method: "PUT", path: "/a/../b?c='d'&e", host: "www.example.org", headers: fields };
-    const command = curlCommand(explanation({ request, target })) ?? "";
+    const command = curlCommand(explanation({ request, target }), null) ?? "";
     const { stdout } = await promisify(execFile)("sh", ["-c", command.replace("curl -v", "curl -sS")]);
     assert.equal(stdout, "ok");
     assert.deepEqual(seen, [["PUT", "/a/../b?c='d'&e", "www.example.org", "it's $HOME", ""]]);
+  });
+});
+
+describe("S1-05 the equivalent curl command of a target reached by TLS", () => {
+  /** The command for an origin with these settings of TLS, without what is the same for all. */
+  function commandFor(tls: object | undefined, targets = "https://app.internal:8443"): string {
+    const checked = checkSettings({ origins: { app: { targets, ...(tls === undefined ? {} : { tls }) } } }, folder);
+    assert.ok(checked.ok, JSON.stringify(checked));
+    const { settings } = checked;
+    const { material } = readTlsFiles(usesOf(settings));
+    const addresses = new Map([["app.internal", ["192.0.2.7"]]]);
+    const plan = compilePlan(settings, { workers: 1, addresses, material });
+    const [target] = plan.origins[0]?.targets ?? [];
+    assert.ok(target !== undefined);
+    const request = { method: "GET", path: "/", host: "WWW.example.org:99" };
+    const explained = explanation({ origin: "app", request, timeouts: {}, target });
+    const command = curlCommand(explained, curlTls(settings, plan, explained)) ?? "";
+    return command
+      .replace("curl -v --http1.1 --path-as-is ", "")
+      .replace("-H 'Host: WWW.example.org:99' ", "")
+      .replaceAll(`${folder}/`, "");
+  }
+
+  it("asks for the name that the proxy would ask for, at the address it would take", () => {
+    assert.equal(commandFor(undefined), "--resolve app.internal:8443:192.0.2.7 https://app.internal:8443/");
+    assert.equal(commandFor({ sni: "host" }), "--resolve www.example.org:8443:192.0.2.7 https://www.example.org:8443/");
+    assert.equal(commandFor({ sni: "@x.test" }), "--resolve x.test:8443:192.0.2.7 https://x.test:8443/");
+    assert.equal(commandFor({ sni: "none", verify: false }), "-k https://192.0.2.7:8443/");
+    assert.equal(commandFor(undefined, "https://[2001:db8::1]"), "'https://[2001:db8::1]:443/'");
+  });
+
+  it("trusts, shows and pins what the proxy would, and checks no name that curl cannot", () => {
+    const root = makeAuthority("a root");
+    root.writeTo(folder, "ca");
+    const issued = root.issue();
+    issued.writeTo(folder, "us");
+    const place = "--resolve app.internal:8443:192.0.2.7 https://app.internal:8443/";
+    assert.equal(commandFor({ ca: "ca.pem" }), `--cacert ca.pem ${place}`);
+    assert.equal(commandFor({ verifyName: "@x.test" }), `-k ${place}`);
+    const clientCertificate = { cert: "us.pem", key: "us.key" };
+    assert.equal(commandFor({ clientCertificate }), `--cert us.pem --key us.key ${place}`);
+    assert.equal(commandFor({ pins: [issued.pin] }), `--pinnedpubkey sha256//${issued.pin} ${place}`);
+    assert.equal(commandFor({ versions: ["1.2"] }), `--tls-max 1.2 ${place}`);
+    assert.equal(commandFor({ versions: ["1.3"] }), `--tlsv1.3 ${place}`);
   });
 });
 
