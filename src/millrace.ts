@@ -17,9 +17,10 @@ import type { Explanation } from "./control/curl-command.js";
 import { type ExplainInput, parseExplainInput } from "./control/explain.js";
 import type { Drained } from "./control/health.js";
 import { Origins, type OriginsReport } from "./control/origins.js";
+import { runSelfTest, speaksTls } from "./control/self-test.js";
 import type { Stats } from "./control/stats.js";
 import { type Replacement, Supervisor } from "./control/supervisor.js";
-import type { ListenerPlace } from "./native.js";
+import { type ListenerPlace, loadNative } from "./native.js";
 import { MillraceError, settingsError } from "./shared/errors.js";
 import { createLog, type Log } from "./shared/log.js";
 
@@ -73,6 +74,8 @@ export class Millrace extends EventEmitter<MillraceEvents> {
   readonly #log: Log;
   #state: State = { kind: "stopped" };
   #accessLog: AccessLogSink | null = null;
+  /** Why this host's own TLS cannot be trusted; null = it can, or nothing speaks it. */
+  #tlsFault: string | null = null;
 
   /** @internal Use `createMillrace`. */
   constructor(settings: Settings) {
@@ -242,6 +245,7 @@ export class Millrace extends EventEmitter<MillraceEvents> {
   async #launch(origins: Origins, certificates: Certificates, plan: Plan): Promise<Started> {
     const { workers } = plan;
     const { accessLog } = this.settings;
+    this.#tlsFault = speaksTls(plan) ? runSelfTest(() => loadNative().tlsSelfTest(), this.#log) : null;
     this.#accessLog = accessLog === false ? null : openAccessLog(accessLog, workers);
     const { supervisor, listeners } = await Supervisor.launch({
       plan,
@@ -281,7 +285,7 @@ export class Millrace extends EventEmitter<MillraceEvents> {
       { ...place.value, hosts: this.settings.admin.hosts },
       {
         stats: () => this.stats(),
-        isReady: () => this.#state.kind === "running" && supervisor.isReady,
+        whyNotReady: () => this.#whyNotReady(supervisor),
         origins: () => this.origins(),
         connections: () => this.connections(),
         explain: (input) => this.#running("explain").explain(parseExplainInput(input)),
@@ -289,6 +293,13 @@ export class Millrace extends EventEmitter<MillraceEvents> {
         certificates: () => this.certificates(),
       },
     );
+  }
+
+  #whyNotReady(supervisor: Supervisor): string | null {
+    if (this.#state.kind !== "running" || !supervisor.isReady) {
+      return "The proxy is starting, draining, or a worker is missing.";
+    }
+    return this.#tlsFault;
   }
 
   /** The origins of the running proxy. */

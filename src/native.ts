@@ -30,6 +30,8 @@ export interface NativeCore {
   statsLayout(): string;
   /** Decodes and checks a plan; throws an Error whose message says what the core cannot run. */
   checkPlan(plan: Uint8Array): void;
+  /** Shakes hands with itself over the loopback in every way this build can: a JSON list of `{ name, fault }`. */
+  tlsSelfTest(): string;
   /** Creates the shared state of one proxy and returns its id. `stats` has (workers + 1) × rowWords words. */
   openHost(plan: Uint8Array, stats: BigUint64Array): number;
   /** Opens all listening sockets. Throws with `code` (EADDRINUSE, EACCES …), listener and address in the message. */

@@ -13,7 +13,8 @@ import { type Answer, ok, problem } from "./answers.js";
 export interface AdminSource {
   readonly stats: () => Stats;
   /** Whether the proxy serves: false while starting, draining, or with a worker missing. */
-  readonly isReady: () => boolean;
+  /** Why the proxy is not ready, as a sentence; null when it is. */
+  readonly whyNotReady: () => string | null;
   readonly origins: () => OriginsReport;
   readonly connections: () => Promise<Connections>;
   readonly certificates: () => CertificatesReport;
@@ -45,10 +46,10 @@ const ROWS: readonly Row[] = [
   { path: "/livez", GET: () => ok({ status: "alive" }) },
   {
     path: "/readyz",
-    GET: ({ source }) =>
-      source.isReady()
-        ? ok({ status: "ready" })
-        : problem(503, "The proxy is starting, draining, or a worker is missing."),
+    GET: ({ source }) => {
+      const why = source.whyNotReady();
+      return why === null ? ok({ status: "ready" }) : problem(503, why);
+    },
   },
   { path: "/origins", GET: ({ source }) => ok(source.origins()) },
   { path: "/certificates", GET: ({ source }) => ok(source.certificates()) },

@@ -37,7 +37,7 @@ describe("the admin API", () => {
       if (failure !== null) throw failure;
       return { uptimeMs: 5 } as Stats;
     },
-    isReady: () => ready,
+    whyNotReady: () => (ready ? null : "The proxy is starting, draining, or a worker is missing."),
     origins: () => ({ origins: [], names: [] }),
     certificates: () => ({ listeners: [], origins: [] }),
     connections: () => Promise.resolve({ workers: [], silent: [1] }),

@@ -20,7 +20,7 @@ before(async () => {
     { address: "127.0.0.1", port: 0, hosts: [] },
     {
       stats: () => ({}) as Stats,
-      isReady: () => true,
+      whyNotReady: () => null,
       origins: () => ({
         origins: [{ name: "app", unresolved: "dns_timeout", policy: POLICY, targets: [] }],
         names: [],

@@ -3,6 +3,7 @@
 //! here and not by the first client, and never blamed on an origin.
 
 use crate::blocks::Blocks;
+use crate::json::{Json, list, quoted};
 use crate::tls::{Sealed, Session, TlsTrouble};
 use crate::tls_client::{OriginTrust, TargetTls};
 use crate::tls_server::{ServerTls, Tickets};
@@ -47,6 +48,15 @@ pub fn run(alpns: &[&str]) -> Vec<Case> {
         }
     }
     cases
+}
+
+/// The cases as a JSON list.
+#[must_use]
+pub fn to_json(cases: &[Case]) -> String {
+    list(cases, |case| {
+        let fault = case.fault.as_ref().map_or("null".to_owned(), |fault| quoted(fault.as_bytes()));
+        Json::default().text("name", &case.name).raw("fault", &fault).end()
+    })
 }
 
 /// An authority of its own, and a certificate for either side.
