@@ -88,6 +88,7 @@ describe("the admin API", () => {
 
   it("shows the books, and whether the proxy lives and serves", async () => {
     assert.deepEqual((await ask("/stats")).body, { uptimeMs: 5 });
+    assert.deepEqual((await ask("/certificates")).body, { listeners: [], origins: [] });
     assert.equal((await ask("/livez?x=1")).status, 200);
     assert.equal((await ask("/readyz")).status, 200);
     assert.equal((await ask("/readyz", { method: "HEAD" })).status, 200);
