@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! state     promises                                            left for
+//! ANNOUNCING the PROXY header of its listener has not come       HANDSHAKE, IDLE, closed
 //! HANDSHAKE TLS is not established                              IDLE, CLOSING (failed), closed
 //! IDLE      no byte of a request is here                        HEAD, EXCHANGE, closed
 //! HEAD      part of a head is in `input`                        EXCHANGE, CLOSING (refused), closed
@@ -31,6 +32,7 @@ use std::sync::atomic::Ordering::Relaxed;
 /// Where a client's connection is; the map is above.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ClientState {
+    Announcing,
     Handshake,
     Idle,
     Head,
@@ -45,6 +47,7 @@ impl ClientState {
     #[must_use]
     pub const fn token(self) -> &'static str {
         match self {
+            Self::Announcing => "announcing",
             Self::Handshake => "handshake",
             Self::Idle => "idle",
             Self::Head => "head",
@@ -102,7 +105,7 @@ pub struct IpText {
 }
 
 impl IpText {
-    fn new(address: std::net::IpAddr) -> Self {
+    pub(crate) fn new(address: std::net::IpAddr) -> Self {
         let mut text = Self { bytes: [0; 45], len: 0, is_v6: address.is_ipv6() };
         // 45 bytes hold the longest address there is.
         let _ = write!(text, "{address}");
@@ -163,7 +166,7 @@ impl<I: Io> Worker<I> {
             self.close_client(key, Counter::ClientCloseError);
             return;
         }
-        self.secure_client(key);
+        self.begin_client(key);
         self.client_go(key);
     }
 
@@ -214,6 +217,7 @@ impl<I: Io> Worker<I> {
     pub(crate) fn client_go(&mut self, key: Key) {
         let Some(client) = self.clients.get_mut(key) else { return };
         match client.state {
+            ClientState::Announcing => self.read_announcement(key),
             ClientState::Handshake => self.shake_client(key),
             ClientState::Idle | ClientState::Head => {
                 // The next request waits until the last answer has left: that bounds what one client can make us hold.
@@ -276,7 +280,8 @@ impl<I: Io> Worker<I> {
                 self.wheel.arm(client.timer, due);
                 true
             }
-            ClientState::Handshake
+            ClientState::Announcing
+            | ClientState::Handshake
             | ClientState::Head
             | ClientState::Draining { .. }
             | ClientState::Lingering { .. }
@@ -309,6 +314,7 @@ impl<I: Io> Worker<I> {
                 self.end_tunnel(exchange);
             }
             ClientState::Closing { why } | ClientState::Lingering { why, .. } => self.close_client(key, why),
+            ClientState::Announcing => self.close_client(key, Counter::ClientCloseByClient),
             ClientState::Handshake => self.refuse_handshake(key, &TlsTrouble::Eof),
             ClientState::Idle => self.close_client(key, Counter::ClientCloseByClient),
             ClientState::Head | ClientState::Draining { .. } => self.close_client(key, Counter::ClientCloseError),
@@ -319,6 +325,7 @@ impl<I: Io> Worker<I> {
         let Some(client) = self.clients.get(key) else { return };
         let blocked = !client.outbox.is_empty();
         match client.state {
+            ClientState::Announcing => self.refuse_announcement(key),
             ClientState::Handshake => self.refuse_handshake(key, &TlsTrouble::Timeout),
             ClientState::Idle if blocked => self.reset_client(key, Counter::ClientCloseTimeout),
             ClientState::Idle => self.close_client(key, Counter::ClientCloseIdle),

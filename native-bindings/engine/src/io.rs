@@ -134,6 +134,11 @@ pub trait Io {
     fn write_last(&mut self, socket: &Self::Socket, parts: &[&[u8]]) -> Result<usize, Trouble> {
         self.write_parts(socket, parts)
     }
+    /// Looks at bytes without taking them, for listeners that expect a PROXY header. `Ok(0)` is the peer's FIN.
+    fn peek_bytes(&mut self, socket: &Self::Socket, buf: &mut [u8]) -> Result<usize, Trouble> {
+        let _ = (socket, buf);
+        Err(Trouble::WouldBlock)
+    }
     fn peek(&mut self, socket: &Self::Socket) -> Peek;
     /// The cheaper question: whether bytes lie unread. Says nothing about a FIN.
     fn has_unread(&mut self, socket: &Self::Socket) -> bool {

@@ -5,6 +5,7 @@
 pub mod acceptor;
 mod again;
 mod alone;
+mod announced;
 pub mod answer;
 mod answer_heads;
 mod begin;

@@ -176,6 +176,16 @@ impl Io for SysIo {
         gather(socket, parts, SendFlags::NOSIGNAL | SendFlags::MORE)
     }
 
+    fn peek_bytes(&mut self, socket: &OwnedFd, buf: &mut [u8]) -> Result<usize, Trouble> {
+        loop {
+            match recv(socket, &mut *buf, RecvFlags::PEEK | RecvFlags::DONTWAIT) {
+                Ok((count, _)) => return Ok(count),
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(trouble(errno)),
+            }
+        }
+    }
+
     fn peek(&mut self, socket: &OwnedFd) -> Peek {
         let mut byte = [0u8; 1];
         match recv(socket, &mut byte[..], RecvFlags::PEEK | RecvFlags::DONTWAIT) {

@@ -76,6 +76,7 @@ fault_table! {
         BodyTooLarge 413 "body_too_large" "The request body is larger than the limit.";
         Expectation 417 "expectation_failed" "The expectation is not 100-continue.";
         ConnectMethod 405 "connect_refused" "CONNECT is not served here.";
+        Announcement 400 "bad_proxy_header" "The connection did not begin with a PROXY header, or its peer is not trusted to send one.";
         NameMismatch 403 "name_mismatch" "The Host falls under another client-certificate rule than the name of the TLS connection.";
         NoRoute 404 "no_route" "No route matches this request.";
         Overload 503 "overload" "The proxy has as many connections as it may have.";

@@ -12,5 +12,6 @@ pub mod identity;
 pub mod limits;
 pub mod plan;
 pub mod probe;
+pub mod proxy_header;
 pub mod retry;
 pub mod route;
