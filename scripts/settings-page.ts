@@ -66,8 +66,10 @@ ${Object.entries(MATCH_WORDS)
   .map(([word, says]) => `| \`${word}\` | ${says} |`)
   .join("\n")}
 
-\`sni\` and \`cert\` are refused as long as targets are reached without TLS, for they could never match. A word that adds
-nothing beside another one is warned about.
+\`sni\` and \`cert\` are refused where targets are reached without TLS, for they could never match. On TLS, \`host\` and \`both\`
+also ask that the name is the one the session was opened for (\`tls.sni\`): settings under which that can never be, as
+with Host kept from the client and SNI taken from the target, are refused. A word that adds nothing beside another one is
+warned about.
 `;
 
 /** The whole page. */

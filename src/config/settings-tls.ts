@@ -83,7 +83,7 @@ export const listenerTlsSchema = z.strictObject({
     .enum(["ignore", "warn", "refuse"])
     .default("refuse")
     .describe(
-      'When the Host of a request falls under another of clientCertificates than its connection was opened under: "ignore", "warn" (in the log) or "refuse".',
+      'When the Host of a request falls under another of clientCertificates than its connection was opened under: "ignore", "warn" (in the log) or "refuse" (403).',
     ),
   hsts: z
     .union([z.literal(false), hstsSchema])
