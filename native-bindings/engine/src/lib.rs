@@ -42,6 +42,7 @@ pub mod origin;
 pub mod outbox;
 pub mod pool;
 pub mod readings;
+mod resting;
 mod send;
 pub mod slab;
 pub mod spool;
