@@ -222,7 +222,8 @@ impl<I: Io> Worker<I> {
             link.begin(&mut self.io, &mut self.blocks, &mut outbox)
         });
         check.state = State::Handshake { link, outbox };
-        let wait_ms = tls.handshake_ms.min(check.asked.timeout_ms);
+        let handshake_ms = origin.tls.as_ref().map_or(check.asked.timeout_ms, |tls| tls.handshake_ms);
+        let wait_ms = handshake_ms.min(check.asked.timeout_ms);
         self.wheel.arm(check.timer, self.now_us / 1000 + u64::from(wait_ms));
         if begun.is_err() {
             self.end_check(key, &End::NotMade);

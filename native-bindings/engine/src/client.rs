@@ -243,10 +243,10 @@ impl<I: Io> Worker<I> {
         let Some(client) = self.clients.get_mut(key) else { return false };
         let flushed = client.outbox.flush(&mut self.io, &client.link.socket, &mut self.blocks);
         match flushed {
-            Ok(written) => {
-                self.row.add(Counter::ClientBytesOut, written as u64);
+            Ok(flushed) => {
+                self.row.add(Counter::ClientBytesOut, flushed.uncounted as u64);
                 if !client.outbox.is_empty() {
-                    if written > 0 {
+                    if flushed.taken > 0 {
                         let due = self.now_us / 1000 + u64::from(self.plan.plan.timeouts.client_write_ms);
                         self.wheel.arm(client.timer, due);
                     }

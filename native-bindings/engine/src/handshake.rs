@@ -17,6 +17,8 @@ use std::sync::Arc;
 /// Handshakes that go on in one pass. Each costs as much as twenty requests; the others wait for the next pass, so that a
 /// crowd at the door does not keep those inside waiting.
 const SHAKES_MAX: u32 = 8;
+/// For a target whose origin is no longer in the plan.
+const HANDSHAKE_MS: u32 = 5000;
 
 /// The fault a failed handshake with a target is.
 #[must_use]
@@ -111,7 +113,10 @@ impl<I: Io> Worker<I> {
         match begun {
             Ok(()) => {
                 origin.state = OriginState::Handshake;
-                self.wheel.arm(origin.timer, self.now_us / 1000 + u64::from(tls.handshake_ms));
+                let name = &target.identity.origin;
+                let plan = self.plan.plan.origins.iter().find(|o| o.name == *name).and_then(|o| o.tls.as_ref());
+                let wait_ms = plan.map_or(HANDSHAKE_MS, |tls| tls.handshake_ms);
+                self.wheel.arm(origin.timer, self.now_us / 1000 + u64::from(wait_ms));
             }
             Err(trouble) => self.origin_handshake_failed(key, &trouble),
         }

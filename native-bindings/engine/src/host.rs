@@ -80,7 +80,7 @@ impl<S> Host<S> {
     pub fn new(plan: Plan) -> Result<Self, String> {
         let workers = plan.workers;
         let tickets = Tickets::default();
-        let tls = Arc::new(TlsPlan::new(&plan, &tickets)?);
+        let tls = Arc::new(TlsPlan::new(&plan, &tickets, &TlsPlan::default())?);
         Ok(Self {
             pool: Pool::new(workers, plan.pool.shards, plan.pool.steal, plan.pool.connections),
             inboxes: (0..workers).map(|_| ArrayQueue::new(INBOX_LENGTH)).collect(),
@@ -109,7 +109,8 @@ impl<S> Host<S> {
     /// Puts another plan in the place of the present one. Targets that it does not have are no longer used. A plan whose
     /// TLS cannot be compiled changes nothing; the sentence says why.
     pub fn install(&self, plan: Plan, now_ms: u64) -> Result<(), String> {
-        let tls = Arc::new(TlsPlan::new(&plan, &self.tickets)?);
+        let tls = Arc::new(TlsPlan::new(&plan, &self.tickets, &self.current().tls)?);
+        self.tickets.keep(&tls.listeners);
         let kept: HashSet<Identity> =
             plan.origins.iter().flat_map(|o| o.targets.iter().map(|t| identity_of(o, t))).collect();
         for target in self.pool.all_targets() {

@@ -178,10 +178,10 @@ impl<I: Io> Worker<I> {
             ongoing.core.sent_any = true;
         }
         match origin.outbox.flush(&mut self.io, &link.socket, &mut self.blocks) {
-            Ok(written) => {
+            Ok(flushed) => {
                 origin.active_ms = self.now_us / 1000;
                 let drained = origin.outbox.is_empty();
-                self.row.add(Counter::OriginBytesOut, written as u64);
+                self.row.add(Counter::OriginBytesOut, flushed.uncounted as u64);
                 if drained {
                     self.propagate_fin(exchange);
                     self.upload_go(exchange);

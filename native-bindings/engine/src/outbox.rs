@@ -28,6 +28,17 @@ pub fn frame_chunk(out: &mut Vec<u8>, tail: &mut Vec<u8>, data: &[u8], done: boo
 pub struct Outbox {
     bytes: Vec<u8>,
     at: usize,
+    /// What is in here is TLS: the application's bytes were counted when they were sealed.
+    counted: bool,
+}
+
+/// What a flush came to, in bytes.
+#[derive(Clone, Copy, Default)]
+pub struct Flushed {
+    /// Taken by the kernel.
+    pub taken: usize,
+    /// Of these, the application's own that nobody has counted yet.
+    pub uncounted: usize,
 }
 
 impl Outbox {
@@ -65,9 +76,9 @@ impl Outbox {
             }
         };
         blocks.sealed = sealed;
-        // Counted are the application's bytes. Once the kernel has some of a record, the peer may have them all.
-        let total = parts.iter().map(|part| part.len()).sum();
-        result.map(|written| if written > 0 { total } else { 0 })
+        self.counted = true;
+        // Counted are the application's bytes, once, when they are sealed: what is left of a record says nothing of them.
+        result.map(|_| parts.iter().map(|part| part.len()).sum())
     }
 
     /// Writes bytes that are the wire's own already: words of a handshake.
@@ -78,6 +89,7 @@ impl Outbox {
         blocks: &mut Blocks,
         bytes: &[u8],
     ) -> Result<usize, Trouble> {
+        self.counted = true;
         self.put(io, socket, blocks, &[bytes], false)
     }
 
@@ -110,8 +122,10 @@ impl Outbox {
         Ok(written)
     }
 
-    /// Writes what was kept. Returns the bytes the kernel took; the buffer goes back when nothing is left.
-    pub fn flush<I: Io>(&mut self, io: &mut I, socket: &I::Socket, blocks: &mut Blocks) -> Result<usize, Trouble> {
+    /// Writes what was kept; the buffer goes back when nothing is left.
+    pub fn flush<I: Io>(&mut self, io: &mut I, socket: &I::Socket, blocks: &mut Blocks) -> Result<Flushed, Trouble> {
+        let counted = self.counted;
+        let flushed = |taken| Flushed { taken, uncounted: if counted { 0 } else { taken } };
         let mut total = 0;
         while self.at < self.bytes.len() {
             match io.write(socket, &self.bytes[self.at..]) {
@@ -119,12 +133,12 @@ impl Outbox {
                     self.at += written;
                     total += written;
                 }
-                Err(Trouble::WouldBlock) => return Ok(total),
+                Err(Trouble::WouldBlock) => return Ok(flushed(total)),
                 Err(trouble) => return Err(trouble),
             }
         }
         self.clear(blocks);
-        Ok(total)
+        Ok(flushed(total))
     }
 
     pub fn clear(&mut self, blocks: &mut Blocks) {

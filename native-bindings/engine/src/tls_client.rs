@@ -21,7 +21,6 @@ pub struct TargetTls {
     nameless: Arc<ClientConfig>,
     /// What stands in for a name in the library where none is asked for; never sent.
     address: ServerName<'static>,
-    pub handshake_ms: u32,
 }
 
 /// Of an origin: what its targets have in common.
@@ -75,7 +74,7 @@ impl TargetTls {
         let mut nameless = config.clone();
         nameless.enable_sni = false;
         let address = ServerName::IpAddress(address.into());
-        Ok(Self { config: Arc::new(config), nameless: Arc::new(nameless), address, handshake_ms: plan.handshake_ms })
+        Ok(Self { config: Arc::new(config), nameless: Arc::new(nameless), address })
     }
 
     /// A connection that asks for this name; empty = for none.

@@ -45,12 +45,21 @@ pub fn certificates(place: &str, label: &str, pem: &str) -> Result<Vec<Certifica
     if found.is_empty() { Err(format!("{place}: {label}: there is no certificate in it")) } else { Ok(found) }
 }
 
+/// Whom this system trusts, read once in the life of the process. What cannot be read is not trusted.
+fn system_roots() -> &'static RootCertStore {
+    static ROOTS: OnceLock<RootCertStore> = OnceLock::new();
+    ROOTS.get_or_init(|| {
+        let mut store = RootCertStore::empty();
+        store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        store
+    })
+}
+
 /// The authorities of a text, and the system's.
 pub fn roots(place: &str, pem: &str, system: bool) -> Result<RootCertStore, String> {
     let mut store = RootCertStore::empty();
     if system {
-        // What this system trusts besides, and cannot be read, is not trusted; no root at all is a complaint below.
-        store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        store.extend(system_roots().roots.iter().cloned());
     }
     if !pem.is_empty() {
         for certificate in certificates(place, "ca", pem)? {

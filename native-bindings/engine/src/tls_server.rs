@@ -13,7 +13,7 @@ use rustls::server::{
 };
 use rustls::sign::CertifiedKey;
 use rustls::{ServerConfig, SignatureAlgorithm};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -33,6 +33,12 @@ impl Tickets {
         let made = Ticketer::new().map_err(|error| format!("no keys for tickets can be made: {error}"))?;
         by_rule.insert(rule, Arc::clone(&made));
         Ok(made)
+    }
+
+    /// Forgets the makers of rules that no listener has any more: nobody resumes under them.
+    pub fn keep(&self, listeners: &[Option<Arc<ServerTls>>]) {
+        let used: HashSet<u64> = listeners.iter().flatten().flat_map(|tls| rule_digests(&tls.plan)).collect();
+        self.by_rule.lock().unwrap_or_else(PoisonError::into_inner).retain(|rule, _| used.contains(rule));
     }
 }
 
@@ -113,6 +119,10 @@ fn server_config(
         config.send_tls13_tickets = 0;
     }
     Ok(Arc::new(config))
+}
+
+fn rule_digests(plan: &ListenerTls) -> impl Iterator<Item = u64> {
+    std::iter::once(rule_digest(None)).chain(plan.client_auth.iter().map(|auth| rule_digest(Some(auth))))
 }
 
 /// Tells rules apart by what they ask of a client.

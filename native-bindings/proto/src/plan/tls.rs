@@ -4,7 +4,7 @@
 use serde::Deserialize;
 
 /// TLS of a listener.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ListenerTls {
     pub certificates: Vec<Certificate>,
@@ -27,7 +27,7 @@ pub struct ListenerTls {
 }
 
 /// A certificate with its chain and key.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Certificate {
     /// What messages call it.
@@ -38,7 +38,7 @@ pub struct Certificate {
 }
 
 /// Text that no debug print shows.
-#[derive(Clone, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub struct Secret(pub String);
 
@@ -67,7 +67,7 @@ pub enum NamePolicy {
 }
 
 /// Which clients must show a certificate, and whose.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ClientAuth {
     /// Exact names or `*.` with a name, by SNI; empty = every name.
@@ -79,7 +79,7 @@ pub struct ClientAuth {
 }
 
 /// TLS to an origin.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct OriginTls {
     /// Trust whom this system trusts.
