@@ -38,6 +38,10 @@ export function testLife(line: number): void {
     await run(line, "./programs/rounds.js", { flags: ["--expose-gc"], args: [String(ROUNDS)], deadlineMs: 150_000 });
   });
 
+  it("S1-07 speaks TLS on both sides with the crypto it brings along", async () => {
+    await run(line, "./programs/tls.js");
+  });
+
   it("terminated workers and acceptors are replaced under load", async () => {
     await run(line, "./programs/terminate.js");
   });

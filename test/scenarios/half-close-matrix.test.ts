@@ -345,7 +345,7 @@ scenario(
 );
 
 test("half-close matrix: FIN of an HTTP/2 connection with open streams", {
-  skip: "waits for TLS and HTTP/2",
+  skip: "waits for HTTP/2",
 }, () => {});
 test("half-close matrix: fill-cache-only, and fills that outlive their client", {
   skip: "waits for the cache",
