@@ -24,6 +24,8 @@ export interface Setting {
   readonly workers: number;
   readonly originPort: number;
   readonly cpus: readonly number[];
+  /** PEM file of certificate and key: it is to speak TLS to clients. Absent = plain. */
+  readonly identity?: string;
 }
 
 /** A candidate that runs and listens. */
@@ -42,6 +44,7 @@ export interface Candidate {
   readonly title: string;
   /** The works it takes part in; absent = all. */
   readonly works?: readonly WorkName[];
+  readonly speaksTls?: boolean;
   /** Why it cannot take part here, or undefined when it can. */
   missing(): Promise<string | undefined>;
   begin(setting: Setting): Promise<Serving>;
@@ -125,12 +128,19 @@ const floor: Candidate = {
 const haproxy: Candidate = {
   name: "haproxy",
   title: "HAProxy",
+  speaksTls: true,
   async missing() {
     return findProgram("haproxy") ? undefined : "haproxy is not installed";
   },
-  async begin({ workers, originPort, cpus }) {
+  async begin({ workers, originPort, cpus, identity }) {
     const port = await freePort();
-    const values = { PORT: port, ORIGIN_PORT: originPort, WORKERS: workers, CONNECTIONS: CONNECTIONS_MAX };
+    const values = {
+      PORT: port,
+      ORIGIN_PORT: originPort,
+      WORKERS: workers,
+      CONNECTIONS: CONNECTIONS_MAX,
+      TLS: identity === undefined ? "" : ` ssl crt ${identity} alpn http/1.1`,
+    };
     const { folder, path } = fillIn("haproxy.cfg", values);
     const program = findProgram("haproxy") ?? "haproxy";
     return serving(
@@ -141,19 +151,34 @@ const haproxy: Candidate = {
   },
 };
 
+/** As nginx's own page about HTTPS has it: kept connections, a cache of sessions that workers share. */
+function nginxTls(identity: string): string {
+  const rules = [
+    `ssl_certificate ${identity}`,
+    `ssl_certificate_key ${identity}`,
+    "ssl_protocols TLSv1.2 TLSv1.3",
+    "ssl_session_cache shared:SSL:10m",
+    "ssl_session_timeout 10m",
+  ];
+  return rules.map((rule) => `${rule};`).join("\n    ");
+}
+
 const nginx: Candidate = {
   name: "nginx",
   title: "nginx",
+  speaksTls: true,
   async missing() {
     return findProgram("nginx") ? undefined : "nginx is not installed";
   },
-  async begin({ workers, originPort, cpus }) {
+  async begin({ workers, originPort, cpus, identity }) {
     const port = await freePort();
     const values = {
       PORT: port,
       ORIGIN_PORT: originPort,
       WORKERS: workers,
       CONNECTIONS: CONNECTIONS_MAX,
+      TLS: identity === undefined ? "" : " ssl",
+      TLS_RULES: identity === undefined ? "" : nginxTls(identity),
       FILES: CONNECTIONS_MAX + 1_000,
       USER: userInfo().username,
     };
@@ -195,10 +220,15 @@ async function missingMillrace(): Promise<string | undefined> {
 const millrace: Candidate = {
   name: "millrace",
   title: "Millrace",
+  speaksTls: true,
   missing: missingMillrace,
-  async begin({ workers, originPort, cpus }) {
+  async begin({ workers, originPort, cpus, identity }) {
     const [port, adminPort] = [await freePort(), await freePort()];
     const args = ["--listen", `127.0.0.1:${port}`, "--to", `http://127.0.0.1:${originPort}`];
+    if (identity !== undefined) {
+      const values = { PORT: port, ORIGIN_PORT: originPort, IDENTITY: identity };
+      args.splice(0, args.length, "--config", fillIn("millrace-tls.yaml", values).path);
+    }
     args.push("--workers", String(workers), "--admin", `127.0.0.1:${adminPort}`);
     const self = start("millrace", process.execPath, [MILLRACE, "run", ...args], { cpus, files: OPEN_FILES });
     return serving("millrace", self, port, adminPort);

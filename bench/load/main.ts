@@ -5,6 +5,7 @@
 import { execFileSync } from "node:child_process";
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { makeAuthority } from "../../test/support/certificates.js";
 import { CANDIDATES, type Candidate, floorProgram, freePort, RUN_FOLDER } from "./candidates.js";
 import { findProgram, PROJECT_ROOT, pinSelf, placement, versions } from "./machine.js";
 import { type Options, readOptions, USAGE, UsageError } from "./options.js";
@@ -15,6 +16,7 @@ import { type Scene, takeTurns, WORKS } from "./works.js";
 
 const RESULTS_FOLDER = join(PROJECT_ROOT, "bench", "load", "results");
 const FLOOR_PROGRAMS = ["origin", "relay", "hold"] as const;
+const TLS_PROGRAMS = { "hold-tls": "hold.c", shake: "shake.c" } as const;
 
 /** What must be there for any figure at all; throws a sentence naming what is not. */
 function checkTools(): void {
@@ -30,6 +32,23 @@ function compileFloor(): void {
     const source = join(PROJECT_ROOT, "bench", "floor", `${name}.c`);
     execFileSync("cc", ["-O2", "-Wall", "-o", floorProgram(name), source], { stdio: "inherit" });
   }
+}
+
+/** What the works over TLS need: clients that speak it, and a certificate for all proxies (P-256). */
+function prepareTls(): string {
+  for (const [program, source] of Object.entries(TLS_PROGRAMS)) {
+    const file = join(PROJECT_ROOT, "bench", "floor", source);
+    const args = ["-O2", "-Wall", "-DWITH_TLS", "-o", floorProgram(program), file, "-lssl", "-lcrypto", "-lpthread"];
+    try {
+      execFileSync("cc", args, { stdio: "inherit" });
+    } catch {
+      throw new Error(`the works over TLS need OpenSSL's headers (libssl-dev), for bench/floor/${source}`);
+    }
+  }
+  const issued = makeAuthority("load bench").issue({ names: ["localhost"] });
+  const identity = join(RUN_FOLDER, "identity.pem");
+  writeFileSync(identity, issued.leaf + issued.key);
+  return identity;
 }
 
 async function choose(options: Options): Promise<{ taking: Candidate[]; leftOut: string[] }> {
@@ -59,8 +78,9 @@ async function bench(options: Options): Promise<Report> {
   });
   await untilListening(origin, originPort);
 
-  const scene: Scene = { options, place, originPort };
   const works = WORKS.filter((work) => options.only.includes(work.name));
+  const secure = works.some((work) => work.tls) ? { identity: prepareTls() } : {};
+  const scene: Scene = { options, place, originPort, ...secure };
   const rows: Row[] = [];
   for (const work of works) {
     const results = await takeTurns(work, taking, scene, (line) => console.error(line));

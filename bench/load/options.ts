@@ -4,7 +4,18 @@
 import { parseArgs } from "node:util";
 
 /** What a proxy is made to do; works.ts says how. */
-export const WORK_NAMES = ["forward", "forward2", "large", "connect", "idle", "reuse"] as const;
+export const WORK_NAMES = [
+  "forward",
+  "forward2",
+  "large",
+  "connect",
+  "idle",
+  "reuse",
+  "tls",
+  "tls-large",
+  "tls-handshake",
+  "tls-idle",
+] as const;
 export type WorkName = (typeof WORK_NAMES)[number];
 
 /** What is measured; candidates.ts says how each is started. The last two are Millrace with other settings. */

@@ -95,10 +95,16 @@ export function judgeAll(rows: readonly Row[], works: readonly Work[]): Judged[]
     const work = works.find((candidate) => candidate.name === target.work);
     const whose = target.whose ?? "millrace";
     const row = rows.find((one) => one.work === target.work && one.candidate === whose && one.faults.length === 0);
-    const value = work && (target.versus ? row?.ratios[target.versus] : row?.figures[work.judged]);
+    const value = work && row && (target.versus ? against(row, target.versus) : row.figures[work.judged]);
     const { says, sense, bound } = target;
     return { says, sense, bound, ...(value === undefined ? {} : { value }), verdict: judge(target, value) };
   });
+}
+
+/** A row's ratio to a yardstick; to several, that to the best of them. */
+function against(row: Row, versus: CandidateName | readonly CandidateName[]): number | undefined {
+  const ratios = [versus].flat().map((name) => row.ratios[name]);
+  return ratios.includes(undefined) ? undefined : Math.max(...ratios.map((ratio) => ratio ?? Number.NaN));
 }
 
 const HEADINGS = [

@@ -8,8 +8,8 @@ export interface Target {
   readonly work: WorkName;
   /** Whose figure it is; absent = Millrace with its defaults. */
   readonly whose?: CandidateName;
-  /** Compared with this candidate's figure of the same round; a plain bound when absent. */
-  readonly versus?: CandidateName;
+  /** Compared with this candidate's figure of the same round, or with the better of them; a plain bound when absent. */
+  readonly versus?: CandidateName | readonly CandidateName[];
   readonly bound: number;
   readonly sense: "at most" | "at least";
   readonly says: string;
@@ -54,6 +54,28 @@ export const TARGETS: readonly Target[] = [
   },
   { work: "idle", bound: 1_024, sense: "at most", says: "idle client connections: KB resident per 1,000" },
   { work: "reuse", bound: 99.9, sense: "at least", says: "origin connections reused, %" },
+  {
+    work: "tls",
+    versus: ["haproxy", "nginx"],
+    bound: 0.95,
+    sense: "at most",
+    says: "TLS forward: CPU per request × the better of HAProxy and nginx",
+  },
+  {
+    work: "tls-large",
+    versus: "haproxy",
+    bound: 1,
+    sense: "at most",
+    says: "1 MiB bodies over TLS: CPU per MiB × HAProxy",
+  },
+  {
+    work: "tls-handshake",
+    versus: "nginx",
+    bound: 0.8,
+    sense: "at most",
+    says: "full handshake and one request: CPU × nginx",
+  },
+  { work: "tls-idle", bound: 16_384, sense: "at most", says: "idle TLS connections: KB resident per 1,000" },
 ];
 
 export type Verdict = "met" | "missed" | "not measured";

@@ -7,6 +7,7 @@ import { type Candidate, floorProgram, proxyCpus, type Serving } from "./candida
 import type { Placement } from "./machine.js";
 import type { Options, WorkName } from "./options.js";
 import { start, stop, untilSaid } from "./processes.js";
+import { applyHandshakes } from "./shake.js";
 import { readOriginUse } from "./stats.js";
 import { cpuBetween, readBusy, readCpu, readResidentKb } from "./usage.js";
 import { applyLoad, type LoadReport } from "./wrk.js";
@@ -33,20 +34,23 @@ export interface Turn {
   readonly faults: readonly string[];
 }
 
-/** Load from wrk on connections that are kept, or closed after each answer. */
+/** Load on connections that are kept, or closed after each answer. */
 interface LoadWork {
   readonly kind: "load";
   readonly path: string;
   readonly connections: number;
   readonly closing: boolean;
+  readonly tls: boolean;
 }
 /** Many connections that each had one exchange and then rest. */
 interface IdleWork {
   readonly kind: "idle";
+  readonly tls: boolean;
 }
 /** Load like that of `forward`, counted by Millrace itself. */
 interface ReuseWork {
   readonly kind: "reuse";
+  readonly tls: false;
 }
 
 export type Work = (LoadWork | IdleWork | ReuseWork) & {
@@ -59,7 +63,7 @@ export type Work = (LoadWork | IdleWork | ReuseWork) & {
 
 const SMALL = "/128";
 const LARGE = `/${1024 * 1024}`;
-const SMALL_LOAD: LoadWork = { kind: "load", path: SMALL, connections: 64, closing: false };
+const SMALL_LOAD: LoadWork = { kind: "load", path: SMALL, connections: 64, closing: false, tls: false };
 const WARM_SECONDS = 1;
 const HOLD_MS_MAX = 60_000;
 const SETTLE_MS = 500;
@@ -96,8 +100,50 @@ export const WORKS: readonly Work[] = [
     ...SMALL_LOAD,
     closing: true,
   },
-  { name: "idle", title: "idle clients after one request", workers: 1, judged: "idleKb", kind: "idle" },
-  { name: "reuse", title: "reuse, 64 clients, 2 workers", workers: 2, judged: "reusePercent", kind: "reuse" },
+  { name: "idle", title: "idle clients after one request", workers: 1, judged: "idleKb", kind: "idle", tls: false },
+  {
+    name: "reuse",
+    title: "reuse, 64 clients, 2 workers",
+    workers: 2,
+    judged: "reusePercent",
+    kind: "reuse",
+    tls: false,
+  },
+  {
+    name: "tls",
+    title: "TLS forward, 128 B, 64 kept connections",
+    workers: 1,
+    judged: "cpuUs",
+    ...SMALL_LOAD,
+    tls: true,
+  },
+  {
+    name: "tls-large",
+    title: "TLS forward, 1 MiB, 16 kept connections",
+    workers: 1,
+    judged: "cpuUs",
+    ...SMALL_LOAD,
+    path: LARGE,
+    connections: 16,
+    tls: true,
+  },
+  {
+    name: "tls-handshake",
+    title: "a full TLS handshake per request, 128 B, 64 at once",
+    workers: 1,
+    judged: "cpuUs",
+    ...SMALL_LOAD,
+    closing: true,
+    tls: true,
+  },
+  {
+    name: "tls-idle",
+    title: "idle TLS clients after one request",
+    workers: 1,
+    judged: "idleKb",
+    kind: "idle",
+    tls: true,
+  },
 ];
 
 /** What a turn needs to know besides its work. */
@@ -105,6 +151,8 @@ export interface Scene {
   readonly options: Options;
   readonly place: Placement;
   readonly originPort: number;
+  /** PEM file of certificate and key, when a work wants TLS. */
+  readonly identity?: string;
 }
 
 /** All turns of one candidate at one work. */
@@ -145,14 +193,16 @@ export async function takeTurns(
   return results;
 }
 
-/** Reuse is counted by Millrace itself. */
-function takesPart({ name, works }: Candidate, work: Work): boolean {
+/** Reuse is counted by Millrace itself; TLS is not spoken by all. */
+function takesPart({ name, works, speaksTls }: Candidate, work: Work): boolean {
+  if (work.tls && speaksTls !== true) return false;
   return (works === undefined || works.includes(work.name)) && (work.kind !== "reuse" || name === "millrace");
 }
 
 function begin(candidate: Candidate, work: Work, scene: Scene): Promise<Serving> {
   const cpus = proxyCpus(scene.place, work.workers);
-  return candidate.begin({ workers: work.workers, originPort: scene.originPort, cpus });
+  const secure = work.tls && scene.identity !== undefined ? { identity: scene.identity } : {};
+  return candidate.begin({ workers: work.workers, originPort: scene.originPort, cpus, ...secure });
 }
 
 function takeTurn(work: Work, serving: Serving, scene: Scene): Promise<Turn> {
@@ -160,7 +210,7 @@ function takeTurn(work: Work, serving: Serving, scene: Scene): Promise<Turn> {
     case "load":
       return takeLoadTurn(work, serving, scene);
     case "idle":
-      return takeIdleTurn(serving, scene);
+      return takeIdleTurn(serving, scene, work.tls);
     case "reuse":
       return takeReuseTurn(serving, scene);
   }
@@ -168,8 +218,9 @@ function takeTurn(work: Work, serving: Serving, scene: Scene): Promise<Turn> {
 
 /** Load on a proxy: that of a work, or the small one for works of another kind. */
 function loadOn(serving: Serving, scene: Scene, seconds: number, work: LoadWork = SMALL_LOAD): Promise<LoadReport> {
-  const { path, connections, closing } = work;
-  return applyLoad({ port: serving.port, path, connections, closing, seconds, cpus: scene.place.load });
+  const { path, connections, closing, tls } = work;
+  const load = { port: serving.port, path, connections, closing, tls, seconds, cpus: scene.place.load };
+  return closing && tls ? applyHandshakes(floorProgram("shake"), load) : applyLoad(load);
 }
 
 async function takeLoadTurn(work: LoadWork & Work, serving: Serving, scene: Scene): Promise<Turn> {
@@ -184,14 +235,14 @@ async function takeLoadTurn(work: LoadWork & Work, serving: Serving, scene: Scen
   return { figures: { cpuUs: own / 1_000 / requests, requestsPerSecond, p50Us, p99Us }, foreign, faults };
 }
 
-async function takeIdleTurn(serving: Serving, scene: Scene): Promise<Turn> {
+async function takeIdleTurn(serving: Serving, scene: Scene, tls: boolean): Promise<Turn> {
   const { idleConnections } = scene.options;
-  await loadOn(serving, scene, WARM_SECONDS);
+  await loadOn(serving, scene, WARM_SECONDS, { ...SMALL_LOAD, tls });
   await sleep(SETTLE_MS);
   const before = readResidentKb(serving.pids());
   const args = [String(serving.port), String(idleConnections), SMALL];
   const how = { cpus: scene.place.load, files: idleConnections + 100, stdin: true };
-  const holder = start("hold", floorProgram("hold"), args, how);
+  const holder = start("hold", floorProgram(tls ? "hold-tls" : "hold"), args, how);
   await untilSaid(holder, /^holding \d+$/m, HOLD_MS_MAX);
   await sleep(SETTLE_MS);
   const grown = readResidentKb(serving.pids()) - before;

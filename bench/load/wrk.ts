@@ -10,6 +10,8 @@ export interface Load {
   readonly seconds: number;
   /** Ask the proxy to close after each answer; wrk then opens a new connection for each request. */
   readonly closing: boolean;
+  /** Speak TLS. wrk resumes its sessions, so a work of full handshakes has another client (shake.ts). */
+  readonly tls: boolean;
   readonly cpus: readonly number[];
 }
 
@@ -46,7 +48,7 @@ export function readReport(report: string): LoadReport {
 export async function applyLoad(load: Load): Promise<LoadReport> {
   const args = ["-t1", `-c${load.connections}`, `-d${load.seconds}s`, "--latency"];
   if (load.closing) args.push("-H", "Connection: close");
-  args.push(`http://127.0.0.1:${load.port}${load.path}`);
+  args.push(`${load.tls ? "https" : "http"}://127.0.0.1:${load.port}${load.path}`);
   const how = { cpus: load.cpus, files: 4_096 };
   return readReport(await runToEnd("wrk", "wrk", args, how, load.seconds * 1_000 + 20_000));
 }
