@@ -379,6 +379,9 @@ impl<I: Io> Worker<I> {
         }
         self.wheel.remove(client.timer);
         self.blocks.release(&mut client.input);
+        if !client.outbox.is_empty() {
+            client.link.break_off();
+        }
         client.outbox.clear(&mut self.blocks);
         Some(client.link)
     }

@@ -85,14 +85,12 @@ impl<I: Io> Worker<I> {
         self.row.one(Counter::TlsFailed);
         let Some(client) = self.clients.get_mut(key) else { return };
         self.log.handshake_failed(&client.peer(), trouble);
+        // What comes from here on is nobody's, and is thrown away unread.
+        client.link.drop_tls(&mut self.blocks);
+        client.state = ClientState::Head;
+        self.row.less(Counter::TlsShaking);
         if *trouble == TlsTrouble::PlainHttp {
-            client.link.tls = None;
-            self.row.less(Counter::TlsShaking);
-            client.state = ClientState::Head;
             self.write_own(key, &Own::refusal(400, "This port speaks HTTPS, and the request was plain HTTP."));
-        } else {
-            self.row.less(Counter::TlsShaking);
-            client.state = ClientState::Head;
         }
         self.close_after_answer(key, Counter::ClientCloseTls);
     }

@@ -26,8 +26,11 @@ impl<I: Io> Worker<I> {
                 Err(trouble) => {
                     client.readable = false;
                     self.scratch = scratch;
-                    if trouble != Trouble::WouldBlock {
-                        self.close_client(key, Counter::ClientCloseError);
+                    match trouble {
+                        Trouble::WouldBlock => {}
+                        // Between requests, who leaves without TLS's word has left all the same.
+                        Trouble::Cut => self.close_client(key, Counter::ClientCloseByClient),
+                        _ => self.close_client(key, Counter::ClientCloseError),
                     }
                     return;
                 }

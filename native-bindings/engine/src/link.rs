@@ -114,8 +114,8 @@ impl<S: Send> Link<S> {
         while self.tls.as_ref().is_some_and(|session| !session.is_open()) {
             // No room for the application's bytes: what comes with the last of the handshake waits in the session.
             match self.read_handshake(io, blocks, outbox) {
-                Ok(()) => {}
-                Err(Trouble::WouldBlock) => return Ok(Shake::Waiting),
+                Ok(more) if more || self.tls.as_ref().is_some_and(|session| session.is_open()) => {}
+                Ok(_) | Err(Trouble::WouldBlock) => return Ok(Shake::Waiting),
                 Err(trouble) => {
                     let said = self.tls.as_ref().and_then(|session| session.failed.clone());
                     return Err(said.unwrap_or(match trouble {
@@ -128,13 +128,14 @@ impl<S: Send> Link<S> {
         Ok(Shake::Done)
     }
 
+    /// Reads once. Returns whether the socket may hold more.
     fn read_handshake<I: Io<Socket = S>>(
         &mut self,
         io: &mut I,
         blocks: &mut Blocks,
         outbox: &mut Outbox,
-    ) -> Result<(), Trouble> {
-        let Some(session) = self.tls.as_mut() else { return Ok(()) };
+    ) -> Result<bool, Trouble> {
+        let Some(session) = self.tls.as_mut() else { return Ok(false) };
         let mut wire = std::mem::take(&mut blocks.wire);
         let held = session.pending().len();
         if wire.len() < held + READ_BYTES_MIN {
@@ -153,7 +154,7 @@ impl<S: Send> Link<S> {
                 if !reply.is_empty() {
                     let _ = outbox.send_raw(io, &self.socket, blocks, &reply);
                 }
-                opened.map(|_| ()).map_err(|trouble| {
+                opened.map(|_| count == READ_BYTES_MIN).map_err(|trouble| {
                     session.failed = Some(trouble);
                     Trouble::Tls
                 })
@@ -207,6 +208,20 @@ impl<S: Send> Link<S> {
         io.shutdown_write(&self.socket);
     }
 
+    /// Forgets to say in TLS that this side is done: half a record is on the wire, and nothing may follow it.
+    pub fn break_off(&mut self) {
+        if let Some(session) = self.tls.as_mut() {
+            session.break_off();
+        }
+    }
+
+    /// Ends TLS on this connection; what still comes is read as it is.
+    pub fn drop_tls(&mut self, blocks: &mut Blocks) {
+        if let Some(mut session) = self.tls.take() {
+            session.release(blocks);
+        }
+    }
+
     /// Closes, after saying so in TLS.
     pub fn close<I: Io<Socket = S>>(mut self, io: &mut I, blocks: &mut Blocks) {
         if let Some(mut session) = self.tls.take() {
@@ -223,9 +238,7 @@ impl<S: Send> Link<S> {
 
     /// Closes with a reset, so that the peer cannot take what it got for complete.
     pub fn reset<I: Io<Socket = S>>(mut self, io: &mut I, blocks: &mut Blocks) {
-        if let Some(mut session) = self.tls.take() {
-            session.release(blocks);
-        }
+        self.drop_tls(blocks);
         io.reset(self.socket);
     }
 }

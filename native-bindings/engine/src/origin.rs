@@ -287,9 +287,13 @@ impl<I: Io> Worker<I> {
                 self.wheel.arm(origin.timer, NEVER);
                 self.wheel.remove(origin.timer);
                 self.blocks.release(&mut origin.input);
-                origin.outbox.clear(&mut self.blocks);
                 self.count_origin_closed(&origin.lease, why);
-                if let Place::Held(link) = origin.place {
+                let unsent = !origin.outbox.is_empty();
+                origin.outbox.clear(&mut self.blocks);
+                if let Place::Held(mut link) = origin.place {
+                    if unsent {
+                        link.break_off();
+                    }
                     link.close(&mut self.io, &mut self.blocks);
                 }
             }

@@ -309,6 +309,11 @@ impl Session {
         self.write(out, Words::End)
     }
 
+    /// Nothing more is said, not even that.
+    pub fn break_off(&mut self) {
+        self.said_end = true;
+    }
+
     fn write(&mut self, out: &mut Sealed, words: Words<'_>) -> Result<(), TlsTrouble> {
         let Inner::Shaking(side) = &mut self.inner else {
             return Err(TlsTrouble::Local("nothing can be sealed before the handshake".into()));
