@@ -21,10 +21,11 @@ export class Bare {
   readonly stats: StatsBlock;
   readonly #host: number;
   readonly #workers: number;
-  readonly #acceptor: Worker;
+  /** A host of one worker has none. */
+  readonly #acceptor: Worker | null;
   readonly #edges = new Set<Worker>();
 
-  private constructor(port: number, stats: StatsBlock, host: number, workers: number, acceptor: Worker) {
+  private constructor(port: number, stats: StatsBlock, host: number, workers: number, acceptor: Worker | null) {
     this.port = port;
     this.stats = stats;
     this.#host = host;
@@ -46,8 +47,8 @@ export class Bare {
     const plan = encodePlan(compilePlan(checked.settings, { workers, addresses: new Map() }));
     const host = native.openHost(plan, stats.words);
     const [place] = native.listen(host);
-    const acceptor = new Worker(ACCEPTOR, { workerData: { kind: "acceptor", host } });
-    await once(acceptor, "message");
+    const acceptor = workers > 1 ? new Worker(ACCEPTOR, { workerData: { kind: "acceptor", host } }) : null;
+    if (acceptor !== null) await once(acceptor, "message");
     return new Bare(place?.port ?? 0, stats, host, workers, acceptor);
   }
 
@@ -71,7 +72,8 @@ export class Bare {
   /** Ends every thread in order and frees the host. */
   async close(): Promise<void> {
     loadNative().drain(this.#host);
-    await Promise.all([this.#acceptor, ...this.#edges].map(leave));
+    const threads = this.#acceptor === null ? [...this.#edges] : [this.#acceptor, ...this.#edges];
+    await Promise.all(threads.map(leave));
     for (let row = 0; row <= this.#workers; row++) loadNative().settleWorker(this.#host, row);
     loadNative().closeHost(this.#host);
   }

@@ -8,7 +8,7 @@ import { Bare, hears } from "./bare.js";
 import type { Conduct } from "./bare-edge.js";
 import { ask, expectAnswer, expectSameGround, groundNow, startOrigin } from "./kit.js";
 
-const ROUNDS = 3;
+const ROUNDS = 4;
 const TERMINATIONS_IN_TURN = 10;
 
 const origin = await startOrigin();
@@ -129,9 +129,9 @@ async function collectsGarbage(bare: Bare): Promise<void> {
   await leaves(edge);
 }
 
-/** Every misbehaviour, and after each a thread that behaves. */
-async function round(): Promise<void> {
-  const bare = await Bare.open(origin);
+/** Every misbehaviour, and after each a thread that behaves. One worker takes connections itself; two have an acceptor. */
+async function round(workers: number): Promise<void> {
+  const bare = await Bare.open(origin, workers);
   for (const scene of [
     diesOfExceptions,
     livesOn,
@@ -150,8 +150,9 @@ async function round(): Promise<void> {
   await bare.close();
 }
 
-await round();
+await round(1);
+await round(2);
 const before = groundNow();
-for (let done = 1; done < ROUNDS; done++) await round();
+for (let done = 2; done < ROUNDS; done++) await round(1 + (done % 2));
 await expectSameGround(before);
 await origin.close();
