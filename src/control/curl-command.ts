@@ -3,7 +3,6 @@
  */
 import { isIP } from "node:net";
 import { allOrigins } from "../config/plan-origins.js";
-import type { Plan } from "../config/plan-types.js";
 import type { Settings } from "../config/settings.js";
 import { ORIGIN_TLS_DEFAULTS } from "../config/settings-tls.js";
 import type { CoreExplanation } from "./explain.js";
@@ -27,28 +26,22 @@ export function readExplanation(json: string, tlsOf: (explained: CoreExplanation
   return { ...explained, curl: curlCommand(explained, tlsOf(explained)) };
 }
 
-/** How TLS is spoken with the target of an explanation; null = not at all. */
-export function curlTls(settings: Settings, plan: Plan, explained: CoreExplanation): CurlTls | null {
-  const origin = plan.origins.find((one) => one.name === explained.origin);
-  const tls = origin?.tls;
-  if (origin === undefined || tls === undefined) return null;
-  const host = (explained.request?.host ?? "").replace(/:\d+$/, "").toLowerCase();
-  const target = origin.targets.find((one) => one.label === explained.target?.label)?.name ?? "";
-  const names = { host, serverName: host, target, none: "" };
-  const sni = "value" in tls.sni ? tls.sni.value : names[tls.sni.kind];
-  const verified = "value" in tls.verifyName ? tls.verifyName.value : { sni, target }[tls.verifyName.kind];
-  const [, written] = allOrigins(settings).find(([name]) => name === origin.name) ?? [];
+/** How TLS is spoken with the target of an explanation; null = not at all. Names are the core's, files the settings'. */
+export function curlTls(settings: Settings, { origin, target, tls }: CoreExplanation): CurlTls | null {
+  if (tls === undefined) return null;
+  const [, written] = allOrigins(settings).find(([name]) => name === origin) ?? [];
   const { ca = [], clientCertificate: shown, pins } = written?.tls ?? ORIGIN_TLS_DEFAULTS;
   const words: string[] = [];
   // curl takes one file, and checks no other name than it asks for.
   const [authorities] = [ca].flat();
-  if (!tls.verify || verified !== sni) words.push("-k");
+  const asked = tls.sni === "" ? target?.address : tls.sni;
+  if (!tls.verify || tls.verifyName !== asked) words.push("-k");
   else if (authorities !== undefined) words.push("--cacert", authorities);
   if (shown !== undefined) words.push("--cert", shown.cert, "--key", shown.key ?? shown.cert);
   if (pins.length > 0) words.push("--pinnedpubkey", pins.map((pin) => `sha256//${pin}`).join(";"));
   if (tls.maxVersion === "1.2") words.push("--tls-max", "1.2");
   if (tls.minVersion === "1.3") words.push("--tlsv1.3");
-  return { sni, words };
+  return { sni: tls.sni, words };
 }
 
 /**

@@ -59,6 +59,16 @@ export interface CoreExplanation {
   readonly target?: { readonly label: string; readonly address: string; readonly port: number } | null;
   /** What must be equal for a connection to be shared. */
   readonly identity?: string;
+  /** What a handshake with the target would ask for and insist on; absent = it is reached without TLS. */
+  readonly tls?: {
+    /** Empty = none is sent. */
+    readonly sni: string;
+    readonly verify: boolean;
+    readonly verifyName: string;
+    readonly minVersion: string;
+    readonly maxVersion: string;
+    readonly [more: string]: unknown;
+  };
   readonly connection?: { readonly kind: "reused" | "new"; readonly why: string };
   /** Every target of the origin, with whether it may be used and why. */
   readonly candidates?: readonly CandidateReading[];

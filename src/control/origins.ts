@@ -155,10 +155,7 @@ export class Origins {
 
   /** Only while attached. */
   explain(request: ExplainRequest): Explanation {
-    const plan = this.#plan;
-    return readExplanation(this.#running().core.explain(request), (explained) =>
-      plan === null ? null : curlTls(this.#settings, plan, explained),
-    );
+    return readExplanation(this.#running().core.explain(request), (explained) => curlTls(this.#settings, explained));
   }
 
   /** Only while attached. */

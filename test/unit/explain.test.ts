@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -17,12 +17,10 @@ import { describeExplanation } from "../../src/cli/explain.js";
 import { describeOrigins } from "../../src/cli/origins.js";
 import { columns, outline } from "../../src/cli/table.js";
 import { checkSettings } from "../../src/config/check.js";
-import { compilePlan } from "../../src/config/plan.js";
-import { readTlsFiles, usesOf } from "../../src/config/tls-files.js";
 import { ConnectionGatherer } from "../../src/control/connections.js";
 import { curlCommand, curlTls, readExplanation } from "../../src/control/curl-command.js";
 import { type CoreExplanation, encodeHead, parseExplainInput } from "../../src/control/explain.js";
-import { makeAuthority } from "../support/certificates.js";
+import { type Issued, makeAuthority } from "../support/certificates.js";
 import { FakeTargets } from "../support/fake-targets.js";
 
 const folder = mkdtempSync(join(tmpdir(), "millrace-explain-"));
@@ -151,31 +149,30 @@ describe("S1-05 the equivalent curl command", () => {
 });
 
 describe("S1-05 the equivalent curl command of a target reached by TLS", () => {
-  /** The command for an origin with these settings of TLS, without what is the same for all. */
-  function commandFor(tls: object | undefined, targets = "https://app.internal:8443"): string {
-    const checked = checkSettings({ origins: { app: { targets, ...(tls === undefined ? {} : { tls }) } } }, folder);
+  const SAID = { sni: "app.internal", verifyName: "app.internal", verify: true, minVersion: "1.2", maxVersion: "1.3" };
+  const PLACE = "--resolve app.internal:8443:192.0.2.7 https://app.internal:8443/";
+
+  /** The command for an origin with these settings of TLS, of which the core says this, without what is always the same. */
+  function commandFor(tls: object, said: Partial<typeof SAID> = {}, address = "192.0.2.7"): string {
+    const checked = checkSettings({ origins: { app: { targets: "https://app.internal:8443", tls } } }, folder);
     assert.ok(checked.ok, JSON.stringify(checked));
-    const { settings } = checked;
-    const { material } = readTlsFiles(usesOf(settings));
-    const addresses = new Map([["app.internal", ["192.0.2.7"]]]);
-    const plan = compilePlan(settings, { workers: 1, addresses, material });
-    const [target] = plan.origins[0]?.targets ?? [];
-    assert.ok(target !== undefined);
-    const request = { method: "GET", path: "/", host: "WWW.example.org:99" };
-    const explained = explanation({ origin: "app", request, timeouts: {}, target });
-    const command = curlCommand(explained, curlTls(settings, plan, explained)) ?? "";
+    const request = { method: "GET", path: "/", host: "www.example.org" };
+    const target = { label: "app.internal:8443", address, port: 8443 };
+    const explained = explanation({ origin: "app", request, timeouts: {}, target, tls: { ...SAID, ...said } });
+    const command = curlCommand(explained, curlTls(checked.settings, explained)) ?? "";
     return command
       .replace("curl -v --http1.1 --path-as-is ", "")
-      .replace("-H 'Host: WWW.example.org:99' ", "")
+      .replace("-H 'Host: www.example.org' ", "")
       .replaceAll(`${folder}/`, "");
   }
 
   it("asks for the name that the proxy would ask for, at the address it would take", () => {
-    assert.equal(commandFor(undefined), "--resolve app.internal:8443:192.0.2.7 https://app.internal:8443/");
-    assert.equal(commandFor({ sni: "host" }), "--resolve www.example.org:8443:192.0.2.7 https://www.example.org:8443/");
-    assert.equal(commandFor({ sni: "@x.test" }), "--resolve x.test:8443:192.0.2.7 https://x.test:8443/");
-    assert.equal(commandFor({ sni: "none", verify: false }), "-k https://192.0.2.7:8443/");
-    assert.equal(commandFor(undefined, "https://[2001:db8::1]"), "'https://[2001:db8::1]:443/'");
+    assert.equal(commandFor({}), PLACE);
+    const other = commandFor({}, { sni: "x.test", verifyName: "x.test" });
+    assert.equal(other, "--resolve x.test:8443:192.0.2.7 https://x.test:8443/");
+    assert.equal(commandFor({}, { sni: "", verifyName: "192.0.2.7" }), "https://192.0.2.7:8443/");
+    const six = commandFor({}, { sni: "", verifyName: "2001:db8::1" }, "2001:db8::1");
+    assert.equal(six, "'https://[2001:db8::1]:8443/'");
   });
 
   it("trusts, shows and pins what the proxy would, and checks no name that curl cannot", () => {
@@ -183,14 +180,26 @@ describe("S1-05 the equivalent curl command of a target reached by TLS", () => {
     root.writeTo(folder, "ca");
     const issued = root.issue();
     issued.writeTo(folder, "us");
-    const place = "--resolve app.internal:8443:192.0.2.7 https://app.internal:8443/";
-    assert.equal(commandFor({ ca: "ca.pem" }), `--cacert ca.pem ${place}`);
-    assert.equal(commandFor({ verifyName: "@x.test" }), `-k ${place}`);
+    assert.equal(commandFor({ ca: "ca.pem" }), `--cacert ca.pem ${PLACE}`);
+    assert.equal(commandFor({}, { verifyName: "x.test" }), `-k ${PLACE}`);
+    assert.equal(commandFor({ ca: "ca.pem" }, { verify: false }), `-k ${PLACE}`);
     const clientCertificate = { cert: "us.pem", key: "us.key" };
-    assert.equal(commandFor({ clientCertificate }), `--cert us.pem --key us.key ${place}`);
-    assert.equal(commandFor({ pins: [issued.pin] }), `--pinnedpubkey sha256//${issued.pin} ${place}`);
-    assert.equal(commandFor({ versions: ["1.2"] }), `--tls-max 1.2 ${place}`);
-    assert.equal(commandFor({ versions: ["1.3"] }), `--tlsv1.3 ${place}`);
+    assert.equal(commandFor({ clientCertificate }), `--cert us.pem --key us.key ${PLACE}`);
+    assert.equal(commandFor({ clientCertificate: { cert: both(issued) } }), `--cert both.pem --key both.pem ${PLACE}`);
+    assert.equal(commandFor({ pins: [issued.pin] }).split(" ")[0], "--pinnedpubkey");
+    assert.equal(commandFor({}, { maxVersion: "1.2" }), `--tls-max 1.2 ${PLACE}`);
+    assert.equal(commandFor({}, { minVersion: "1.3" }), `--tlsv1.3 ${PLACE}`);
+  });
+
+  function both({ cert, key }: Issued): string {
+    writeFileSync(join(folder, "both.pem"), cert + key);
+    return "both.pem";
+  }
+
+  it("says nothing of TLS where the core says nothing", () => {
+    const checked = checkSettings({ origins: { app: { targets: "http://127.0.0.1" } } });
+    assert.ok(checked.ok);
+    assert.equal(curlTls(checked.settings, explanation({ origin: "app" })), null);
   });
 });
 
