@@ -2,6 +2,7 @@
  * Promises of TLS in the plan: what settings and files compile to, field for field, and that the core decodes it.
  */
 import assert from "node:assert/strict";
+import { generateKeyPairSync } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -17,9 +18,10 @@ import { makeAuthority } from "../support/certificates.js";
 const folder = mkdtempSync(join(tmpdir(), "millrace-plan-tls-"));
 after(() => rmSync(folder, { recursive: true, force: true }));
 const root = makeAuthority("a root");
+const names = ["www.example.org"];
 const second = makeAuthority("another root");
 const between = root.makeIntermediate("one between");
-const www = between.issue({ names: ["www.example.org"] });
+const www = between.issue({ names });
 const shown = root.issue({ names: ["edge.example.org"], client: true });
 const files = {
   www: www.writeTo(folder, "www"),
@@ -63,6 +65,25 @@ describe("TLS of a listener in the plan", () => {
       clientAuth: [],
       hsts: "",
     });
+  });
+
+  it("has keys of every kind and notation that the checks let pass, and the core takes them all", () => {
+    const keys = [
+      generateKeyPairSync("ec", { namedCurve: "P-384" }),
+      generateKeyPairSync("ec", { namedCurve: "P-521" }),
+      generateKeyPairSync("ed25519"),
+      generateKeyPairSync("rsa", { modulusLength: 3072 }),
+    ].map(({ privateKey }) => privateKey);
+    const certificates = keys.map((key, n) => {
+      const issued = root.issue({ names, key: key.export({ type: "pkcs8", format: "pem" }).toString() });
+      return issued.writeTo(folder, `kind-${n}`);
+    });
+    for (const [n, type] of ["sec1", "sec1", "pkcs8", "pkcs1"].entries()) {
+      const own = keys[n]?.export({ type: type as "pkcs8", format: "pem" }) ?? "";
+      writeFileSync(certificates[n]?.key ?? "", own);
+    }
+    const plan = planOf({ listeners: [{ address: ":0", tls: { certificates } }], origins: APP });
+    assert.equal(plan.listeners[0]?.tls?.certificates.length, keys.length);
   });
 
   it("S0-20: carries every policy for names, rules for client certificates, and what else is said", () => {
@@ -118,6 +139,21 @@ describe("TLS of a listener in the plan", () => {
         /^-----BEGIN X509 CRL-----\n[^-]+-----END X509 CRL-----\n$/,
       );
     }
+  });
+});
+
+describe("the core's own look at TLS in the plan", () => {
+  it("refuses what does not fit, beginning with its place in the settings", () => {
+    const certificates = [files.www, files.shown];
+    const plan = planOf({ listeners: [{ address: ":0", tls: { certificates } }], origins: APP });
+    const [listener] = plan.listeners;
+    const tls = listener?.tls;
+    assert.ok(tls !== undefined);
+    const [first, second] = tls.certificates;
+    assert.ok(first !== undefined && second !== undefined);
+    const swapped = { ...tls, certificates: [first, { ...second, key: first.key }] };
+    const document = encodePlan({ ...plan, listeners: [{ ...listener, tls: swapped } as typeof listener] } as Plan);
+    assert.throws(() => loadNative().checkPlan(document), /listeners\[0\]\.tls\.certificates\[1\]/);
   });
 });
 

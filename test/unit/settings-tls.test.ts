@@ -244,6 +244,14 @@ describe("what clients and peers say of others", () => {
 });
 
 describe("redirects", () => {
+  it("to TLS are warned about beside a listener with TLS, where they would go in a circle", () => {
+    const routes = [{ match: { path: "/old" }, redirect: { to: "/new" } }, { redirect: { scheme: "https" } }];
+    assert.deepEqual(warningsAbout({ ...listener({}), origins: {}, routes }), [
+      "routes[1].redirect.scheme: takes what comes over TLS (listeners[0]) too, and sends it in a circle if that is where it leads; use a proxy or a host of its own for it",
+    ]);
+    assert.deepEqual(warningsAbout({ routes }), []);
+  });
+
   it("go to a place or to the same place over TLS, not both and not neither", () => {
     const about = (redirect: object) => complaintsAbout({ routes: [{ redirect }] });
     assert.deepEqual(about({ scheme: "https" }), []);
