@@ -7,6 +7,7 @@ import { coversHost, type Document, isRecord, originNames, type Route, routesOf 
 import { compilePath, coversPath } from "./paths.js";
 import { judgeBodyOf } from "./settings-fields.js";
 import { forwardPolicies } from "./settings-policies.js";
+import { schemeOf } from "./settings-routes.js";
 import { suggestion } from "./suggest.js";
 
 /** What says something about forwarding. */
@@ -77,11 +78,15 @@ function judgeForward(route: Route, at: string): Complaint[] {
   return complaints;
 }
 
-function judgeRedirect({ redirect }: Route, at: string): Complaint[] {
+function judgeRedirect(route: Route, at: string): Complaint[] {
+  const { redirect } = route;
   if (redirect === undefined) return [];
   const { to, scheme, port } = redirect;
   if ((to === undefined) === (scheme === undefined)) {
     return [{ path: `${at}.redirect`, says: "needs either to or scheme" }];
+  }
+  if (scheme !== undefined && route.match?.scheme === "https") {
+    return [{ path: `${at}.match.scheme`, says: 'is "https": what came over TLS is where this redirect leads' }];
   }
   if (scheme !== undefined || port === undefined) return [];
   return [{ path: `${at}.redirect.port`, says: "has a meaning beside scheme only" }];
@@ -107,6 +112,8 @@ export function warnAboutRoutes(document: Document): Complaint[] {
 function covers(earlier: Route, later: Route): boolean {
   const a = earlier.match ?? {};
   const b = later.match ?? {};
+  const scheme = schemeOf(earlier);
+  if (scheme !== undefined && scheme !== schemeOf(later)) return false;
   if (!coversPath(compilePath(a.path), compilePath(b.path))) return false;
   if (!coversList(a.method, b.method, (one, other) => one === other)) return false;
   if (!coversList(a.host, b.host, coversHost)) return false;

@@ -17,6 +17,7 @@ import type {
 } from "./plan-types.js";
 import type { Settings } from "./settings.js";
 import { FORWARD_DEFAULTS } from "./settings-policies.js";
+import { schemeOf } from "./settings-routes.js";
 
 type Route = NonNullable<Settings["routes"]>[number];
 
@@ -26,6 +27,7 @@ export function compileRoutes(settings: Settings, origins: readonly string[]): P
   return routes.map((route, index) => {
     const match = route.match ?? {};
     const path = compilePath(match.path);
+    const scheme = schemeOf(route);
     return {
       name: route.name ?? `route-${index + 1}`,
       hosts: listOf(match.host).map((host) => host.toLowerCase()),
@@ -35,6 +37,7 @@ export function compileRoutes(settings: Settings, origins: readonly string[]): P
         name: name.toLowerCase(),
         value: value === true ? null : value,
       })),
+      ...(scheme === undefined ? {} : { secure: scheme === "https" }),
       action: compileAction(route, path, origins),
     };
   });

@@ -198,6 +198,8 @@ export interface PlanRoute {
   readonly path: PathMatch;
   readonly methods: readonly string[];
   readonly headers: readonly PlanHeaderMatch[];
+  /** Only what came over TLS, or only what did not; absent = both. */
+  readonly secure?: boolean;
   readonly action: PlanAction;
 }
 

@@ -18,6 +18,12 @@ const matchSchema = z.strictObject({
     "/a = exactly this; /a/* = /a and everything below; /a/** = what begins with /a/; * elsewhere = characters of one segment, ** = any. Absent = any.",
     judgePath,
   ).optional(),
+  scheme: z
+    .enum(["http", "https"])
+    .optional()
+    .describe(
+      '"https" = only what came over TLS, to this proxy or to a trusted one that says so (X-Forwarded-Proto); "http" = only what did not. Absent = both.',
+    ),
   method: oneOrMore(
     text("A method.", (value) =>
       isToken(value) && value === value.toUpperCase() ? null : `"${value}" is not a method (methods are upper case)`,
@@ -70,7 +76,9 @@ const redirectSchema = z.strictObject({
   scheme: z
     .literal("https", { error: 'must be "https"' })
     .optional()
-    .describe('"https" = to the same name and path over TLS, in place of to.'),
+    .describe(
+      '"https" = to the same name and path over TLS, in place of to; only for requests that did not come over it.',
+    ),
   port: z
     .int({ error: "must be a whole number, 1 to 65535" })
     .min(1, { error: "must be 1 to 65535" })
@@ -91,6 +99,16 @@ export const routeSchema = z.strictObject({
   answer: answerSchema.optional().describe("Answer at once with this."),
   redirect: redirectSchema.optional().describe("Answer at once with a redirect."),
 });
+
+/** What a route says of the scheme. A redirect to TLS takes what did not come over it: all else would go in a circle. */
+export function schemeOf(route: {
+  readonly match?: { readonly scheme?: Scheme } | undefined;
+  readonly redirect?: { readonly scheme?: "https" | undefined } | undefined;
+}): Scheme {
+  return route.redirect?.scheme === undefined ? route.match?.scheme : "http";
+}
+
+type Scheme = "http" | "https" | undefined;
 
 function judgeFixedPath(path: string): string | null {
   return path.includes("*") ? `"${path}" must not have a "*"` : judgePath(path);

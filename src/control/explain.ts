@@ -9,6 +9,8 @@ import { MillraceError } from "../shared/errors.js";
 /** A request to be explained. */
 export interface ExplainRequest {
   readonly method: string;
+  /** Whether it comes over TLS. */
+  readonly isSecure: boolean;
   /** What the client's Host says. */
   readonly host: string;
   /** Path and query. */
@@ -94,16 +96,17 @@ export function parseExplainInput(input: unknown): ExplainRequest {
   const { url, method = "GET", headers = [], clientAddress = "127.0.0.1", ...rest } = input as Record<string, unknown>;
   const [unknown] = Object.keys(rest);
   if (unknown !== undefined) throw wrong(`"${unknown}" is not known; there are url, method, headers, clientAddress`);
-  const parts = typeof url === "string" ? /^https?:\/\/([^/?#\s@]+)([/?][^#\s]*)?$/i.exec(url) : null;
-  if (parts === null) throw wrong("url: must be http://host/path, without user, fragment or spaces");
+  const parts = typeof url === "string" ? /^http(s?):\/\/([^/?#\s@]+)([/?][^#\s]*)?$/i.exec(url) : null;
+  if (parts === null) throw wrong("url: must be http(s)://host/path, without user, fragment or spaces");
   if (typeof method !== "string" || !isToken(method)) throw wrong("method: must be a token, e.g. GET");
   if (typeof clientAddress !== "string" || isIP(clientAddress) === 0 || clientAddress.includes("%"))
     throw wrong("clientAddress: must be an IP address");
   const fields = readFields(headers);
   const isHost = ([name]: readonly [string, string]) => name.toLowerCase() === "host";
-  const [, authority = "", target = "/"] = parts;
+  const [, secure = "", authority = "", target = "/"] = parts;
   return {
     method,
+    isSecure: secure !== "",
     host: fields.find(isHost)?.[1] ?? authority,
     path: target.startsWith("?") ? `/${target}` : target,
     headers: fields.filter((field) => !isHost(field)),
@@ -129,7 +132,9 @@ function readFields(headers: unknown): readonly (readonly [string, string])[] {
 export function encodeHead(request: ExplainRequest): Uint8Array {
   const fields = [["Host", request.host] as const, ...request.headers];
   const lines = fields.map(([name, value]) => `${name}: ${value}\r\n`);
-  return Buffer.from(`${request.method} ${request.path} HTTP/1.1\r\n${lines.join("")}\r\n`);
+  // The scheme of a whole URL in its place (RFC 9112 3.2.2) is how the core is told of TLS.
+  const place = request.isSecure && request.path.startsWith("/") ? `https://${request.host}` : "";
+  return Buffer.from(`${request.method} ${place}${request.path} HTTP/1.1\r\n${lines.join("")}\r\n`);
 }
 
 function wrong(says: string): MillraceError {

@@ -1,6 +1,6 @@
 /**
- * The way of clients to TLS on the wire: a redirect to the same place there, and Strict-Transport-Security on every
- * answer over it and on no other.
+ * The way of clients to TLS on the wire: a redirect that takes only what did not come over TLS, and
+ * Strict-Transport-Security on every answer over it and on no other.
  */
 import { strict as assert } from "node:assert";
 import { once } from "node:events";
@@ -20,9 +20,9 @@ const root = makeAuthority("a root");
 const certificates = [root.issue({ names: ["www.example.org"] }).writeTo(folder)];
 
 /** A plain listener and one with TLS in front of one origin, and routes. */
-function settings(routes: NonNullable<SettingsInput["routes"]>): SettingsOverlay {
+function settings(routes: NonNullable<SettingsInput["routes"]>, more: SettingsOverlay = {}): SettingsOverlay {
   const tls = { certificates, hsts: { maxAgeS: 300, includeSubDomains: true } };
-  return { listeners: ["127.0.0.1:0", { address: "127.0.0.1:0", tls }], routes };
+  return { listeners: ["127.0.0.1:0", { address: "127.0.0.1:0", tls }], routes, ...more };
 }
 
 /** The head of the answer to a request over TLS, on a connection of its own. */
@@ -40,13 +40,40 @@ const HSTS = /^strict-transport-security: (.*)$/gim;
 const hstsOf = (head: string): readonly (string | undefined)[] => [...head.matchAll(HSTS)].map((found) => found[1]);
 
 scenario(
-  "a redirect to TLS keeps name and path and leaves the port behind",
-  { settings: settings([{ redirect: { scheme: "https", port: 8443 } }]) },
+  "a redirect to TLS keeps name and path, leaves the port behind, and takes nothing that came over TLS",
+  { settings: settings([{ redirect: { scheme: "https", port: 8443 } }, { answer: { body: "hello" } }]) },
   async (scene) => {
     const client = await scene.client();
     const moved = await client.ask("GET /a/b?c=d", "Host: www.example.org:8080");
     assert.equal(moved.status, 308);
     assert.equal(moved.fields.one("location"), "https://www.example.org:8443/a/b?c=d");
+    assert.match(await askOverTls(scene, "/a/b?c=d"), /^HTTP\/1\.1 200 /);
+    const explain = (url: string) => scene.millrace.explain({ url }).action;
+    assert.deepEqual([explain("http://www.example.org/"), explain("https://www.example.org/")], ["redirect", "answer"]);
+  },
+);
+
+scenario(
+  "what came over TLS to a trusted proxy came over TLS, and nobody else can say so",
+  {
+    settings: settings([{ redirect: { scheme: "https" } }, { answer: { body: "hello" } }], {
+      forwarding: { trustedProxies: ["127.0.0.1"] },
+    }),
+  },
+  async (scene) => {
+    const client = await scene.client();
+    assert.equal((await client.ask("GET /", "X-Forwarded-Proto: https")).status, 200);
+    assert.equal((await client.ask("GET /", "X-Forwarded-Proto: http")).status, 308);
+    assert.equal((await client.ask("GET /")).status, 308);
+  },
+);
+
+scenario(
+  "an untrusted client that says it came over TLS is redirected all the same",
+  { settings: settings([{ redirect: { scheme: "https" } }]) },
+  async (scene) => {
+    const client = await scene.client();
+    assert.equal((await client.ask("GET /", "X-Forwarded-Proto: https")).status, 308);
   },
 );
 

@@ -95,7 +95,7 @@ describe("millrace explain", () => {
     assert.match(field.err, /-H: "nothing" is not "Name: value"/);
     const url = await millrace("explain", "GET", "/path");
     assert.deepEqual([url.code, url.out], [2, ""]);
-    assert.match(url.err, /refuses: url: must be http:\/\/host\/path/);
+    assert.match(url.err, /refuses: url: must be http\(s\):\/\/host\/path/);
   });
 });
 

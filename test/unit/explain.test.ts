@@ -30,6 +30,7 @@ describe("a request to be explained", () => {
   it("keeps its path as it is written, and takes Host from its fields first", () => {
     assert.deepEqual(parseExplainInput({ url: "HTTP://a.example:81/x/../%2e?q#".replace("#", "") }), {
       method: "GET",
+      isSecure: false,
       host: "a.example:81",
       path: "/x/../%2e?q",
       headers: [],
@@ -43,6 +44,7 @@ describe("a request to be explained", () => {
     };
     assert.deepEqual(parseExplainInput(input), {
       method: "PUT",
+      isSecure: false,
       host: "b.example",
       path: "/",
       headers: [["A", "c"]],
@@ -200,6 +202,16 @@ describe("S1-05 the equivalent curl command of a target reached by TLS", () => {
     const checked = checkSettings({ origins: { app: { targets: "http://127.0.0.1" } } });
     assert.ok(checked.ok);
     assert.equal(curlTls(checked.settings, explanation({ origin: "app" })), null);
+  });
+});
+
+describe("a request over TLS to be explained", () => {
+  it("is told to the core by its scheme, and by nothing else", () => {
+    const head = (url: string, method = "GET") =>
+      Buffer.from(encodeHead(parseExplainInput({ url, method, headers: { Host: "b.test" } }))).toString();
+    assert.equal(head("https://a.test/x?y"), "GET https://b.test/x?y HTTP/1.1\r\nHost: b.test\r\n\r\n");
+    assert.equal(head("HTTPS://a.test"), "GET https://b.test/ HTTP/1.1\r\nHost: b.test\r\n\r\n");
+    assert.equal(head("http://a.test/x"), "GET /x HTTP/1.1\r\nHost: b.test\r\n\r\n");
   });
 });
 

@@ -165,7 +165,7 @@ describe("notes and orders", () => {
       [[0], [1]],
     );
     assert.deepEqual(origins.drain("app", "127.0.0.1:1", false), { concerned: 1, changed: 1 });
-    const asked = { method: "GET", host: "a", path: "/", headers: [], clientAddress: "::1" };
+    const asked = { method: "GET", isSecure: false, host: "a", path: "/", headers: [], clientAddress: "::1" };
     assert.deepEqual(origins.explain(asked), { route: "all", action: "forward", got: asked, curl: null });
   });
 

@@ -232,6 +232,21 @@ describe("TLS to an origin in the plan", () => {
 });
 
 describe("a redirect to TLS in the plan", () => {
+  it("is for what did not come over TLS, and other routes are for both unless they say a scheme", () => {
+    const answer = { body: "hello" };
+    const routes = [
+      { redirect: { scheme: "https" } },
+      { match: { scheme: "https" }, answer },
+      { match: { scheme: "http" }, answer },
+      { answer },
+    ] as const;
+    const { routes: compiled } = planOf({ routes });
+    assert.deepEqual(
+      compiled.map((route) => route.secure),
+      [false, true, false, undefined],
+    );
+  });
+
   it("keeps name and path and leaves the port of the plain listener behind", () => {
     const locationOf = (redirect: { scheme: "https"; port?: number }) => {
       const action = planOf({ routes: [{ redirect }] }).routes[0]?.action;

@@ -19,7 +19,7 @@ use proto::http1::framing::{RequestBody, RequestFraming, decide_request};
 use proto::http1::head::{Field, Method, RequestHead, TargetForm};
 use proto::identity::{asked_name, bound_of};
 use proto::plan::{Action, ConnectionAuth, NamePolicy};
-use proto::route::{Asked, normalise_path, without_port};
+use proto::route::{Asked, came_secure, normalise_path, without_port};
 use std::rc::Rc;
 
 /// Methods that are passed on, for an answer that has to name them.
@@ -37,7 +37,7 @@ impl<I: Io> Worker<I> {
                 return head.len + body.len();
             }
         };
-        let route = self.find_route(&plan, head, head_bytes);
+        let route = self.find_route(&plan, key, head, head_bytes);
         let body_bytes_max = body_bytes_max(&plan, route);
         let refused = refusal(head, &framing, body_bytes_max).or_else(|| self.name_refusal(key, head, head_bytes));
         if let Some(fault) = refused {
@@ -195,7 +195,9 @@ impl<I: Io> Worker<I> {
         self.wheel.arm(client.timer, crate::wheel::NEVER);
     }
 
-    fn find_route(&mut self, plan: &Compiled, head: &RequestHead, bytes: &[u8]) -> Option<u32> {
+    fn find_route(&mut self, plan: &Compiled, key: Key, head: &RequestHead, bytes: &[u8]) -> Option<u32> {
+        let client = self.clients.get(key);
+        let secure = client.is_some_and(|c| came_secure(c.link.is_tls(), c.trusted, head, bytes));
         let raw = head.path.of(bytes);
         let path: &[u8] = match head.target_form {
             TargetForm::Asterisk => b"*",
@@ -205,7 +207,7 @@ impl<I: Io> Worker<I> {
                 &self.path
             }
         };
-        plan.routes.find(&Asked { bytes, head, path })
+        plan.routes.find(&Asked { bytes, head, path, secure })
     }
 
     /// Answers without an origin: no route, a route that answers or redirects, or the last hop of a TRACE.

@@ -22,7 +22,7 @@ use proto::http1::head::{Method, Parsed, RequestHead, TargetForm};
 use proto::identity::{asked_name, bound_of};
 use proto::plan::{Action, Balance, ReusePolicy, StatusRange};
 use proto::retry::{Facts, Next, decide_next};
-use proto::route::{Asked, normalise_path};
+use proto::route::{Asked, came_secure, normalise_path};
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -32,6 +32,8 @@ struct Question<'a> {
     bytes: &'a [u8],
     head: &'a RequestHead,
     client: IpAddr,
+    /// Whether it comes over TLS: written as a target with its scheme.
+    over_tls: bool,
     now_ms: u64,
 }
 
@@ -54,7 +56,9 @@ pub fn explain<S>(host: &Host<S>, bytes: &[u8], client: IpAddr, now_ms: u64) -> 
         TargetForm::Asterisk => path.push(b'*'),
         _ => normalise_path(head.path.of(bytes), &mut path),
     }
-    let route = plan.routes.find(&Asked { bytes, head: &head, path: &path });
+    let over_tls = is_https(&head, bytes);
+    let secure = came_secure(over_tls, plan.trusts(client), &head, bytes);
+    let route = plan.routes.find(&Asked { bytes, head: &head, path: &path, secure });
     if let Some(fault) = refusal(&head, &framing, body_bytes_max(&plan, route)) {
         return Ok(refuse(fault.status(), fault.token(), fault.sentence()));
     }
@@ -78,7 +82,7 @@ pub fn explain<S>(host: &Host<S>, bytes: &[u8], client: IpAddr, now_ms: u64) -> 
             let core = Exchange::new(head.method, head.version, &framing);
             let asking = Asking { client: Key::NONE, route: number, origin_index: *origin, began_us: now_ms * 1000 };
             let mut ongoing = Ongoing::new(core, Rc::clone(&plan), &head, &framing, asking);
-            let question = Question { bytes, head: &head, client, now_ms };
+            let question = Question { bytes, head: &head, client, over_tls, now_ms };
             take_policy(&mut ongoing, &question);
             explain_forward(&mut out, &mut ongoing, &question)
         }
@@ -215,6 +219,11 @@ fn describe_target(label: &str, target: &CompiledTarget, usable: Option<bool>, w
         .end()
 }
 
+fn is_https(head: &RequestHead, bytes: &[u8]) -> bool {
+    let target = bytes.get(head.method_span.end() + 1..).unwrap_or(&[]);
+    target.get(..8).is_some_and(|scheme| eq_ignore_case(scheme, b"https://"))
+}
+
 /// The request as the target would get it, read from the very bytes that would be sent.
 fn request(ongoing: &Ongoing, question: &Question<'_>) -> String {
     let Question { bytes, head, client, .. } = *question;
@@ -227,7 +236,7 @@ fn request(ongoing: &Ongoing, question: &Question<'_>) -> String {
         forwarded: plan.plan.forwarding.forwarded,
         client_ip: ip.as_bytes(),
         client_is_v6: client.is_ipv6(),
-        proto: b"http",
+        proto: if question.over_tls { b"https" } else { b"http" },
     };
     let (mut sent, mut room) = (Vec::new(), Vec::new());
     encode_for_origin(&mut sent, &mut room, ongoing, head, bytes, forwarding);

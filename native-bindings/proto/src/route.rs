@@ -1,7 +1,7 @@
 //! Finds the route of a request. Hosts are indexed once when the plan is installed, so that a request looks only at
 //! routes its host can match; among those the operator's order decides.
 
-use crate::http1::fields::eq_ignore_case;
+use crate::http1::fields::{FieldKind, eq_ignore_case, value_of};
 use crate::http1::head::{RequestHead, Span};
 use crate::plan::{HeaderMatch, PathMatch, Plan};
 use std::collections::HashMap;
@@ -23,6 +23,7 @@ struct Matcher {
     path: PathTest,
     methods: Vec<String>,
     headers: Vec<HeaderMatch>,
+    secure: Option<bool>,
 }
 
 #[derive(Debug)]
@@ -50,6 +51,18 @@ pub struct Asked<'a> {
     pub head: &'a RequestHead,
     /// Path without dot segments and with unreserved characters decoded: see [`normalise_path`].
     pub path: &'a [u8],
+    /// See [`came_secure`].
+    pub secure: bool,
+}
+
+/// Whether a request came over TLS: to us, or to a trusted peer before us that says so.
+#[must_use]
+pub fn came_secure(over_tls: bool, trusted_peer: bool, head: &RequestHead, bytes: &[u8]) -> bool {
+    let says_https = || value_of(bytes, &head.fields, FieldKind::XForwardedProto);
+    over_tls
+        || (trusted_peer
+            && head.kinds.has(FieldKind::XForwardedProto)
+            && says_https().is_some_and(|proto| eq_ignore_case(proto, b"https")))
 }
 
 impl RouteTable {
@@ -68,6 +81,7 @@ impl RouteTable {
                 path: PathTest::new(&route.path),
                 methods: route.methods.clone(),
                 headers: route.headers.clone(),
+                secure: route.secure,
             });
             let takes = |host: &[u8]| route.hosts.is_empty() || route.hosts.iter().any(|h| host_matches(h, host));
             let takes_under =
@@ -118,7 +132,8 @@ impl RouteTable {
 
 impl Matcher {
     fn takes(&self, asked: &Asked<'_>) -> bool {
-        self.path.takes(asked.path)
+        self.secure.is_none_or(|wanted| wanted == asked.secure)
+            && self.path.takes(asked.path)
             && (self.methods.is_empty()
                 || self.methods.iter().any(|m| m.as_bytes() == asked.head.method_span.of(asked.bytes)))
             && self.headers.iter().all(|wanted| has_field(asked, wanted))

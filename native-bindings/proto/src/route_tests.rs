@@ -79,3 +79,43 @@ fn a_port_is_no_part_of_the_name() {
     assert_eq!(without_port(b"a:80"), b"a");
     assert_eq!(without_port(b"[::1]:80"), b"[::1]");
 }
+
+fn head_of(bytes: &[u8]) -> RequestHead {
+    let limits = crate::limits::HeadLimits {
+        request_line_bytes: 8192,
+        head_bytes: 8192,
+        field_count: 64,
+        chunk_extension_bytes: 0,
+    };
+    let mut head = RequestHead::new();
+    assert_eq!(head.parse(bytes, &limits), Ok(crate::http1::head::Parsed::Complete));
+    head
+}
+
+#[test]
+fn a_route_for_one_scheme_takes_no_other() {
+    let route = |secure| Matcher { path: PathTest::Any, methods: Vec::new(), headers: Vec::new(), secure };
+    let table = RouteTable {
+        routes: vec![route(Some(false)), route(Some(true)), route(None)],
+        exact: HashMap::new(),
+        wildcard: HashMap::new(),
+        any: vec![0, 1, 2],
+    };
+    let bytes = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    let head = head_of(bytes);
+    let asked = |secure| Asked { bytes, head: &head, path: b"/", secure };
+    assert_eq!((table.find(&asked(false)), table.find(&asked(true))), (Some(0), Some(1)));
+    let both = RouteTable { any: vec![2], ..table };
+    assert_eq!((both.find(&asked(false)), both.find(&asked(true))), (Some(2), Some(2)));
+}
+
+#[test]
+fn a_request_came_over_tls_to_us_or_to_a_trusted_peer_that_says_so() {
+    let says = |proto: &str| format!("GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-Proto: {proto}\r\n\r\n").into_bytes();
+    let came = |bytes: &[u8], over_tls, trusted| came_secure(over_tls, trusted, &head_of(bytes), bytes);
+    let silent = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    assert!(came(silent, true, false) && !came(silent, false, false) && !came(silent, false, true));
+    assert!(came(&says("HTTPS"), false, true) && !came(&says("http"), false, true));
+    assert!(!came(&says("https"), false, false), "anybody could say so");
+    assert!(came(&says("http"), true, true), "it did come over TLS");
+}

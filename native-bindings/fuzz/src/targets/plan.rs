@@ -124,7 +124,7 @@ fn what_is_checked_can_be_run(plan: Plan) {
         let mut head = RequestHead::new();
         assert_eq!(head.parse(bytes, &HeadLimits::default()), Ok(Parsed::Complete));
         let path = if head.path.is_empty() { b"*" } else { head.path.of(bytes) };
-        let Some(place) = compiled.routes.find(&Asked { bytes, head: &head, path }) else { continue };
+        let Some(place) = compiled.routes.find(&Asked { bytes, head: &head, path, secure: false }) else { continue };
         if let Action::Forward { origin, .. } = &plan.routes[place as usize].action {
             assert!((*origin as usize) < compiled.origins.len(), "a route to an origin that is not there");
         }

@@ -25,7 +25,7 @@ pub fn run(input: &[u8]) {
     let path = path_is_normal(raw, head.path_plain);
     let (Ok(hosts), Ok(pattern)) = (from_utf8(host_pattern), from_utf8(path_pattern)) else { return };
     if pattern.len() <= PATTERN_MAX {
-        route_is_the_first(hosts, pattern, &Asked { bytes: &request, head: &head, path: &path });
+        route_is_the_first(hosts, pattern, &Asked { bytes: &request, head: &head, path: &path, secure: false });
     }
 }
 

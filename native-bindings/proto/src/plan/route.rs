@@ -13,6 +13,9 @@ pub struct Route {
     /// Empty = any.
     pub methods: Vec<String>,
     pub headers: Vec<HeaderMatch>,
+    /// Only what came over TLS, or only what did not: to us, or to a trusted peer that says so. None = both.
+    #[serde(default)]
+    pub secure: Option<bool>,
     pub action: Action,
 }
 
