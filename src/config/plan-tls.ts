@@ -12,8 +12,9 @@ import type {
 } from "./plan-tls-types.js";
 import { pairKey, type TlsMaterial, type WrittenPair } from "./tls-files.js";
 
-/** In order of preference. */
-const ALPN = ["http/1.1"] as const;
+/** In order of preference. Clients that speak HTTP/1.0 say so (`curl --http1.0`), and are served. */
+const CLIENT_ALPN = ["http/1.1", "http/1.0"] as const;
+const ORIGIN_ALPN = ["http/1.1"] as const;
 
 /** TLS of a listener. */
 export function compileListenerTls(tls: ListenerTls, material: TlsMaterial): PlanListenerTls {
@@ -21,7 +22,7 @@ export function compileListenerTls(tls: ListenerTls, material: TlsMaterial): Pla
     certificates: tls.certificates.map((pair) => compilePair(pair, material)),
     fallback: tls.fallback === "first" ? 0 : null,
     ...compileVersions(tls.versions),
-    alpn: ALPN,
+    alpn: CLIENT_ALPN,
     tickets: tls.tickets,
     handshakeMs: tls.handshakeMs,
     hostPolicy: tls.hostPolicy,
@@ -48,7 +49,7 @@ export function compileOriginTls(tls: OriginTls, material: TlsMaterial): PlanOri
     verifyName: compileName<PlanVerifyName>(tls.verifyName),
     certificate: tls.clientCertificate === undefined ? null : compilePair(tls.clientCertificate, material),
     ...compileVersions(tls.versions),
-    alpn: ALPN,
+    alpn: ORIGIN_ALPN,
     pins: tls.pins,
     handshakeMs: tls.handshakeMs,
   };

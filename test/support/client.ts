@@ -2,7 +2,8 @@
  * A raw scripted client: sends exact bytes, split and paused at will, and reads answers with the strict reader. It does
  * nothing on its own: no keep-alive logic, no retries, no close.
  */
-import { connect } from "node:net";
+import { connect, type Socket } from "node:net";
+import { type ConnectionOptions, connect as secure } from "node:tls";
 import { type Answer, type AnswerHead, type Body, framingOf, readAnswer, readAnswerHead, readBody } from "./message.js";
 import { type Bytes, type Ending, PATIENCE_MS, pause, show, toBytes, Wire, WireError } from "./wire.js";
 
@@ -12,6 +13,8 @@ export interface ClientOptions {
   readonly from?: string;
   /** False when megabytes will come that need not be kept. */
   readonly record?: boolean;
+  /** Speak TLS: the name asked for, whom to trust, what is offered. */
+  readonly tls?: ConnectionOptions;
 }
 
 /** Writes a request head: `request("GET /a", "Host: x")`. HTTP/1.1 and a Host unless the lines say otherwise. */
@@ -42,14 +45,15 @@ export class RawClient {
   /** Connects; half-open is allowed, so a FIN from the proxy is seen and nothing is answered to it. */
   static connect(port: number, options: ClientOptions = {}): Promise<RawClient> {
     return new Promise((resolve, reject) => {
-      const socket = connect({
+      const where = {
         port,
         host: options.host ?? "127.0.0.1",
         allowHalfOpen: true,
         ...(options.from === undefined ? {} : { localAddress: options.from }),
-      });
+      };
+      const socket: Socket = options.tls === undefined ? connect(where) : secure({ ...options.tls, ...where });
       socket.once("error", reject);
-      socket.once("connect", () => {
+      socket.once(options.tls === undefined ? "connect" : "secureConnect", () => {
         socket.off("error", reject);
         resolve(new RawClient(new Wire(socket, { record: options.record ?? true })));
       });

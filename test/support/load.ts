@@ -4,6 +4,7 @@
  */
 import { createHash, type Hash } from "node:crypto";
 import { connect, createServer, type Server, type Socket } from "node:net";
+import { type ConnectionOptions, connect as secure } from "node:tls";
 import { pause, WireError } from "./wire.js";
 
 /** One mebibyte of bytes without a pattern that a shift would hide. */
@@ -162,9 +163,14 @@ async function serveBig(socket: Socket, slowMs: number): Promise<void> {
   socket.end(`HTTP/1.1 200 OK\r\nContent-Length: ${answer.length}\r\nConnection: close\r\n\r\n${answer}`);
 }
 
+/** Without options in plain text, else by TLS. What is written before the handshake ends is sent behind it. */
+function reach(port: number, tls?: ConnectionOptions): Socket {
+  return tls === undefined ? connect(port, "127.0.0.1") : secure({ ...tls, host: "127.0.0.1", port });
+}
+
 /** Downloads `size` bytes through a proxy; `slowMs` between reads. */
-export async function download(port: number, size: number, slowMs = 0): Promise<Read> {
-  const socket = connect(port, "127.0.0.1");
+export async function download(port: number, size: number, slowMs = 0, tls?: ConnectionOptions): Promise<Read> {
+  const socket = reach(port, tls);
   socket.write(`GET /${size} HTTP/1.1\r\nHost: a.example\r\n\r\n`);
   const { head, body } = await readBody(socket, size, slowMs);
   socket.destroy();
@@ -173,8 +179,8 @@ export async function download(port: number, size: number, slowMs = 0): Promise<
 }
 
 /** Uploads `size` bytes through a proxy, by length or in chunks; what the origin says it got. */
-export async function upload(port: number, size: number, chunked: boolean): Promise<Read> {
-  const socket = connect(port, "127.0.0.1");
+export async function upload(port: number, size: number, chunked: boolean, tls?: ConnectionOptions): Promise<Read> {
+  const socket = reach(port, tls);
   const answer = new Promise<string>((resolve, reject) => {
     let text = "";
     socket.on("data", (piece: Buffer) => {

@@ -132,9 +132,9 @@ export class Scene {
     return this.proxy.millrace;
   }
 
-  /** A new client connection, closed with the scene. */
-  async client(options: ClientOptions = {}): Promise<RawClient> {
-    const client = await RawClient.connect(this.port, options);
+  /** A new client connection, to the first listener unless told otherwise, closed with the scene. */
+  async client(options: ClientOptions & { readonly port?: number } = {}): Promise<RawClient> {
+    const client = await RawClient.connect(options.port ?? this.port, options);
     this.#clients.push(client);
     return client;
   }

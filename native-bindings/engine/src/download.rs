@@ -37,7 +37,7 @@ impl<I: Io> Worker<I> {
             let room = (ongoing.room as usize).min(scratch.len());
             match link.read(&mut self.io, &mut self.blocks, &mut origin.outbox, &mut scratch[..room]) {
                 Ok(count) if count > 0 => {
-                    origin.readable = count == room || origin.read_closed;
+                    origin.readable = link.may_hold_more(count, room) || origin.read_closed;
                     origin.active_ms = self.now_us / 1000;
                     ongoing.bytes_received += count as u64;
                     self.row.add(Counter::OriginBytesIn, count as u64);

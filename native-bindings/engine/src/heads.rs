@@ -35,8 +35,8 @@ impl<I: Io> Worker<I> {
                     return;
                 }
             };
-            // A read shorter than the buffer took all there was; a FIN behind it has an event of its own.
-            client.readable = count == scratch.len() || client.read_closed;
+            // A FIN behind what was read has an event of its own.
+            client.readable = client.link.may_hold_more(count, scratch.len()) || client.read_closed;
             self.row.add(Counter::ClientBytesIn, count as u64);
             if count == 0 {
                 self.scratch = scratch;

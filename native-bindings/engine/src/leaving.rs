@@ -35,7 +35,7 @@ impl<I: Io> Worker<I> {
                     break;
                 }
                 Ok(count) => {
-                    client.readable = count == room || client.read_closed;
+                    client.readable = client.link.may_hold_more(count, room) || client.read_closed;
                     self.row.add(Counter::ClientBytesIn, count as u64);
                     if !self.threw_away(key, count as u64) {
                         break;
@@ -46,7 +46,12 @@ impl<I: Io> Worker<I> {
                     break;
                 }
                 Err(_) => {
-                    self.close_client(key, Counter::ClientCloseError);
+                    let why = match client.state {
+                        // Why it ends was settled before it broke.
+                        ClientState::Lingering { why, .. } => why,
+                        _ => Counter::ClientCloseError,
+                    };
+                    self.close_client(key, why);
                     break;
                 }
             }

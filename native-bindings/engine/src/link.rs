@@ -9,10 +9,16 @@ use crate::tls::{Session, TlsTrouble};
 /// Read at least this much from a socket that speaks TLS, or a record might never become whole.
 const READ_BYTES_MIN: usize = 18 * 1024;
 
+/// Reads of the socket that one call makes room for. A peer may fill its records with what is not the application's (key
+/// updates, padding), and none of that may keep the others waiting.
+const READS_MAX: u32 = 2;
+
 /// One connection's way to the wire.
 pub struct Link<S> {
     pub socket: S,
     pub tls: Option<Box<Session>>,
+    /// The last read stopped before the socket was empty.
+    stopped: bool,
 }
 
 /// How far a handshake is.
@@ -25,7 +31,7 @@ pub enum Shake {
 
 impl<S> Link<S> {
     pub fn plain(socket: S) -> Self {
-        Self { socket, tls: None }
+        Self { socket, tls: None, stopped: false }
     }
 }
 
@@ -35,8 +41,15 @@ impl<S: Send> Link<S> {
         self.tls.is_some()
     }
 
-    /// Reads the application's bytes. `Ok(0)` is the peer's end: its FIN, or, with TLS, its word. A read shorter than the
-    /// buffer has taken all there was. A FIN without that word is `Trouble::Cut`.
+    /// Whether another read finds more after one of `count` bytes into room for `room`. The peer's word that it sends
+    /// nothing more counts, for it has no event of its own.
+    #[must_use]
+    pub fn may_hold_more(&self, count: usize, room: usize) -> bool {
+        count == room || self.stopped || self.tls.as_ref().is_some_and(|session| session.peer_ended())
+    }
+
+    /// Reads the application's bytes. `Ok(0)` is the peer's end: its FIN, or, with TLS, its word. A FIN without that word
+    /// is `Trouble::Cut`. Whether that was all there was, says `may_hold_more`.
     pub fn read<I: Io<Socket = S>>(
         &mut self,
         io: &mut I,
@@ -59,6 +72,8 @@ impl<S: Send> Link<S> {
     ) -> Result<usize, Trouble> {
         let Some(session) = self.tls.as_mut() else { return Err(Trouble::WouldBlock) };
         let mut len = session.fetch(buf, blocks);
+        let mut reads = 0;
+        self.stopped = false;
         while len < buf.len() && !session.peer_ended() && session.failed.is_none() {
             let mut wire = std::mem::take(&mut blocks.wire);
             let held = session.pending().len();
@@ -88,13 +103,22 @@ impl<S: Send> Link<S> {
             match opened {
                 Ok((opened, drained)) => {
                     len += opened;
+                    reads += 1;
                     if drained {
+                        break;
+                    }
+                    if reads == READS_MAX {
+                        self.stopped = true;
                         break;
                     }
                 }
                 Err(None) => return if len > 0 { Ok(len) } else { Err(Trouble::Cut) },
                 Err(Some(trouble)) => session.failed = Some(trouble),
             }
+        }
+        if self.stopped && len == 0 {
+            // Two buffers of records, and nothing in them for anybody.
+            session.failed = Some(TlsTrouble::Peer("records without content".into()));
         }
         match () {
             () if len > 0 => Ok(len),

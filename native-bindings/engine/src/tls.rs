@@ -25,6 +25,9 @@ pub const TLS_LIBRARY: &str = "rustls 0.23, aws-lc-rs";
 /// What a record adds to what it carries, at most: header, content type, explicit nonce, tag.
 const RECORD_EXTRA: usize = 64;
 const RECORD_BYTES: usize = 16 * 1024;
+/// Fatal alerts as records: unrecognized_name (RFC 6066 3) and decode_error (RFC 8446 6.2).
+const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
+const DECODE_ERROR: [u8; 7] = [21, 3, 3, 0, 2, 2, 50];
 
 /// Why a session failed. Whose fault it is, is said by the row.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -243,9 +246,19 @@ impl Session {
                     self.keep(wire, blocks);
                     return Ok(0);
                 }
+                // The library would hold four times as much before it refuses.
+                Hello::Partial | Hello::TooLong => {
+                    reply.extend_from_slice(&DECODE_ERROR);
+                    return Err(TlsTrouble::Peer(format!("a ClientHello of more than {HELLO_BYTES_MAX} bytes")));
+                }
                 // Whatever else it is, the library finds the right alert for it; but people get a sentence.
                 Hello::NotTls if wire.first().is_some_and(u8::is_ascii_uppercase) => return Err(TlsTrouble::PlainHttp),
-                Hello::Partial | Hello::NotTls => self.inner = Inner::Shaking(Box::new(rules.accept(None)?.0)),
+                Hello::NotTls => self.inner = Inner::Shaking(Box::new(rules.accept(None)?.0)),
+                Hello::Name(name) if !rules.serves(name.as_deref()) => {
+                    // The library would say access_denied, which clients show as if it were about them.
+                    reply.extend_from_slice(&UNRECOGNIZED_NAME);
+                    return Err(TlsTrouble::Peer("no certificate is for the name asked for".into()));
+                }
                 Hello::Name(name) => {
                     let (connection, rule) = rules.accept(name.as_deref())?;
                     (self.name, self.rule) = (name.map(Into::into), rule);

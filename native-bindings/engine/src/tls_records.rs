@@ -78,8 +78,8 @@ pub trait Side: Send {
     /// Lets the library look at the wire's bytes. Returns how many it is done with, and whether it wants to go on.
     fn open_step(&mut self, wire: &mut [u8], sink: &mut Sink<'_>, reply: &mut Vec<u8>) -> (usize, Result<bool, Error>);
 
-    /// After a failure: the alert for the peer. The library looks for that before it looks at bytes, but the bytes must be
-    /// those it stopped at.
+    /// After a failure: the alert for the peer, and before it what the library was about to say when it failed. It looks for
+    /// these one by one before it looks at bytes, but the bytes must be those it stopped at.
     fn alert_step(&mut self, wire: &mut [u8], reply: &mut Vec<u8>);
 
     /// One step towards sealing; what the session has to say itself goes first. `pending`: the part of a record that the
@@ -135,7 +135,7 @@ macro_rules! side {
 
             fn alert_step(&mut self, wire: &mut [u8], reply: &mut Vec<u8>) {
                 // Failing again is what a failed session does.
-                if let Ok(ConnectionState::EncodeTlsData(mut data)) = self.process_tls_records(wire).state {
+                while let Ok(ConnectionState::EncodeTlsData(mut data)) = self.process_tls_records(wire).state {
                     encode(|room| data.encode(room), reply);
                 }
             }

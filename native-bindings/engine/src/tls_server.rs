@@ -47,6 +47,7 @@ pub struct ServerTls {
     /// Where no rule holds: no certificate is asked for.
     open: Arc<ServerConfig>,
     rules: Vec<Rule>,
+    certificates: Arc<Certificates>,
     pub plan: ListenerTls,
 }
 
@@ -67,6 +68,7 @@ impl ServerTls {
         Ok(Self {
             rules: rules.collect::<Result<_, String>>()?,
             open: server_config(place, plan, None, &certificates, tickets)?,
+            certificates,
             plan: plan.clone(),
         })
     }
@@ -77,6 +79,12 @@ impl ServerTls {
         let holds = |host: &String| name.is_some_and(|name| name_holds(host, name));
         let found = self.rules.iter().position(|rule| rule.hosts.is_empty() || rule.hosts.iter().any(holds));
         found.map(|at| at as u16)
+    }
+
+    /// Whether there is a certificate for a client that asks for this name.
+    #[must_use]
+    pub fn serves(&self, name: Option<&str>) -> bool {
+        self.certificates.fallback.is_some() || self.certificates.named(name).is_some()
     }
 
     /// A connection under the rule of this name.
@@ -158,16 +166,20 @@ impl Certificates {
         }
         Ok(made)
     }
+
+    /// The certificates for a name in lower case: those for exactly it, else those for everything beside it.
+    fn named(&self, name: Option<&str>) -> Option<&Vec<Arc<CertifiedKey>>> {
+        let name = name?;
+        let exact = self.exact.get(name);
+        exact.or_else(|| self.wildcard.get(name.split_once('.').map_or("", |(_, parent)| parent)))
+    }
 }
 
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let name = hello.server_name().map(str::to_ascii_lowercase);
         let fits = |key: &&Arc<CertifiedKey>| key.key.choose_scheme(hello.signature_schemes()).is_some();
-        let named = name.as_deref().and_then(|name| {
-            let exact = self.exact.get(name);
-            exact.or_else(|| self.wildcard.get(name.split_once('.').map_or("", |(_, parent)| parent)))
-        });
+        let named = self.named(name.as_deref());
         // Elliptic curves cost a fraction of RSA, so they come first for whoever takes them.
         let curve = |key: &&Arc<CertifiedKey>| key.key.algorithm() != SignatureAlgorithm::RSA;
         let best = named.and_then(|keys| {

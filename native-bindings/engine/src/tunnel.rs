@@ -191,7 +191,7 @@ impl<S: Send> Way<'_, S> {
                 (Step::Moved, Passed::default())
             }
             Ok(count) => {
-                *self.readable = count == scratch.len() || self.read_closed;
+                *self.readable = self.from.may_hold_more(count, scratch.len()) || self.read_closed;
                 let read = count as u64;
                 match self.outbox.send(io, self.to, blocks, &[&scratch[..count]], false) {
                     Ok(written) => (Step::Moved, Passed { read, written: written as u64 }),

@@ -40,7 +40,7 @@ impl<I: Io> Worker<I> {
             let result = client.link.read(&mut self.io, &mut self.blocks, &mut client.outbox, &mut scratch);
             match result {
                 Ok(count) if count > 0 => {
-                    client.readable = count == scratch.len() || client.read_closed;
+                    client.readable = client.link.may_hold_more(count, scratch.len()) || client.read_closed;
                     self.row.add(Counter::ClientBytesIn, count as u64);
                     self.take_body(exchange, key, &mut scratch[..count]);
                 }

@@ -11,6 +11,8 @@ pub enum Hello {
     Name(Option<String>),
     /// These bytes do not begin a TLS handshake.
     NotTls,
+    /// It is, or will be, longer than `HELLO_BYTES_MAX`.
+    TooLong,
 }
 
 /// A message longer than this is nobody's: browsers stay below 2 KiB, with post-quantum key shares below 4.
@@ -44,8 +46,11 @@ pub fn read_hello(bytes: &[u8]) -> Hello {
         message.extend_from_slice(part);
         if let Some(&[kind, a, b, c]) = message.first_chunk::<4>() {
             let whole = 4 + usize::from(a) * 65_536 + usize::from(b) * 256 + usize::from(c);
-            if kind != CLIENT_HELLO || whole > HELLO_BYTES_MAX {
+            if kind != CLIENT_HELLO {
                 return Hello::NotTls;
+            }
+            if whole > HELLO_BYTES_MAX {
+                return Hello::TooLong;
             }
             if message.len() >= whole {
                 return Hello::Name(server_name(&message[4..whole]));
@@ -174,7 +179,13 @@ mod tests {
         assert_eq!(read_hello(b"GET / HTTP/1.1\r\n"), Hello::NotTls);
         assert_eq!(read_hello(&[22, 9, 9, 0, 1, 0]), Hello::NotTls);
         assert_eq!(read_hello(&[22, 3, 1, 0, 4, 2, 0, 0, 0]), Hello::NotTls);
-        assert_eq!(read_hello(&[22, 3, 1, 0, 4, 1, 255, 0, 0]), Hello::NotTls);
+    }
+
+    #[test]
+    fn a_message_longer_than_anybodys_is_known_by_its_head() {
+        assert_eq!(read_hello(&[22, 3, 1, 0, 4, 1, 255, 0, 0]), Hello::TooLong);
+        assert_eq!(read_hello(&[22, 3, 1, 0, 4, 1, 0, 0x3f, 0xfc]), Hello::Partial);
+        assert_eq!(read_hello(&[22, 3, 1, 0, 4, 1, 0, 0x3f, 0xfd]), Hello::TooLong);
     }
 
     #[test]
