@@ -11,7 +11,8 @@ use proto::route::{Asked, RouteTable};
 use std::cell::RefCell;
 use std::hint::black_box;
 
-const UPLOAD: &[u8] = b"POST /upload HTTP/1.1\r\nHost: www.example.org\r\nContent-Type: application/octet-stream\r\n\
+const UPLOAD: &[u8] =
+    b"POST /upload HTTP/1.1\r\nHost: www.example.org\r\nContent-Type: application/octet-stream\r\n\
 Transfer-Encoding: chunked\r\nExpect: 100-continue\r\nConnection: keep-alive\r\n\r\n";
 /// Routes of the table, each with a host of its own; the last one is looked for.
 const ROUTES: u32 = 200;
@@ -19,7 +20,8 @@ const ROUTES: u32 = 200;
 fn parse_request(bytes: &[u8], times: u32) -> u32 {
     let (mut head, limits) = (RequestHead::new(), HeadLimits::default());
     for _ in 0..times {
-        head.parse(black_box(bytes), &limits).expect("the head is valid");
+        head.parse(black_box(bytes), &limits)
+            .expect("the head is valid");
         black_box(&head);
     }
     head.len as u32
@@ -39,7 +41,8 @@ pub fn parse_browser_request(times: u32) -> u32 {
 pub fn parse_answer(times: u32) -> u32 {
     let (mut head, limits) = (ResponseHead::new(), HeadLimits::default());
     for _ in 0..times {
-        head.parse(black_box(ANSWER), &limits).expect("the head is valid");
+        head.parse(black_box(ANSWER), &limits)
+            .expect("the head is valid");
         black_box(&head);
     }
     head.len as u32
@@ -64,7 +67,8 @@ pub fn frame_chunked_upload(times: u32) -> u32 {
 #[napi]
 pub fn frame_answer(times: u32) -> u32 {
     let head = answer_head();
-    let settled = (0..times).filter(|_| decide_answer(black_box(ANSWER), black_box(&head), Method::Get).is_ok());
+    let settled = (0..times)
+        .filter(|_| decide_answer(black_box(ANSWER), black_box(&head), Method::Get).is_ok());
     settled.count() as u32
 }
 
@@ -89,9 +93,19 @@ thread_local! {
 
 /// A plan with `ROUTES` routes, of which the last takes the browser's request.
 fn routes() -> RouteTable {
-    let host = |n: u32| if n + 1 == ROUTES { "www.example.org".to_owned() } else { format!("host{n}.example.org") };
+    let host = |n: u32| {
+        if n + 1 == ROUTES {
+            "www.example.org".to_owned()
+        } else {
+            format!("host{n}.example.org")
+        }
+    };
     let path = map([("kind", "prefix".into()), ("value", "/assets/".into())]);
-    let action = map([("kind", "redirect".into()), ("status", 307.into()), ("location", "/".into())]);
+    let action = map([
+        ("kind", "redirect".into()),
+        ("status", 307.into()),
+        ("location", "/".into()),
+    ]);
     let route = |n: u32| route(vec![host(n).as_str().into()], path.clone(), action.clone());
     RouteTable::new(&plan(Vec::new(), (0..ROUTES).map(route).collect(), false))
 }
@@ -101,8 +115,18 @@ pub fn find_route(times: u32) -> u32 {
     TABLE.with_borrow_mut(|kept| {
         let table = kept.get_or_insert_with(routes);
         let head = request_head(BROWSER);
-        let asked = Asked { bytes: BROWSER, head: &head, path: head.path.of(BROWSER), secure: false };
-        (0..times)
-            .fold(0, |sum: u32, _| sum.wrapping_add(table.find(black_box(&asked)).expect("the last route takes it")))
+        let asked = Asked {
+            bytes: BROWSER,
+            head: &head,
+            path: head.path.of(BROWSER),
+            secure: false,
+        };
+        (0..times).fold(0, |sum: u32, _| {
+            sum.wrapping_add(
+                table
+                    .find(black_box(&asked))
+                    .expect("the last route takes it"),
+            )
+        })
     })
 }

@@ -1,5 +1,6 @@
 //! The origin pool: lending a connection and taking it back, in the worker's own shard and across shards.
 
+use engine::link::Link;
 use engine::pool::{Idle, Lease, Pool, Wanted};
 use engine::slab::Key;
 use napi_derive::napi;
@@ -15,9 +16,28 @@ fn pool_of(resting: u32) -> (Pool<u32>, Arc<engine::target::TargetShared>) {
     let pool = Pool::new(2, 2, true, 0);
     let target = pool.target(&Identity::plain("origin", ([127, 0, 0, 1], 9000).into()));
     for slot in 0..resting {
-        let lease = Lease { target: Arc::clone(&target), opened_ms: 0, requests: 1, age_due_ms: u64::MAX, bound: None };
-        let slot = Key { index: slot, generation: 0 };
-        pool.checkin(&target, Idle { socket: slot.index, lease, worker: 0, slot, since_ms: 0, expires_ms: u64::MAX });
+        let lease = Lease {
+            target: Arc::clone(&target),
+            opened_ms: 0,
+            requests: 1,
+            age_due_ms: u64::MAX,
+            bound: None,
+        };
+        let slot = Key {
+            index: slot,
+            generation: 0,
+        };
+        pool.checkin(
+            &target,
+            Idle {
+                link: Link::plain(slot.index),
+                lease,
+                worker: 0,
+                slot,
+                since_ms: 0,
+                expires_ms: u64::MAX,
+            },
+        );
     }
     (pool, target)
 }
@@ -28,10 +48,12 @@ fn take_and_return(taker: u32, times: u32) -> u32 {
     let mut departed = Vec::with_capacity(1);
     let mut sum = 0_u32;
     for _ in 0..times {
-        let taken = pool.checkout(black_box(taker), &target, &Wanted::ANY).expect("a connection rests");
-        sum = sum.wrapping_add(taken.socket);
+        let taken = pool
+            .checkout(black_box(taker), &target, &Wanted::ANY)
+            .expect("a connection rests");
+        sum = sum.wrapping_add(taken.link.socket);
         let idle = Idle {
-            socket: taken.socket,
+            link: taken.link,
             lease: taken.lease,
             worker: 0,
             slot: taken.slot,
