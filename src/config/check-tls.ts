@@ -7,7 +7,7 @@ import type { z } from "zod";
 import type { Complaint } from "../shared/errors.js";
 import { parseTarget, type TargetAddress } from "./addresses.js";
 import { describePath } from "./complaints.js";
-import { addressesOf, coversHost, type Document, listenersOf, type Origin, originsOf, routesOf } from "./document.js";
+import { addressesOf, coversHost, type Document, listenersOf, type Origin, originsOf } from "./document.js";
 import { type DeepReadonly, settingsSchema } from "./settings.js";
 import { HSTS_YEAR_S, type listenerTlsSchema, ORIGIN_TLS_DEFAULTS, type originTlsSchema } from "./settings-tls.js";
 
@@ -32,7 +32,6 @@ export function warnAboutTls(document: Document): Complaint[] {
   return [
     ...listeners.flatMap(([index, { tls }]) => (tls === false ? [] : warnAboutRules(tls, `listeners[${index}].tls`))),
     ...warnAboutForwarding(document),
-    ...warnAboutCircles(document),
     ...originsOf(document).flatMap(([name, origin]) => {
       const at = describePath(["origins", name]);
       return isSecure(origin) ? warnAboutOrigin(origin, at, isServed) : [];
@@ -151,17 +150,6 @@ function warnAboutRules(tls: ListenerTls, at: string): Complaint[] {
       const path = `${at}.clientCertificates[${index}].hosts[${place}]`;
       return [{ path, says: `is never asked: "${hiding}" in an earlier rule takes "${host}"` }];
     });
-  });
-}
-
-/** Routes do not know listeners: one that sends clients to TLS takes those who came over it, too. */
-function warnAboutCircles(document: Document): Complaint[] {
-  const served = listenersOf(document).find(([, { tls }]) => tls !== false);
-  if (served === undefined) return [];
-  return routesOf(document).flatMap(([index, { redirect }]) => {
-    if (redirect?.scheme === undefined) return [];
-    const says = `takes what comes over TLS (listeners[${served[0]}]) too, and sends it in a circle if that is where it leads; use a proxy or a host of its own for it`;
-    return [{ path: `routes[${index}].redirect.scheme`, says }];
   });
 }
 

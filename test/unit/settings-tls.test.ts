@@ -244,14 +244,6 @@ describe("what clients and peers say of others", () => {
 });
 
 describe("redirects", () => {
-  it("to TLS are warned about beside a listener with TLS, where they would go in a circle", () => {
-    const routes = [{ match: { path: "/old" }, redirect: { to: "/new" } }, { redirect: { scheme: "https" } }];
-    assert.deepEqual(warningsAbout({ ...listener({}), origins: {}, routes }), [
-      "routes[1].redirect.scheme: takes what comes over TLS (listeners[0]) too, and sends it in a circle if that is where it leads; use a proxy or a host of its own for it",
-    ]);
-    assert.deepEqual(warningsAbout({ routes }), []);
-  });
-
   it("go to a place or to the same place over TLS, not both and not neither", () => {
     const about = (redirect: object) => complaintsAbout({ routes: [{ redirect }] });
     assert.deepEqual(about({ scheme: "https" }), []);
@@ -260,5 +252,21 @@ describe("redirects", () => {
     assert.deepEqual(about({ to: "/a", scheme: "https" }), ["routes[0].redirect: needs either to or scheme"]);
     assert.deepEqual(about({ to: "/a", port: 1 }), ["routes[0].redirect.port: has a meaning beside scheme only"]);
     assert.deepEqual(about({ scheme: "http" }), ['routes[0].redirect.scheme: must be "https"']);
+  });
+
+  it("to TLS never take what came over it, so routes behind them can match", () => {
+    const beside = (...routes: object[]) => {
+      const document = { ...listener({}), origins: {}, routes };
+      return [...complaintsAbout(document), ...warningsAbout(document)];
+    };
+    const answer = { answer: {} };
+    assert.deepEqual(beside({ redirect: { scheme: "https" } }, answer), []);
+    assert.deepEqual(beside({ redirect: { scheme: "https" } }, { match: { scheme: "https" }, ...answer }), []);
+    assert.deepEqual(beside({ redirect: { scheme: "https" } }, { match: { scheme: "http" }, ...answer }), [
+      "routes[1]: can never match: routes[0] takes all of it before",
+    ]);
+    assert.deepEqual(beside({ match: { scheme: "https" }, redirect: { scheme: "https" } }), [
+      'routes[0].match.scheme: is "https": what came over TLS is where this redirect leads',
+    ]);
   });
 });
