@@ -122,6 +122,24 @@ for (const [what, bytes] of OVERSIZED)
     },
   );
 
+scenario(
+  "the alert for a bad record arrives, though the client is still sending when it fails",
+  { settings: world.settings() },
+  async (scene) => {
+    const client = await TappedClient.connect(scene.port, forging);
+    await pause(100); // the tickets
+    const before = client.tap.seen.length;
+    client.tap.socket.write(skipOne(client.forger()).seal(APPLICATION, EMPTY));
+    client.tap.socket.write(Buffer.alloc(8 * MIB));
+    await client.wasToldEnd();
+    const seen = client.tap.seen.slice(before).map(({ content }) => content.length);
+    assert.deepEqual(seen, [19]);
+    assert.equal(client.tap.socket.errored, null);
+    await client.close();
+    await scene.sees("client_closes_error", 1);
+  },
+);
+
 scenario("the greatest record there may be is good", { settings: world.settings() }, async (scene) => {
   const client = await TappedClient.connect(scene.port, forging);
   const forger = client.forger();

@@ -30,6 +30,7 @@ impl<I: Io> Worker<I> {
                         Trouble::WouldBlock => {}
                         // Between requests, who leaves without TLS's word has left all the same.
                         Trouble::Cut => self.close_client(key, Counter::ClientCloseByClient),
+                        Trouble::Tls => self.leave_session(key),
                         _ => self.close_client(key, Counter::ClientCloseError),
                     }
                     return;

@@ -134,6 +134,16 @@ impl<I: Io> Worker<I> {
         self.close_after_answer(key, why);
     }
 
+    /// A session that failed between requests, or within a head: the alert is on its way, and must not be overtaken by the
+    /// reset that a close over unread bytes becomes.
+    pub(crate) fn leave_session(&mut self, key: Key) {
+        self.leave_waiting(key);
+        if let Some(client) = self.clients.get_mut(key) {
+            client.link.drop_tls(&mut self.blocks);
+        }
+        self.close_after_answer(key, Counter::ClientCloseError);
+    }
+
     fn leave_waiting(&mut self, key: Key) {
         if self.clients.get(key).is_some_and(|c| c.state == ClientState::Idle) {
             self.row.less(Counter::ClientIdle);
