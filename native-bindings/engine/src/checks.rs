@@ -9,6 +9,7 @@
 //! ASKING      the request leaves, the answer is read      RESTING (verdict, target drains), gone
 //! ```
 
+use crate::handshake::handshake_fault;
 use crate::io::{Io, Ready, SocketOptions, Token, Trouble};
 use crate::link::{Link, Shake};
 use crate::outbox::Outbox;
@@ -18,6 +19,7 @@ use crate::target::TargetShared;
 use crate::tls::{Session, TlsTrouble};
 use crate::wheel::TimerId;
 use crate::worker::Worker;
+use proto::fault::OriginFault;
 use proto::identity::{asked_name, name_of_host};
 use proto::plan::{HealthCheck, HealthProbe, Origin};
 use proto::probe::{self, Answer, Wanted, WhyBad};
@@ -148,7 +150,7 @@ impl<I: Io> Worker<I> {
         match check.state {
             State::Resting => self.begin_check(key),
             State::Connecting { .. } => self.end_check(key, &End::Bad(WhyBad::ConnectTimeout)),
-            State::Handshake { .. } => self.end_check(key, &End::Bad(WhyBad::Tls)),
+            State::Handshake { .. } => self.end_check(key, &End::Bad(WhyBad::Tls(OriginFault::TlsTimeout))),
             State::Asking { .. } => self.end_check(key, &End::Bad(WhyBad::Timeout)),
         }
     }
@@ -183,14 +185,19 @@ impl<I: Io> Worker<I> {
         match &mut check.state {
             State::Resting => {}
             State::Connecting { link } if event.writable || event.dead => match self.io.connect_result(&link.socket) {
-                Ok(()) => self.secure_check(key),
+                Ok(()) => {
+                    self.secure_check(key);
+                    if event.read_closed {
+                        self.shake_check(key, true);
+                    }
+                }
                 Err(trouble) => self.end_check(key, &connect_end(trouble)),
             },
             State::Connecting { .. } => {}
             State::Handshake { link, outbox } => {
                 // A target that takes no more of the handshake shows it in what is read.
                 let _ = outbox.flush(&mut self.io, &link.socket, &mut self.blocks);
-                self.shake_check(key);
+                self.shake_check(key, event.read_closed);
             }
             State::Asking { link, outbox, .. } => {
                 if event.writable && outbox.flush(&mut self.io, &link.socket, &mut self.blocks).is_err() {
@@ -230,14 +237,14 @@ impl<I: Io> Worker<I> {
         }
     }
 
-    fn shake_check(&mut self, key: Key) {
+    fn shake_check(&mut self, key: Key, ended: bool) {
         let Some(check) = self.checks.get_mut(key) else { return };
         let State::Handshake { link, outbox } = &mut check.state else { return };
-        match link.shake(&mut self.io, &mut self.blocks, outbox) {
+        match link.shake(&mut self.io, &mut self.blocks, outbox, ended) {
             Ok(Shake::Waiting) => {}
             Ok(Shake::Done) => self.ask_target(key),
             Err(TlsTrouble::Local(_)) => self.end_check(key, &End::NotMade),
-            Err(_) => self.end_check(key, &End::Bad(WhyBad::Tls)),
+            Err(trouble) => self.end_check(key, &End::Bad(WhyBad::Tls(handshake_fault(&trouble)))),
         }
     }
 
@@ -284,6 +291,8 @@ impl<I: Io> Worker<I> {
                     Some(Err(why)) => break Some(End::Bad(why)),
                 },
                 Err(Trouble::WouldBlock) => break None,
+                // In TLS 1.3 a certificate of ours is judged when the handshake is over for us.
+                Err(Trouble::Tls) => break Some(End::Bad(WhyBad::Tls(OriginFault::TlsAlert))),
                 Err(_) => break Some(End::Bad(WhyBad::Reset)),
             }
         };

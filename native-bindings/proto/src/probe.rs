@@ -7,7 +7,7 @@
 //! ```
 
 use crate::exchange::{AtEof, Download};
-use crate::fault::WireFault;
+use crate::fault::{OriginFault, WireFault};
 use crate::http1::framing::decide_answer;
 use crate::http1::head::{Method, Parsed, ResponseHead, worth_parsing_again};
 use crate::limits::HeadLimits;
@@ -25,7 +25,8 @@ pub enum WhyBad {
     ConnectRefused,
     ConnectUnreachable,
     ConnectTimeout,
-    Tls,
+    /// The handshake failed, in this way.
+    Tls(OriginFault),
     Timeout,
     Reset,
     EofBeforeHeaders,
@@ -44,7 +45,7 @@ impl WhyBad {
             Self::ConnectRefused => Cow::Borrowed("connect_refused"),
             Self::ConnectUnreachable => Cow::Borrowed("connect_unreachable"),
             Self::ConnectTimeout => Cow::Borrowed("connect_timeout"),
-            Self::Tls => Cow::Borrowed("tls"),
+            Self::Tls(fault) => Cow::Borrowed(fault.token()),
             Self::Timeout => Cow::Borrowed("timeout"),
             Self::Reset => Cow::Borrowed("reset"),
             Self::EofBeforeHeaders => Cow::Borrowed("eof_before_headers"),
