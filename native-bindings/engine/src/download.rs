@@ -7,6 +7,7 @@ use crate::origin::Place;
 use crate::outbox::{COPY_BYTES_MAX, frame_chunk};
 use crate::slab::Key;
 use crate::stats::Counter;
+use crate::tls::TlsTrouble;
 use crate::worker::Worker;
 use proto::exchange::{AtEof, Piece, Stage};
 use proto::fault::{OriginFault, WireFault};
@@ -37,6 +38,8 @@ impl<I: Io> Worker<I> {
             let room = (ongoing.room as usize).min(scratch.len());
             match link.read(&mut self.io, &mut self.blocks, &mut origin.outbox, &mut scratch[..room]) {
                 Ok(count) if count > 0 => {
+                    // Behind an answer, TLS's word of the end makes the connection one that is not kept.
+                    origin.read_closed |= link.peer_ended();
                     origin.readable = link.may_hold_more(count, room) || origin.read_closed;
                     origin.active_ms = self.now_us / 1000;
                     ongoing.bytes_received += count as u64;
@@ -47,14 +50,14 @@ impl<I: Io> Worker<I> {
                         self.take_answer_body(exchange, &mut scratch[..count]);
                     }
                 }
-                Ok(_) => self.origin_ended(exchange, false),
+                Ok(_) => self.origin_ended(exchange, None),
                 Err(Trouble::WouldBlock) => {
                     origin.readable = false;
                     if ongoing.write_broke && ongoing.core.stage == Stage::Sent {
                         self.attempt_failed(exchange, OriginFault::WriteError);
                     }
                 }
-                Err(_) => self.origin_ended(exchange, true),
+                Err(trouble) => self.origin_ended(exchange, Some(trouble)),
             }
             self.scratch = scratch;
         }
@@ -141,8 +144,8 @@ impl<I: Io> Worker<I> {
         }
     }
 
-    /// The origin's end of the connection came, by FIN or by reset.
-    fn origin_ended(&mut self, exchange: Key, reset: bool) {
+    /// The origin's end of the connection came: by its word (None), by a FIN alone where TLS has a word for it, or broken.
+    fn origin_ended(&mut self, exchange: Key, trouble: Option<Trouble>) {
         let Some(ongoing) = self.exchanges.get_mut(exchange) else { return };
         if let Some(origin) = self.origins.get_mut(ongoing.origin) {
             origin.read_closed = true;
@@ -150,16 +153,17 @@ impl<I: Io> Worker<I> {
         }
         if ongoing.core.stage == Stage::Sent {
             let begun = self.origins.get(ongoing.origin).is_some_and(|o| !o.input.is_empty());
-            let fault = match (begun, ongoing.write_broke, reset) {
+            let fault = match (begun, ongoing.write_broke, trouble) {
                 (true, _, _) => OriginFault::MalformedHeaders,
+                (_, _, Some(Trouble::Tls)) if self.is_turned_away(exchange) => OriginFault::TlsAlert,
                 (_, true, _) => OriginFault::WriteError,
-                (_, _, true) => OriginFault::ResetBeforeHeaders,
-                _ => OriginFault::EofBeforeHeaders,
+                (_, _, None | Some(Trouble::Cut)) => OriginFault::EofBeforeHeaders,
+                _ => OriginFault::ResetBeforeHeaders,
             };
             self.attempt_failed(exchange, fault);
             return;
         }
-        if reset || ongoing.core.download_at_eof() == AtEof::Truncated {
+        if trouble.is_some() || ongoing.core.download_at_eof() == AtEof::Truncated {
             self.attempt_failed(exchange, OriginFault::BodyTruncated);
             return;
         }
@@ -172,6 +176,20 @@ impl<I: Io> Worker<I> {
             ongoing.core.complete_download();
         }
         self.finish(exchange);
+    }
+
+    /// Whether the origin said by an alert, before it answered anything, that it does not want this connection. In TLS 1.3
+    /// the handshake is over for a client before its certificate is judged.
+    fn is_turned_away(&mut self, exchange: Key) -> bool {
+        let Some(ongoing) = self.exchanges.get(exchange).filter(|o| !o.core.reused) else { return false };
+        let Some(origin) = self.origins.get(ongoing.origin) else { return false };
+        let Place::Held(link) = &origin.place else { return false };
+        let Some(trouble) = link.tls.as_ref().and_then(|session| session.failed.as_ref()) else { return false };
+        if !matches!(trouble, TlsTrouble::Alert(_)) {
+            return false;
+        }
+        self.log.origin_handshake_failed(&origin.lease, OriginFault::TlsAlert, trouble);
+        true
     }
 
     /// The origin's timer ran out while an exchange runs on it.

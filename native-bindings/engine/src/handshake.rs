@@ -59,7 +59,7 @@ impl<I: Io> Worker<I> {
             return;
         }
         self.shakes += 1;
-        match client.link.shake(&mut self.io, &mut self.blocks, &mut client.outbox) {
+        match client.link.shake(&mut self.io, &mut self.blocks, &mut client.outbox, client.read_closed) {
             Ok(Shake::Waiting) => client.readable = client.read_closed,
             Ok(Shake::Done) => {
                 client.state = ClientState::Idle;
@@ -125,7 +125,7 @@ impl<I: Io> Worker<I> {
     pub(crate) fn shake_origin(&mut self, key: Key) {
         let Some(origin) = self.origins.get_mut(key) else { return };
         let Place::Held(link) = &mut origin.place else { return };
-        match link.shake(&mut self.io, &mut self.blocks, &mut origin.outbox) {
+        match link.shake(&mut self.io, &mut self.blocks, &mut origin.outbox, origin.read_closed) {
             Ok(Shake::Waiting) => {}
             Ok(Shake::Done) => {
                 self.row.one(Counter::OriginTlsHandshakes);

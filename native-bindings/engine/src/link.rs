@@ -45,7 +45,13 @@ impl<S: Send> Link<S> {
     /// nothing more counts, for it has no event of its own.
     #[must_use]
     pub fn may_hold_more(&self, count: usize, room: usize) -> bool {
-        count == room || self.stopped || self.tls.as_ref().is_some_and(|session| session.peer_ended())
+        count == room || self.stopped || self.peer_ended()
+    }
+
+    /// Whether the peer has said by TLS's word that it sends nothing more.
+    #[must_use]
+    pub fn peer_ended(&self) -> bool {
+        self.tls.as_ref().is_some_and(|session| session.peer_ended())
     }
 
     /// Reads the application's bytes. `Ok(0)` is the peer's end: its FIN, or, with TLS, its word. A FIN without that word
@@ -129,16 +135,18 @@ impl<S: Send> Link<S> {
     }
 
     /// Goes on with the handshake, as far as the bytes that came allow.
+    /// `ended`: the peer's end is known to have come. No event tells of it again, so it is read up to.
     pub fn shake<I: Io<Socket = S>>(
         &mut self,
         io: &mut I,
         blocks: &mut Blocks,
         outbox: &mut Outbox,
+        ended: bool,
     ) -> Result<Shake, TlsTrouble> {
         while self.tls.as_ref().is_some_and(|session| !session.is_open()) {
             // No room for the application's bytes: what comes with the last of the handshake waits in the session.
             match self.read_handshake(io, blocks, outbox) {
-                Ok(more) if more || self.tls.as_ref().is_some_and(|session| session.is_open()) => {}
+                Ok(more) if more || ended || self.tls.as_ref().is_some_and(|session| session.is_open()) => {}
                 Ok(_) | Err(Trouble::WouldBlock) => return Ok(Shake::Waiting),
                 Err(trouble) => {
                     let said = self.tls.as_ref().and_then(|session| session.failed.clone());

@@ -132,6 +132,9 @@ impl<I: Io> Worker<I> {
         }
         if self.secure_origin(key) {
             self.origin_established(key);
+        } else if self.origins.get(key).is_some_and(|origin| origin.read_closed) {
+            // It ended with the event that told of the connection, and no event tells of that again.
+            self.shake_origin(key);
         }
     }
 
