@@ -231,7 +231,8 @@ test("S1-03 descriptors that ran out mark no target, and the next request is ser
     const started = await host.ask({
       kind: "start",
       settings: {
-        workers: 1,
+        // A worker that is alone takes its own clients, and leaves them at the door while descriptors are scarce.
+        workers: 2,
         listeners: ["127.0.0.1:0"],
         log: { level: "silent" },
         accessLog: false,
