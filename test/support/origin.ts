@@ -3,6 +3,7 @@
  * script may be exchanged at any time; connections that are already there go on with the handler of the moment.
  */
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
+import { createSecureContext, type SecureContext, type SecureContextOptions, TLSSocket } from "node:tls";
 import {
   type Body,
   framingOf,
@@ -25,10 +26,22 @@ export class OriginConnection {
   readonly id: number;
   readonly #origin: RawOrigin;
 
-  constructor(origin: RawOrigin, socket: Socket, id: number, record: boolean) {
+  constructor(origin: RawOrigin, socket: Socket, id: number, record: boolean, beneath?: Socket) {
     this.#origin = origin;
-    this.wire = new Wire(socket, { record });
+    this.wire = new Wire(socket, { record, beneath });
     this.id = id;
+  }
+
+  /** The TLS session, where the origin speaks it. */
+  get session(): TLSSocket {
+    if (!(this.wire.socket instanceof TLSSocket)) throw new WireError("this connection has no TLS");
+    return this.wire.socket;
+  }
+
+  /** The name the proxy asked for; empty = none. */
+  get serverName(): string {
+    const { servername } = this.session as { readonly servername?: string | false };
+    return servername === undefined || servername === false ? "" : servername;
   }
 
   get origin(): RawOrigin {
@@ -73,6 +86,11 @@ export class OriginConnection {
     return this.wire.reset();
   }
 
+  /** FIN without a word of TLS. */
+  cut(): Promise<void> {
+    return this.wire.cut();
+  }
+
   /** Waits until the proxy ended this connection; says how. */
   ended(ms = PATIENCE_MS): Promise<"end" | "reset"> {
     return this.wire.until(
@@ -87,8 +105,16 @@ export interface OriginOptions {
   /** Keep every byte of every connection (the default); off for load. */
   readonly record?: boolean;
   readonly host?: string;
+  /** Speak TLS by this; `requestCert` asks for the proxy's certificate, and the script judges it. */
+  readonly tls?: SecureContextOptions & { readonly requestCert?: boolean };
   /** A port given up before, to come back on. */
   readonly port?: number;
+}
+
+/** TLS of an origin, ready for use. */
+interface Speaks {
+  readonly context: SecureContext;
+  readonly requestCert: boolean;
 }
 
 export class RawOrigin {
@@ -101,17 +127,25 @@ export class RawOrigin {
   #script: Script;
   readonly #server: Server;
   readonly #record: boolean;
+  readonly #tls: Speaks | undefined;
+  /** Sockets whose handshake is not over. */
+  readonly #shaking = new Set<Socket>();
+  /** Handshakes that failed or were left. */
+  failedHandshakes = 0;
   #accepted = 0;
   #stopping = false;
 
-  private constructor(script: Script, record: boolean) {
+  private constructor(script: Script, { record, tls }: OriginOptions) {
     this.#script = script;
-    this.#record = record;
-    this.#server = createServer({ allowHalfOpen: true }, (socket) => this.#accept(socket));
+    this.#record = record ?? true;
+    this.#tls = tls && { context: createSecureContext(tls), requestCert: tls.requestCert ?? false };
+    this.#server = createServer({ allowHalfOpen: true }, (socket) =>
+      this.#tls === undefined ? this.#accept(socket) : this.#secure(socket, this.#tls),
+    );
   }
 
   static async start(script: Script, options: OriginOptions = {}): Promise<RawOrigin> {
-    const origin = new RawOrigin(script, options.record ?? true);
+    const origin = new RawOrigin(script, options);
     await new Promise<void>((resolve, reject) => {
       origin.#server.once("error", reject);
       origin.#server.listen(options.port ?? 0, options.host ?? "127.0.0.1", () => resolve());
@@ -125,7 +159,7 @@ export class RawOrigin {
 
   get url(): string {
     const { address, family, port } = this.#address;
-    return `http://${family === "IPv6" ? `[${address}]` : address}:${port}`;
+    return `${this.#tls === undefined ? "http" : "https"}://${family === "IPv6" ? `[${address}]` : address}:${port}`;
   }
 
   get #address(): AddressInfo {
@@ -187,11 +221,36 @@ export class RawOrigin {
     this.#stopping = true;
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
     for (const connection of this.connections) connection.wire.socket.destroy();
+    for (const socket of this.#shaking) socket.destroy();
     await closed;
   }
 
-  #accept(socket: Socket): void {
-    const connection = new OriginConnection(this, socket, this.#accepted++, this.#record);
+  /** A connection is one of the origin's when its handshake is over. */
+  #secure(socket: Socket, { context, requestCert }: Speaks): void {
+    const session = new TLSSocket(socket, {
+      isServer: true,
+      secureContext: context,
+      requestCert,
+      rejectUnauthorized: false,
+      ALPNProtocols: ["http/1.1"],
+      // Without it, Node does not tell the name.
+      SNICallback: (_, done) => done(null, context),
+      ...{ allowHalfOpen: true },
+    });
+    this.#shaking.add(session);
+    const failed = (): void => {
+      if (this.#shaking.delete(session)) this.failedHandshakes += 1;
+      session.destroy();
+    };
+    session.once("error", failed).once("close", failed);
+    session.once("secure", () => {
+      this.#shaking.delete(session);
+      this.#accept(session, socket);
+    });
+  }
+
+  #accept(socket: Socket, beneath?: Socket): void {
+    const connection = new OriginConnection(this, socket, this.#accepted++, this.#record, beneath);
     if (this.#record) this.connections.push(connection);
     else {
       this.connections.push(connection);

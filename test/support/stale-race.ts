@@ -34,7 +34,7 @@ function endSoon(connection: OriginConnection, byReset: boolean): void {
   // Behind the poll phase: what has already arrived has been read, so that only the true race is left.
   const end = (): void => {
     if (connection.wire.unread.length > 0) return;
-    if (byReset) connection.wire.socket.resetAndDestroy();
+    if (byReset) void connection.reset();
     else connection.wire.socket.destroy();
   };
   setTimeout(() => setImmediate(end), Math.random() * AROUND_MS);
@@ -43,6 +43,7 @@ function endSoon(connection: OriginConnection, byReset: boolean): void {
 /** Where and how the race is run. */
 export interface RaceOptions {
   readonly host?: string;
+  readonly originOptions?: SceneOptions["originOptions"];
   readonly originSettings?: SceneOptions["originSettings"];
   /** How long a client waits for an answer. */
   readonly patienceMs?: number;
@@ -59,7 +60,7 @@ export async function raceStale(runs: number, options: RaceOptions = {}): Promis
     await connection.send(reply(200, asked.method === "HEAD" ? "" : asked.target));
     endSoon(connection, resets && connection.id % 2 === 1);
   });
-  const originOptions = { record: false, ...(host === undefined ? {} : { host }) };
+  const originOptions = { ...options.originOptions, record: false, ...(host === undefined ? {} : { host }) };
   const scene = await Scene.open({ workers: 2, origin, originOptions, ...(originSettings && { originSettings }) });
   const tally = { failed: [] as string[], unexplained: [] as string[], lost: 0 };
   try {

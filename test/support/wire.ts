@@ -53,6 +53,8 @@ export async function within<T>(promise: Promise<T>, ms: number, what: string): 
 /** A socket with its unread bytes and the record of everything that came. */
 export class Wire {
   readonly socket: Socket;
+  /** Of a socket that speaks TLS: the one that carries it. */
+  readonly #beneath: Socket | undefined;
   #pieces: Buffer[] = [];
   #record: Buffer[] | undefined = [];
   #count = 0;
@@ -60,8 +62,9 @@ export class Wire {
   #closed = false;
   #wakers = new Set<() => void>();
 
-  constructor(socket: Socket, options: { readonly record?: boolean } = {}) {
+  constructor(socket: Socket, options: { readonly record?: boolean; readonly beneath?: Socket | undefined } = {}) {
     this.socket = socket;
+    this.#beneath = options.beneath;
     if (options.record === false) this.#record = undefined;
     socket.setNoDelay(true);
     socket.on("data", (piece: Buffer) => {
@@ -182,8 +185,23 @@ export class Wire {
 
   /** A reset: the peer's reads and writes fail. */
   reset(): Promise<void> {
-    this.socket.resetAndDestroy();
+    if (this.#beneath === undefined) this.socket.resetAndDestroy();
+    else
+      resetBeneath(this.#beneath, () => {
+        this.socket.destroy();
+        // The socket above does not hear of it.
+        this.#closed = true;
+        this.#end("reset");
+      });
     return this.closed();
+  }
+
+  /** FIN without the word that TLS has for an end: what a broken or cut connection looks like. */
+  cut(): Promise<void> {
+    return new Promise((resolve) => {
+      if (this.#beneath === undefined) throw new WireError("only TLS can be cut");
+      this.#beneath.end(() => resolve());
+    });
   }
 
   /** Ends and lets go of the socket. */
@@ -231,4 +249,10 @@ export class Wire {
       this.#wakers.add(done);
     });
   }
+}
+
+/** Node resets no socket that TLS was put upon, so its handle is asked. */
+function resetBeneath(socket: Socket, done: () => void): void {
+  const { _handle: handle } = socket as unknown as { readonly _handle: { reset(done: () => void): number } | null };
+  if (handle === null || handle.reset(done) !== 0) done();
 }
