@@ -105,7 +105,7 @@ pub struct Session {
     /// The name the client asked for, or the one this side asked for.
     name: Option<Box<str>>,
     /// Which rule for client certificates the session was opened under.
-    rule: Option<u16>,
+    rule: Option<u64>,
     peer_ended: bool,
     said_end: bool,
     open: bool,
@@ -164,7 +164,7 @@ impl Session {
     }
 
     #[must_use]
-    pub fn rule(&self) -> Option<u16> {
+    pub fn rule(&self) -> Option<u64> {
         self.rule
     }
 

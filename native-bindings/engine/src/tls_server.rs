@@ -52,6 +52,8 @@ pub struct ServerTls {
 }
 
 struct Rule {
+    /// Tells it apart by what it asks, and of whom: the same in a later plan whose lists and authorities were renewed.
+    mark: u64,
     hosts: Vec<String>,
     config: Arc<ServerConfig>,
 }
@@ -63,7 +65,8 @@ impl ServerTls {
         let rules = plan.client_auth.iter().enumerate().map(|(at, auth)| {
             let place = format!("{place}.clientCertificates[{at}]");
             let config = server_config(&place, plan, Some(auth), &certificates, tickets)?;
-            Ok(Rule { hosts: auth.hosts.iter().map(|host| host.to_ascii_lowercase()).collect(), config })
+            let hosts: Vec<String> = auth.hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
+            Ok(Rule { mark: digest_of(&(&hosts, auth.required)), hosts, config })
         });
         Ok(Self {
             rules: rules.collect::<Result<_, String>>()?,
@@ -73,12 +76,15 @@ impl ServerTls {
         })
     }
 
-    /// Which rule for client certificates a name falls under.
+    /// The mark of the rule for client certificates that a name falls under.
     #[must_use]
-    pub fn rule_of(&self, name: Option<&str>) -> Option<u16> {
+    pub fn rule_of(&self, name: Option<&str>) -> Option<u64> {
+        self.find_rule(name).map(|rule| rule.mark)
+    }
+
+    fn find_rule(&self, name: Option<&str>) -> Option<&Rule> {
         let holds = |host: &String| name.is_some_and(|name| name_holds(host, name));
-        let found = self.rules.iter().position(|rule| rule.hosts.is_empty() || rule.hosts.iter().any(holds));
-        found.map(|at| at as u16)
+        self.rules.iter().find(|rule| rule.hosts.is_empty() || rule.hosts.iter().any(holds))
     }
 
     /// Whether there is a certificate for a client that asks for this name.
@@ -88,11 +94,12 @@ impl ServerTls {
     }
 
     /// A connection under the rule of this name.
-    pub fn accept(&self, name: Option<&str>) -> Result<(UnbufferedServerConnection, Option<u16>), TlsTrouble> {
-        let rule = self.rule_of(name);
-        let config = rule.map_or(&self.open, |at| &self.rules[usize::from(at)].config);
+    pub fn accept(&self, name: Option<&str>) -> Result<(UnbufferedServerConnection, Option<u64>), TlsTrouble> {
+        let rule = self.find_rule(name);
+        let config = rule.map_or(&self.open, |rule| &rule.config);
         let connection = UnbufferedServerConnection::new(Arc::clone(config));
-        connection.map(|made| (made, rule)).map_err(|error| TlsTrouble::Local(error.to_string()))
+        let mark = rule.map(|rule| rule.mark);
+        connection.map(|made| (made, mark)).map_err(|error| TlsTrouble::Local(error.to_string()))
     }
 }
 
@@ -135,8 +142,12 @@ fn rule_digests(plan: &ListenerTls) -> impl Iterator<Item = u64> {
 
 /// Tells rules apart by what they ask of a client.
 fn rule_digest(auth: Option<&ClientAuth>) -> u64 {
+    digest_of(&auth.map(|auth| (&auth.hosts, auth.required, &auth.ca, &auth.crl)))
+}
+
+fn digest_of(what: &impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
-    auth.map(|auth| (&auth.hosts, auth.required, &auth.ca, &auth.crl)).hash(&mut hasher);
+    what.hash(&mut hasher);
     hasher.finish()
 }
 
