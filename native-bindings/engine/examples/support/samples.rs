@@ -28,8 +28,7 @@ Connection: keep-alive\r\nKeep-Alive: timeout=5\r\n\r\n\
 #[must_use]
 pub fn request_head(bytes: &[u8]) -> RequestHead {
     let mut head = RequestHead::new();
-    head.parse(bytes, &HeadLimits::default())
-        .expect("a valid head");
+    head.parse(bytes, &HeadLimits::default()).expect("a valid head");
     head
 }
 
@@ -37,18 +36,13 @@ pub fn request_head(bytes: &[u8]) -> RequestHead {
 #[must_use]
 pub fn answer_head() -> ResponseHead {
     let mut head = ResponseHead::new();
-    head.parse(ANSWER, &HeadLimits::default())
-        .expect("a valid head");
+    head.parse(ANSWER, &HeadLimits::default()).expect("a valid head");
     head
 }
 
 /// How the request of this head goes on to the origin, with the fields the proxy adds by default.
 #[must_use]
-pub fn encoding_of<'a>(
-    bytes: &'a [u8],
-    head: &RequestHead,
-    framing: &RequestFraming,
-) -> RequestEncoding<'a> {
+pub fn encoding_of<'a>(bytes: &'a [u8], head: &RequestHead, framing: &RequestFraming) -> RequestEncoding<'a> {
     RequestEncoding {
         path: head.target.of(bytes),
         host: head.host.of(bytes),
@@ -58,12 +52,7 @@ pub fn encoding_of<'a>(
         nominated: framing.options.nominated,
         via: Some(b"millrace"),
         received_version: head.version,
-        forwarding: Forwarding {
-            x_forwarded: true,
-            client_ip: b"192.0.2.1",
-            proto: b"http",
-            ..Forwarding::default()
-        },
+        forwarding: Forwarding { x_forwarded: true, client_ip: b"192.0.2.1", proto: b"http", ..Forwarding::default() },
         edits: &[],
         te_trailers: false,
     }

@@ -108,12 +108,7 @@ pub fn plan(origins: Vec<Value>, routes: Vec<Value>, access_log: bool) -> Plan {
 }
 
 fn listener() -> Value {
-    map([
-        ("name", "main".into()),
-        ("address", "127.0.0.1".into()),
-        ("port", 0.into()),
-        ("backlog", 16.into()),
-    ])
+    map([("name", "main".into()), ("address", "127.0.0.1".into()), ("port", 0.into()), ("backlog", 16.into())])
 }
 
 fn limits() -> Value {
