@@ -42,10 +42,11 @@ impl<S: Send> Link<S> {
     }
 
     /// Whether another read finds more after one of `count` bytes into room for `room`. The peer's word that it sends
-    /// nothing more counts, for it has no event of its own.
+    /// nothing more counts, and so does a failure behind what was read, for they have no event of their own.
     #[must_use]
     pub fn may_hold_more(&self, count: usize, room: usize) -> bool {
-        count == room || self.stopped || self.peer_ended()
+        let failed = self.tls.as_ref().is_some_and(|session| session.failed.is_some());
+        count == room || self.stopped || failed || self.peer_ended()
     }
 
     /// Whether the peer has said by TLS's word that it sends nothing more.
@@ -119,7 +120,10 @@ impl<S: Send> Link<S> {
                     }
                 }
                 Err(None) => return if len > 0 { Ok(len) } else { Err(Trouble::Cut) },
-                Err(Some(trouble)) => session.failed = Some(trouble),
+                Err(Some(trouble)) => {
+                    session.failed = Some(trouble);
+                    len += session.fetch(&mut buf[len..], blocks);
+                }
             }
         }
         if self.stopped && len == 0 {

@@ -232,7 +232,8 @@ impl Session {
     }
 
     /// Opens what came. `wire` begins with what `pending` gave. Returns how much of the application's bytes is in `buf`;
-    /// what is to be sent in reply is appended to `reply`, also when the session fails.
+    /// what is to be sent in reply is appended to `reply`, also when the session fails. Then what came whole before waits
+    /// to be fetched.
     pub fn open(
         &mut self,
         wire: &mut [u8],
@@ -285,7 +286,7 @@ impl Session {
     fn run(&mut self, wire: &mut [u8], buf: &mut [u8], reply: &mut Vec<u8>) -> Result<(usize, usize), TlsTrouble> {
         let Inner::Shaking(side) = &mut self.inner else { return Ok((0, 0)) };
         let mut at = 0;
-        let mut sink = Sink { buf, len: 0, rest: &mut self.plain, peer_ended: self.peer_ended };
+        let mut sink = Sink { buf: &mut *buf, len: 0, rest: &mut self.plain, peer_ended: self.peer_ended };
         let trouble = loop {
             let (used, next) = side.open_step(&mut wire[at..], &mut sink, reply);
             at += used;
@@ -295,11 +296,13 @@ impl Session {
                 Err(error) => break Some(TlsTrouble::of(error)),
             }
         };
+        let len = sink.len;
         if let Some(trouble) = trouble {
             side.alert_step(&mut wire[at..], reply);
+            // What came whole before it was the peer's, and stands before what did not fit any more.
+            self.plain.splice(0..0, buf[..len].iter().copied());
             return Err(trouble);
         }
-        let len = sink.len;
         self.peer_ended = sink.peer_ended;
         self.open = self.open || !side.common().is_handshaking();
         Ok((at, len))
@@ -328,6 +331,10 @@ impl Session {
     }
 
     fn write(&mut self, out: &mut Sealed, words: Words<'_>) -> Result<(), TlsTrouble> {
+        if let Some(trouble) = &self.failed {
+            // The library may not see again the bytes it failed at: it would tell the peer twice.
+            return Err(trouble.clone());
+        }
         let Inner::Shaking(side) = &mut self.inner else {
             return Err(TlsTrouble::Local("nothing can be sealed before the handshake".into()));
         };

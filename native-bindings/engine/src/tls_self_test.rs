@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// The name the two sides of the test call each other.
-const NAME: &str = "self-test.invalid";
+pub const NAME: &str = "self-test.invalid";
 const WORDS: &[u8] = b"a proxy that speaks to itself";
 /// One read may wait this long; a handshake over the loopback takes about a millisecond.
 const WAIT: Duration = Duration::from_secs(5);
@@ -59,15 +59,15 @@ pub fn to_json(cases: &[Case]) -> String {
     })
 }
 
-/// An authority of its own, and a certificate for either side.
-struct Kit {
+/// An authority of its own, and a certificate for either side. Proofs of this project shake hands with it too.
+pub struct Kit {
     authority: String,
     server: Certificate,
     client: Certificate,
 }
 
 impl Kit {
-    fn new() -> Result<Self, rcgen::Error> {
+    pub fn new() -> Result<Self, rcgen::Error> {
         let mut params = CertificateParams::new(Vec::new())?;
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
@@ -79,7 +79,9 @@ impl Kit {
         Ok(Self { authority: issuer.pem(), server: issue("server")?, client: issue("client")? })
     }
 
-    fn listener(&self, version: TlsVersion, alpn: &str, shown: bool) -> ListenerTls {
+    /// What a listener says that speaks this version only; `shown`: and wants a certificate.
+    #[must_use]
+    pub fn listener(&self, version: TlsVersion, alpn: &str, shown: bool) -> ListenerTls {
         let auth = ClientAuth { hosts: Vec::new(), required: true, ca: self.authority.clone(), crl: String::new() };
         ListenerTls {
             certificates: vec![self.server.clone()],
@@ -95,7 +97,9 @@ impl Kit {
         }
     }
 
-    fn origin(&self, version: TlsVersion, alpn: &str, shown: bool) -> OriginTls {
+    /// What an origin says that is asked in this version only; `shown`: and is shown a certificate.
+    #[must_use]
+    pub fn origin(&self, version: TlsVersion, alpn: &str, shown: bool) -> OriginTls {
         OriginTls {
             system_roots: false,
             roots: self.authority.clone(),

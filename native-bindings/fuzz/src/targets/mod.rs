@@ -2,6 +2,7 @@
 
 mod answer_head;
 mod chunks;
+mod client_hello;
 mod encode_answer;
 mod encode_request;
 mod exchange;
@@ -10,6 +11,7 @@ mod head_rules;
 mod plan;
 mod request_head;
 mod route;
+mod tls_session;
 
 use proto::limits::HeadLimits;
 
@@ -107,6 +109,33 @@ pub const TARGETS: &[Target] = &[
         run: route::run,
         longest: 512,
         words: ROUTE_WORDS,
+        vectors: &[],
+        before_vector: b"",
+    },
+    Target {
+        name: "client_hello",
+        promises: "The name a TLS client asks for is read the same however it arrives, and as the TLS library reads it.",
+        run: client_hello::run,
+        longest: 2048,
+        words: HELLO_WORDS,
+        vectors: &[],
+        before_vector: b"",
+    },
+    Target {
+        name: "tls_server",
+        promises: "A session with a client opens what the client sealed, in order and nothing else, whatever comes and however.",
+        run: tls_session::run_server,
+        longest: 1024,
+        words: SESSION_WORDS,
+        vectors: &[],
+        before_vector: b"",
+    },
+    Target {
+        name: "tls_client",
+        promises: "A session with a target opens what the target sealed, in order and nothing else, whatever comes and however.",
+        run: tls_session::run_client,
+        longest: 1024,
+        words: SESSION_WORDS,
         vectors: &[],
         before_vector: b"",
     },
@@ -302,6 +331,41 @@ const PLAN_WORDS: &[&[u8]] = &[
     b"\x90",
     b"\x80",
     b"\xa0",
+];
+
+const HELLO_WORDS: &[&[u8]] = &[
+    b"\x16\x03\x01\x00",
+    b"\x16\x03\x03\x00\x01",
+    b"\x01\x00\x00",
+    b"\x00\x00\x00\x0c\x00\x0a\x00\x00\x07a.b.org",
+    b"\x00\x00\x00\x0e\x00\x0c\x00\x00\x09127.0.0.1",
+    b"\x00\x0d\x00\x04\x00\x02\x04\x03",
+    b"\x00\x0a\x00\x04\x00\x02\x00\x1d",
+    b"\x00\x2b\x00\x03\x02\x03\x04",
+    b"\x01\x00",
+    b"\xff\xff",
+    b"GET / HTTP/1.1\r\n",
+];
+
+/// Steps of `tls_session`, and records that a hostile peer may put between them.
+const SESSION_WORDS: &[&[u8]] = &[
+    b"\x00\x00",
+    b"\x01\x01",
+    b"\x02\x00",
+    b"\x03\x01",
+    b"\x04\xff",
+    b"\x05\xff",
+    b"\x06\x00\x00\x01",
+    b"\x07\x00",
+    b"\x07\x01",
+    b"\x00\x00\x02\x00\x00\x00\x02\x00",
+    b"\x16\x03\x03\x00\x04\x00\x00\x00\x00",
+    b"\x16\x03\x03\x00\x05\x18\x00\x00\x01\x01",
+    b"\x15\x03\x03\x00\x02\x01\x00",
+    b"\x15\x03\x03\x00\x02\x02\x28",
+    b"\x14\x03\x03\x00\x01\x01",
+    b"\x17\x03\x03\x40\x00",
+    b"\x17\x03\x03\x00\x00",
 ];
 
 const ROUTE_WORDS: &[&[u8]] = &[
