@@ -134,8 +134,11 @@ macro_rules! side {
             }
 
             fn alert_step(&mut self, wire: &mut [u8], reply: &mut Vec<u8>) {
-                // Failing again is what a failed session does.
-                while let Ok(ConnectionState::EncodeTlsData(mut data)) = self.process_tls_records(wire).state {
+                // Once all is said, the library would look at the bytes again, fail again, and have another alert to send.
+                while self.wants_write() {
+                    let Ok(ConnectionState::EncodeTlsData(mut data)) = self.process_tls_records(wire).state else {
+                        return;
+                    };
                     encode(|room| data.encode(room), reply);
                 }
             }
