@@ -22,6 +22,7 @@ import { curlCommand, curlTls, readExplanation } from "../../src/control/curl-co
 import { type CoreExplanation, encodeHead, parseExplainInput } from "../../src/control/explain.js";
 import { type Issued, makeAuthority } from "../support/certificates.js";
 import { FakeTargets } from "../support/fake-targets.js";
+import { missing } from "../support/peers.js";
 
 const folder = mkdtempSync(join(tmpdir(), "millrace-explain-"));
 after(() => rmSync(folder, { recursive: true, force: true }));
@@ -125,7 +126,7 @@ describe("S1-05 the equivalent curl command", () => {
     assert.equal(readExplanation('{"route":null,"action":"none"}', () => null).curl, null);
   });
 
-  it("works in a shell, and the origin sees what the proxy would send", async (t) => {
+  it("works in a shell, and the origin sees what the proxy would send", { skip: missing("curl") }, async (t) => {
     const seen: unknown[] = [];
     const origin = createServer((request, response) => {
       const { host, "x-a": field, "x-empty": empty } = request.headers;
