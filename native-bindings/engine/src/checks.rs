@@ -218,16 +218,12 @@ impl<I: Io> Worker<I> {
             return;
         };
         let origin = &plan.plan.origins[check.origin];
-        let fixed = check.target.identity.tls.as_ref().map_or("", |tls| tls.sni.as_str());
         let host = check_host(&check.asked, &origin.targets[check.place].label).to_owned();
         let asked = asked_name(origin, host.as_bytes(), Some(name_of_host(&host)));
-        let made = Session::client(tls, asked.as_deref().unwrap_or(fixed));
+        let made = Session::client(tls, asked.as_deref().unwrap_or(check.target.identity.server_name(None)));
         let State::Connecting { mut link } = std::mem::replace(&mut check.state, State::Resting) else { return };
         let mut outbox = Outbox::default();
-        let begun = made.and_then(|session| {
-            link.tls = Some(Box::new(session));
-            link.begin(&mut self.io, &mut self.blocks, &mut outbox)
-        });
+        let begun = made.and_then(|session| link.secure(session, &mut self.io, &mut self.blocks, &mut outbox));
         check.state = State::Handshake { link, outbox };
         let handshake_ms = origin.tls.as_ref().map_or(check.asked.timeout_ms, |tls| tls.handshake_ms);
         let wait_ms = handshake_ms.min(check.asked.timeout_ms);

@@ -110,6 +110,12 @@ impl Compiled {
         }
     }
 
+    /// The origin of this name, if the plan has it still.
+    #[must_use]
+    pub fn origin_named(&self, name: &str) -> Option<&Origin> {
+        self.plan.origins.iter().find(|origin| origin.name == name)
+    }
+
     /// What a listener says about transport security, on connections that have it.
     #[must_use]
     pub fn hsts(&self, listener: u16, is_tls: bool) -> &str {

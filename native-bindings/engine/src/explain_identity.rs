@@ -10,7 +10,7 @@ pub(crate) fn identity(identity: &Identity, ongoing: &Ongoing) -> String {
     let over = if identity.tls.is_some() { "TLS" } else { "plain TCP" };
     let mut text = format!("{} over {over}, of origin {}", identity.target, identity.origin);
     if let Some(tls) = &identity.tls {
-        let asked = ongoing.bound.as_ref().and_then(|bound| bound.sni.as_deref()).unwrap_or(&tls.sni);
+        let asked = identity.server_name(ongoing.bound.as_deref());
         let named = |name: &str| if name.is_empty() { "no name".to_owned() } else { name.to_owned() };
         text.push_str(&format!(", asked for {}, trust {:016x}", named(asked), tls.trust_digest));
         if tls.client_certificate != 0 {
@@ -31,8 +31,7 @@ pub(crate) fn identity(identity: &Identity, ongoing: &Ongoing) -> String {
 
 /// What a handshake with the target would ask for and insist on.
 pub(crate) fn describe_tls(plan: &OriginTls, identity: &Identity, name: &str, ongoing: &Ongoing) -> String {
-    let fixed = identity.tls.as_ref().map_or("", |tls| tls.sni.as_str());
-    let asked = ongoing.bound.as_ref().and_then(|bound| bound.sni.as_deref()).unwrap_or(fixed);
+    let asked = identity.server_name(ongoing.bound.as_deref());
     let own = identity.tls.as_ref().map_or("", |tls| tls.verified_name.as_str());
     let verified = [own, asked, name].into_iter().find(|name| !name.is_empty()).unwrap_or("");
     let version = |version: TlsVersion| if version == TlsVersion::Tls12 { "1.2" } else { "1.3" };

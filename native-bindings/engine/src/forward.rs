@@ -99,15 +99,7 @@ impl<I: Io> Worker<I> {
             false if self.io.has_unread(&link.socket) => Peek::StrayBytes,
             false => Peek::Quiet,
         };
-        // With TLS, bytes may be the session's own: a ticket, say, that came behind the last answer.
-        if seen != Peek::StrayBytes || !link.is_tls() {
-            return seen;
-        }
-        match link.has_surprise(&mut self.io, &mut self.blocks) {
-            Ok(false) => Peek::Quiet,
-            Ok(true) => Peek::StrayBytes,
-            Err(_) => Peek::Closed,
-        }
+        if seen == Peek::StrayBytes { link.look_inside(&mut self.io, &mut self.blocks) } else { seen }
     }
 
     /// Whether rules keep this request from idle connections altogether.

@@ -100,19 +100,13 @@ impl<I: Io> Worker<I> {
         let Some(origin) = self.origins.get_mut(key) else { return false };
         let target = Arc::clone(&origin.lease.target);
         let Some(tls) = target.tls.get() else { return true };
-        let bound = origin.lease.bound.as_ref().and_then(|bound| bound.sni.as_deref());
-        let fixed = target.identity.tls.as_ref().map_or("", |tls| tls.sni.as_str());
-        let made = Session::client(tls, bound.unwrap_or(fixed));
+        let made = Session::client(tls, target.identity.server_name(origin.lease.bound.as_deref()));
         let Place::Held(link) = &mut origin.place else { return false };
-        let begun = made.and_then(|session| {
-            link.tls = Some(Box::new(session));
-            link.begin(&mut self.io, &mut self.blocks, &mut origin.outbox)
-        });
+        let begun = made.and_then(|session| link.secure(session, &mut self.io, &mut self.blocks, &mut origin.outbox));
         match begun {
             Ok(()) => {
                 origin.state = OriginState::Handshake;
-                let name = &target.identity.origin;
-                let plan = self.plan.plan.origins.iter().find(|o| o.name == *name).and_then(|o| o.tls.as_ref());
+                let plan = self.plan.origin_named(&target.identity.origin).and_then(|o| o.tls.as_ref());
                 let wait_ms = plan.map_or(HANDSHAKE_MS, |tls| tls.handshake_ms);
                 self.wheel.arm(origin.timer, self.now_us / 1000 + u64::from(wait_ms));
             }

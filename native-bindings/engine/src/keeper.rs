@@ -102,8 +102,7 @@ impl<I: Io> Worker<I> {
     /// A connection that was opened ahead is there: it rests until somebody wants one that carried nothing.
     pub(crate) fn rest_standby(&mut self, key: Key) {
         let Some(origin) = self.origins.get(key) else { return };
-        let name = &origin.lease.target.identity.origin;
-        let found = self.plan.plan.origins.iter().find(|o| o.name == *name);
+        let found = self.plan.origin_named(&origin.lease.target.identity.origin);
         match found.map(|o| (o.idle_ms, o.target_idle)) {
             Some((idle_ms, idle_max)) => self.rest(key, idle_ms, idle_max),
             None => self.close_origin(key, Counter::OriginCloseTarget),

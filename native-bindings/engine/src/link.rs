@@ -2,7 +2,7 @@
 //! the socket does not take at once waits in an outbox, already sealed, so that order is kept and nothing is sealed twice.
 
 use crate::blocks::Blocks;
-use crate::io::{Io, Trouble};
+use crate::io::{Io, Peek, Trouble};
 use crate::outbox::Outbox;
 use crate::tls::{Session, TlsTrouble};
 
@@ -82,33 +82,9 @@ impl<S: Send> Link<S> {
         let mut reads = 0;
         self.stopped = false;
         while len < buf.len() && !session.peer_ended() && session.failed.is_none() {
-            let mut wire = std::mem::take(&mut blocks.wire);
-            let held = session.pending().len();
             let ask = (buf.len() - len).max(READ_BYTES_MIN);
-            if wire.len() < held + ask {
-                wire.resize(held + ask, 0);
-            }
-            wire[..held].copy_from_slice(session.pending());
-            let read = io.read(&self.socket, &mut wire[held..held + ask]);
-            let opened = match read {
-                Ok(0) => Err(if session.is_open() { None } else { Some(TlsTrouble::Eof) }),
-                Ok(count) => {
-                    let mut reply = Vec::new();
-                    let opened = session.open(&mut wire[..held + count], &mut buf[len..], blocks, &mut reply);
-                    if !reply.is_empty() {
-                        // A peer that is gone is noticed by its own event.
-                        let _ = outbox.send_raw(io, &self.socket, blocks, &reply);
-                    }
-                    opened.map(|opened| (opened, count < ask)).map_err(Some)
-                }
-                Err(trouble) => {
-                    blocks.wire = wire;
-                    return if len > 0 && trouble == Trouble::WouldBlock { Ok(len) } else { Err(trouble) };
-                }
-            };
-            blocks.wire = wire;
-            match opened {
-                Ok((opened, drained)) => {
+            match read_records(session, &self.socket, io, blocks, outbox, ask, &mut buf[len..]) {
+                Ok(Came::Records { opened, drained }) => {
                     len += opened;
                     reads += 1;
                     if drained {
@@ -119,11 +95,11 @@ impl<S: Send> Link<S> {
                         break;
                     }
                 }
-                Err(None) => return if len > 0 { Ok(len) } else { Err(Trouble::Cut) },
-                Err(Some(trouble)) => {
-                    session.failed = Some(trouble);
-                    len += session.fetch(&mut buf[len..], blocks);
-                }
+                Ok(Came::Fin) if session.is_open() => return if len > 0 { Ok(len) } else { Err(Trouble::Cut) },
+                Ok(Came::Fin) => session.failed = Some(TlsTrouble::Eof),
+                Err(Trouble::Tls) => len += session.fetch(&mut buf[len..], blocks),
+                Err(Trouble::WouldBlock) if len > 0 => return Ok(len),
+                Err(trouble) => return Err(trouble),
             }
         }
         if self.stopped && len == 0 {
@@ -172,76 +148,62 @@ impl<S: Send> Link<S> {
         outbox: &mut Outbox,
     ) -> Result<bool, Trouble> {
         let Some(session) = self.tls.as_mut() else { return Ok(false) };
-        let mut wire = std::mem::take(&mut blocks.wire);
-        let held = session.pending().len();
-        if wire.len() < held + READ_BYTES_MIN {
-            wire.resize(held + READ_BYTES_MIN, 0);
-        }
-        wire[..held].copy_from_slice(session.pending());
-        let read = io.read(&self.socket, &mut wire[held..held + READ_BYTES_MIN]);
-        let result = match read {
-            Ok(0) => {
+        match read_records(session, &self.socket, io, blocks, outbox, READ_BYTES_MIN, &mut [])? {
+            Came::Records { drained, .. } => Ok(!drained),
+            Came::Fin => {
                 session.failed = Some(TlsTrouble::Eof);
                 Err(Trouble::Tls)
             }
-            Ok(count) => {
-                let mut reply = Vec::new();
-                let opened = session.open(&mut wire[..held + count], &mut [], blocks, &mut reply);
-                if !reply.is_empty() {
-                    let _ = outbox.send_raw(io, &self.socket, blocks, &reply);
-                }
-                opened.map(|_| count == READ_BYTES_MIN).map_err(|trouble| {
-                    session.failed = Some(trouble);
-                    Trouble::Tls
-                })
-            }
-            Err(trouble) => Err(trouble),
-        };
-        blocks.wire = wire;
-        result
+        }
     }
 
-    /// Says this side's first words, where it speaks first.
-    pub fn begin<I: Io<Socket = S>>(
+    /// Puts a session between the socket and everybody else, and says its first words.
+    pub fn secure<I: Io<Socket = S>>(
         &mut self,
+        session: Session,
         io: &mut I,
         blocks: &mut Blocks,
         outbox: &mut Outbox,
     ) -> Result<(), TlsTrouble> {
-        let Some(session) = self.tls.as_mut() else { return Ok(()) };
+        let session = self.tls.insert(Box::new(session));
         let mut words = Vec::new();
         session.begin(&mut words)?;
         let _ = outbox.send_raw(io, &self.socket, blocks, &words);
         Ok(())
     }
 
-    /// Whether bytes lie unread that are more than the session's own (tickets, key updates), and whether it still stands.
-    pub fn has_surprise<I: Io<Socket = S>>(&mut self, io: &mut I, blocks: &mut Blocks) -> Result<bool, Trouble> {
+    /// What unread bytes are on a connection at rest. The session's own (tickets, key updates) are taken, and are quiet.
+    pub fn look_inside<I: Io<Socket = S>>(&mut self, io: &mut I, blocks: &mut Blocks) -> Peek {
+        if !self.is_tls() {
+            return Peek::StrayBytes;
+        }
         let (mut outbox, mut buf) = (Outbox::default(), [0u8; 1]);
         let read = self.read(io, blocks, &mut outbox, &mut buf);
         let replied = outbox.is_empty();
         outbox.clear(blocks);
         match read {
             // A reply that does not fit at once: the connection is not fit for another request.
-            Err(Trouble::WouldBlock) if replied => Ok(false),
-            Ok(1..) => Ok(true),
-            Ok(0) => Err(Trouble::Reset),
-            Err(trouble) => Err(trouble),
+            Err(Trouble::WouldBlock) if replied => Peek::Quiet,
+            Ok(1..) => Peek::StrayBytes,
+            Ok(0) | Err(_) => Peek::Closed,
         }
     }
 
     /// Nothing more is written: says so in TLS, then by FIN. The outbox must be empty.
     pub fn end_writing<I: Io<Socket = S>>(&mut self, io: &mut I, blocks: &mut Blocks) {
-        if let Some(session) = self.tls.as_mut() {
-            let mut sealed = std::mem::take(&mut blocks.sealed);
-            sealed.clear();
-            if session.end(&mut sealed).is_ok() && !sealed.as_bytes().is_empty() {
-                // Where the kernel has no room for these few bytes, the peer sees the FIN alone.
-                let _ = io.write(&self.socket, sealed.as_bytes());
-            }
-            blocks.sealed = sealed;
-        }
+        self.say_end(io, blocks);
         io.shutdown_write(&self.socket);
+    }
+
+    fn say_end<I: Io<Socket = S>>(&mut self, io: &mut I, blocks: &mut Blocks) {
+        let Some(session) = self.tls.as_mut() else { return };
+        let mut sealed = std::mem::take(&mut blocks.sealed);
+        sealed.clear();
+        if session.end(&mut sealed).is_ok() && !sealed.as_bytes().is_empty() {
+            // Where the kernel has no room for these few bytes, the peer sees the FIN alone.
+            let _ = io.write(&self.socket, sealed.as_bytes());
+        }
+        blocks.sealed = sealed;
     }
 
     /// Forgets to say in TLS that this side is done: half a record is on the wire, and nothing may follow it.
@@ -260,15 +222,8 @@ impl<S: Send> Link<S> {
 
     /// Closes, after saying so in TLS.
     pub fn close<I: Io<Socket = S>>(mut self, io: &mut I, blocks: &mut Blocks) {
-        if let Some(mut session) = self.tls.take() {
-            let mut sealed = std::mem::take(&mut blocks.sealed);
-            sealed.clear();
-            if session.failed.is_none() && session.end(&mut sealed).is_ok() && !sealed.as_bytes().is_empty() {
-                let _ = io.write(&self.socket, sealed.as_bytes());
-            }
-            blocks.sealed = sealed;
-            session.release(blocks);
-        }
+        self.say_end(io, blocks);
+        self.drop_tls(blocks);
         io.close(self.socket);
     }
 
@@ -277,4 +232,51 @@ impl<S: Send> Link<S> {
         self.drop_tls(blocks);
         io.reset(self.socket);
     }
+}
+
+/// What one read of a socket that speaks TLS brought.
+enum Came {
+    /// `opened` bytes of the application; `drained`: the socket held no more.
+    Records {
+        opened: usize,
+        drained: bool,
+    },
+    Fin,
+}
+
+/// Reads once, at most `ask` bytes behind those the session has seen, and opens them. What the session says back is sent.
+/// `Trouble::Tls`: the session failed, and says how.
+fn read_records<I: Io>(
+    session: &mut Session,
+    socket: &I::Socket,
+    io: &mut I,
+    blocks: &mut Blocks,
+    outbox: &mut Outbox,
+    ask: usize,
+    buf: &mut [u8],
+) -> Result<Came, Trouble> {
+    let mut wire = std::mem::take(&mut blocks.wire);
+    let held = session.pending().len();
+    if wire.len() < held + ask {
+        wire.resize(held + ask, 0);
+    }
+    wire[..held].copy_from_slice(session.pending());
+    let came = match io.read(socket, &mut wire[held..held + ask]) {
+        Ok(0) => Ok(Came::Fin),
+        Ok(count) => {
+            let mut reply = Vec::new();
+            let opened = session.open(&mut wire[..held + count], buf, blocks, &mut reply);
+            if !reply.is_empty() {
+                // A peer that is gone is noticed by its own event.
+                let _ = outbox.send_raw(io, socket, blocks, &reply);
+            }
+            opened.map(|opened| Came::Records { opened, drained: count < ask }).map_err(|trouble| {
+                session.failed = Some(trouble);
+                Trouble::Tls
+            })
+        }
+        Err(trouble) => Err(trouble),
+    };
+    blocks.wire = wire;
+    came
 }

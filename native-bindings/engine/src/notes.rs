@@ -76,8 +76,7 @@ impl Log {
             return;
         }
         let identity = &lease.target.identity;
-        let fixed = identity.tls.as_ref().map_or("", |tls| tls.sni.as_str());
-        let sni = lease.bound.as_ref().and_then(|bound| bound.sni.as_deref()).unwrap_or(fixed);
+        let sni = identity.server_name(lease.bound.as_deref());
         let line = format!(
             "{{\"level\":\"warn\",\"event\":\"origin_tls_failed\",\"fault\":\"{}\",\"address\":\"{}\",\"library\":\"{TLS_LIBRARY}\",\"sni\":",
             fault.token(),

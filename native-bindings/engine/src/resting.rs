@@ -1,7 +1,7 @@
 //! Origin connections at rest: how one comes to lie in the pool, what its socket says while nobody uses it, and how it is
 //! taken out again without being used.
 
-use crate::io::Io;
+use crate::io::{Io, Peek};
 use crate::origin::{OriginState, Place};
 use crate::pool::Idle;
 use crate::slab::Key;
@@ -78,8 +78,7 @@ impl<I: Io> Worker<I> {
     pub(crate) fn left_by_origin(&mut self, key: Key) {
         let Some(origin) = self.origins.get(key) else { return };
         let (target, since_ms) = (Arc::clone(&origin.lease.target), origin.since_ms);
-        let name = &target.identity.origin;
-        let learns = self.plan.plan.origins.iter().any(|o| o.idle_learn && o.name == *name);
+        let learns = self.plan.origin_named(&target.identity.origin).is_some_and(|o| o.idle_learn);
         if self.evict_resting(key, Counter::OriginCloseByOrigin) && since_ms != 0 && learns {
             target.learned_idle.handle_closed(since_ms, self.now_ms());
         }
@@ -93,13 +92,13 @@ impl<I: Io> Worker<I> {
         let target = Arc::clone(&origin.lease.target);
         // Somebody else may have taken it by now; then it is his to look at.
         let Some(mut idle) = self.host.pool.evict(self.index, &target, *place) else { return };
-        let why = match idle.link.is_tls().then(|| idle.link.has_surprise(&mut self.io, &mut self.blocks)) {
-            Some(Ok(false)) => {
+        let why = match idle.link.look_inside(&mut self.io, &mut self.blocks) {
+            Peek::Quiet => {
                 origin.place = Place::Pool(self.host.pool.checkin(&target, idle));
                 return;
             }
-            Some(Err(_)) => Counter::OriginCloseByOrigin,
-            Some(Ok(true)) | None => Counter::OriginCloseStray,
+            Peek::Closed => Counter::OriginCloseByOrigin,
+            Peek::StrayBytes => Counter::OriginCloseStray,
         };
         self.row.less(Counter::OriginIdle);
         self.discard_idle(key, idle, why);

@@ -4,6 +4,7 @@
 use crate::tls::TlsTrouble;
 use crate::tls_keys::{certified_key, provider, revocations, roots, versions};
 use proto::client_hello::name_holds;
+use proto::identity::digest_of;
 use proto::plan::{ClientAuth, ListenerTls};
 use rustls::crypto::aws_lc_rs::Ticketer;
 use rustls::pki_types::CertificateDer;
@@ -14,7 +15,6 @@ use rustls::server::{
 use rustls::sign::CertifiedKey;
 use rustls::{ServerConfig, SignatureAlgorithm};
 use std::collections::{HashMap, HashSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The makers of tickets of one proxy. They outlive a change of settings, so that clients resume across it; each rule for
@@ -145,12 +145,6 @@ fn rule_digest(auth: Option<&ClientAuth>) -> u64 {
     digest_of(&auth.map(|auth| (&auth.hosts, auth.required, &auth.ca, &auth.crl)))
 }
 
-fn digest_of(what: &impl Hash) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    what.hash(&mut hasher);
-    hasher.finish()
-}
-
 /// The certificates of a listener by the names they are for.
 #[derive(Debug)]
 struct Certificates {
@@ -200,7 +194,7 @@ impl ResolvesServerCert for Certificates {
     }
 }
 
-/// The DNS names and addresses a certificate is for, lower case.
+/// The DNS names a certificate is for, lower case.
 fn names_of(certificate: &CertificateDer<'_>) -> Vec<String> {
     let Ok(parsed) = webpki::EndEntityCert::try_from(certificate) else { return Vec::new() };
     parsed.valid_dns_names().map(str::to_ascii_lowercase).collect()

@@ -54,6 +54,14 @@ impl Identity {
     pub fn plain(origin: &str, target: SocketAddr) -> Self {
         Self { origin: origin.to_owned(), target, local: None, tls: None }
     }
+
+    /// The name a connection of this identity is asked for in TLS: the request's, where each brings its own, else the
+    /// plan's. Empty = none.
+    #[must_use]
+    pub fn server_name<'a>(&'a self, bound: Option<&'a Bound>) -> &'a str {
+        let fixed = self.tls.as_ref().map_or("", |tls| tls.sni.as_str());
+        bound.and_then(|bound| bound.sni.as_deref()).unwrap_or(fixed)
+    }
 }
 
 #[must_use]
@@ -98,7 +106,9 @@ fn verified_name(verified: &str, sni: &str) -> String {
     name.to_ascii_lowercase()
 }
 
-fn digest_of(what: &impl Hash) -> u64 {
+/// A digest that is the same for the life of the process; never 0, which stands for nothing.
+#[must_use]
+pub fn digest_of(what: &impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
     what.hash(&mut hasher);
     hasher.finish().max(1)
