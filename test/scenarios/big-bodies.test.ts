@@ -3,40 +3,15 @@ import { strict as assert } from "node:assert";
 import { createHash } from "node:crypto";
 import { test } from "node:test";
 import { reply, serve } from "../support/behaviours.js";
-import { BigOrigin, bodyDigest, download, settle, upload, watch } from "../support/load.js";
+import { bounded, GROWTH_MAX, MIB } from "../support/bounded.js";
+import { bodyDigest, download, settle, upload } from "../support/load.js";
 import { RawOrigin } from "../support/origin.js";
 import { residentBytes, startApart } from "../support/proxy.js";
 
-const MIB = 1 << 20;
-/** What the proxy may grow by while it relays, whatever the size: its buffers, and what the allocator keeps. */
-const GROWTH_MAX = 24 * MIB;
-
-/** Plays against a proxy in its own process, whose memory must stay bounded. */
-async function bounded(slowOriginMs: number, play: (port: number) => Promise<void>): Promise<void> {
-  const origin = await BigOrigin.start(slowOriginMs);
-  const proxy = await startApart({
-    workers: 2,
-    listeners: ["127.0.0.1:0"],
-    log: { level: "silent" },
-    origins: { app: { targets: [`http://127.0.0.1:${origin.port}`] } },
-  });
-  try {
-    const port = proxy.started.listeners[0]?.port ?? 0;
-    await Promise.all(Array.from({ length: 8 }, () => download(port, MIB)));
-    await settle();
-    const before = residentBytes(proxy.pid);
-    const memory = watch(() => residentBytes(proxy.pid));
-    await play(port);
-    const grown = memory.stop() - before;
-    assert.ok(grown < GROWTH_MAX, `resident memory grew by ${(grown / MIB).toFixed(1)} MiB`);
-  } finally {
-    await proxy.stop();
-    await origin.stop();
-  }
-}
+const PROXY = { workers: 2, listeners: ["127.0.0.1:0"] };
 
 test("64 MiB to a slow reader arrive whole, and memory stays bounded", { timeout: 60_000 }, () =>
-  bounded(0, async (port) => {
+  bounded(PROXY, 0, async (port) => {
     const read = await download(port, 64 * MIB, 1);
     assert.equal(read.bytes, 64 * MIB);
     assert.equal(read.digest, bodyDigest(64 * MIB));
@@ -44,7 +19,7 @@ test("64 MiB to a slow reader arrive whole, and memory stays bounded", { timeout
 );
 
 test("64 MiB to a slow origin arrive whole, and memory stays bounded: by length", { timeout: 60_000 }, () =>
-  bounded(1, async (port) => {
+  bounded(PROXY, 1, async (port) => {
     assert.deepEqual(await upload(port, 64 * MIB, false), { bytes: 64 * MIB, digest: bodyDigest(64 * MIB) });
   }),
 );
@@ -78,14 +53,14 @@ test("64 MiB in chunks arrive whole at a fast origin", { timeout: 60_000 }, asyn
 });
 
 test("twenty slow readers of 16 MiB each share a bounded memory", { timeout: 90_000 }, () =>
-  bounded(0, async (port) => {
+  bounded(PROXY, 0, async (port) => {
     const reads = await Promise.all(Array.from({ length: 20 }, () => download(port, 16 * MIB, 2)));
     for (const read of reads) assert.equal(read.digest, bodyDigest(16 * MIB));
   }),
 );
 
 test("sizes around every buffer's edge arrive whole, both ways", { timeout: 60_000 }, () =>
-  bounded(0, async (port) => {
+  bounded(PROXY, 0, async (port) => {
     for (const edge of [1, 4_096, 16_384, 65_536, 131_072, 262_144, 524_288]) {
       for (const size of [edge - 1, edge, edge + 1]) {
         assert.equal((await download(port, size)).digest, bodyDigest(size), `download of ${size}`);

@@ -10,6 +10,13 @@ import { pause } from "../support/wire.js";
 
 /** `ss` prints what the kernel knows of a socket; where it is not installed, nobody can ask for its timers. */
 const SS = ["/usr/bin/ss", "/bin/ss", "/usr/sbin/ss", "/sbin/ss"].find((path) => existsSync(path));
+const WITHOUT_SS = SS === undefined ? "ss (iproute2) is not installed" : false;
+
+/** What the kernel says of the established connections to a port, timers among it. */
+function timersTo(port: number): string {
+  const asked = ["-tnoH", "state", "established", "dport", "=", `:${port}`];
+  return execFileSync(SS as string, asked, { encoding: "utf8" });
+}
 
 scenario(
   "S3-12 the end of reading leaves writing open while an exchange is on: both halves end apart",
@@ -91,14 +98,12 @@ scenario(
     const client = await scene.client();
     await client.ask("GET /a");
     await scene.sees("origin_connections_idle", 1);
-    const text = execFileSync(SS as string, ["-tnoH", "state", "established", "dport", "=", `:${scene.origin.port}`], {
-      encoding: "utf8",
-    });
+    const text = timersTo(scene.origin.port);
     const timer = /timer:\(keepalive,([^,]+),/.exec(text)?.[1] ?? "none";
     const seconds = timer.endsWith("sec") ? Number.parseFloat(timer) : timer.endsWith("min") ? 60 : Number.NaN;
     assert.ok(seconds > 50 && seconds <= 60, text);
   },
-  { skip: SS === undefined ? "ss (iproute2) is not installed" : false },
+  { skip: WITHOUT_SS },
 );
 
 scenario(
@@ -110,12 +115,10 @@ scenario(
     const client = await scene.client();
     await client.ask("GET /a");
     await scene.sees("origin_connections_idle", 1);
-    const text = execFileSync(SS as string, ["-tnoH", "state", "established", "dport", "=", `:${scene.origin.port}`], {
-      encoding: "utf8",
-    });
+    const text = timersTo(scene.origin.port);
     assert.ok(text.includes(`:${scene.origin.port}`) && !text.includes("keepalive"), text);
   },
-  { skip: SS === undefined ? "ss (iproute2) is not installed" : false },
+  { skip: WITHOUT_SS },
 );
 
 scenario(

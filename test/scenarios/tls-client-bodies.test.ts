@@ -5,10 +5,10 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { Agent, request as ask } from "node:https";
 import { test } from "node:test";
 import { echoed, fixed, reply, serve } from "../support/behaviours.js";
+import { bounded, MIB } from "../support/bounded.js";
 import { chunk, request, requestWithBody } from "../support/client.js";
-import { BigOrigin, bodyDigest, bodyPiece, download, settle, upload, watch } from "../support/load.js";
+import { bodyDigest, bodyPiece, download, upload } from "../support/load.js";
 import { missing } from "../support/peers.js";
-import { residentBytes, startApart } from "../support/proxy.js";
 import { scenario } from "../support/scene.js";
 import { NAME, runApart, TlsWorld } from "../support/tls.js";
 import { APPLICATION, TappedClient } from "../support/tls-records.js";
@@ -177,34 +177,12 @@ scenario(
   { skip: missing("curl") },
 );
 
-const MIB = 1 << 20;
 const BIG = 30 * MIB;
-/** What the proxy may grow by while it relays, whatever the size: its buffers, and what the allocator keeps. */
-const GROWTH_MAX = 24 * MIB;
-
-/** Plays against a proxy in its own process, whose memory must stay bounded. */
-async function bounded(slowOriginMs: number, play: (port: number) => Promise<void>): Promise<void> {
-  const origin = await BigOrigin.start(slowOriginMs);
-  const proxy = await startApart({
-    workers: 1,
-    listeners: [{ address: "127.0.0.1:0", tls: { certificates: [world.pair()] } }],
-    log: { level: "silent" },
-    origins: { app: { targets: [`http://127.0.0.1:${origin.port}`] } },
-  });
-  try {
-    const port = proxy.started.listeners[0]?.port ?? 0;
-    await Promise.all(Array.from({ length: 8 }, () => download(port, MIB, 0, world.asks())));
-    await settle();
-    const before = residentBytes(proxy.pid);
-    const memory = watch(() => residentBytes(proxy.pid));
-    await play(port);
-    const grown = memory.stop() - before;
-    assert.ok(grown < GROWTH_MAX, `resident memory grew by ${(grown / MIB).toFixed(1)} MiB`);
-  } finally {
-    await proxy.stop();
-    await origin.stop();
-  }
-}
+const PROXY = {
+  workers: 1,
+  listeners: [{ address: "127.0.0.1:0", tls: { certificates: [world.pair()] } }],
+  asks: world.asks(),
+};
 
 for (const version of VERSIONS) {
   const asks = world.asks({ maxVersion: version });
@@ -213,12 +191,12 @@ for (const version of VERSIONS) {
   test(
     `30 MiB to a slow reader over TLS arrive whole, and memory stays bounded (${version})`,
     { timeout: 60_000 },
-    () => bounded(0, async (port) => assert.deepEqual(await download(port, BIG, 1, asks), whole)),
+    () => bounded(PROXY, 0, async (port) => assert.deepEqual(await download(port, BIG, 1, asks), whole)),
   );
 
   test(
     `30 MiB over TLS to a slow origin arrive whole, and memory stays bounded (${version})`,
     { timeout: 60_000 },
-    () => bounded(1, async (port) => assert.deepEqual(await upload(port, BIG, false, asks), whole)),
+    () => bounded(PROXY, 1, async (port) => assert.deepEqual(await upload(port, BIG, false, asks), whole)),
   );
 }
