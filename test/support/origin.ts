@@ -105,8 +105,11 @@ export interface OriginOptions {
   /** Keep every byte of every connection (the default); off for load. */
   readonly record?: boolean;
   readonly host?: string;
-  /** Speak TLS by this; `requestCert` asks for the proxy's certificate, and the script judges it. */
-  readonly tls?: SecureContextOptions & { readonly requestCert?: boolean };
+  /**
+   * Speak TLS by this; `requestCert` asks for the proxy's certificate, and the script judges it; `alpn` is what is spoken
+   * besides, "http/1.1" unless told otherwise.
+   */
+  readonly tls?: SecureContextOptions & { readonly requestCert?: boolean; readonly alpn?: readonly string[] };
   /** A port given up before, to come back on. */
   readonly port?: number;
 }
@@ -115,6 +118,7 @@ export interface OriginOptions {
 interface Speaks {
   readonly context: SecureContext;
   readonly requestCert: boolean;
+  readonly alpn: readonly string[];
 }
 
 export class RawOrigin {
@@ -138,7 +142,11 @@ export class RawOrigin {
   private constructor(script: Script, { record, tls }: OriginOptions) {
     this.#script = script;
     this.#record = record ?? true;
-    this.#tls = tls && { context: createSecureContext(tls), requestCert: tls.requestCert ?? false };
+    this.#tls = tls && {
+      context: createSecureContext(tls),
+      requestCert: tls.requestCert ?? false,
+      alpn: tls.alpn ?? ["http/1.1"],
+    };
     this.#server = createServer({ allowHalfOpen: true }, (socket) =>
       this.#tls === undefined ? this.#accept(socket) : this.#secure(socket, this.#tls),
     );
@@ -226,13 +234,13 @@ export class RawOrigin {
   }
 
   /** A connection is one of the origin's when its handshake is over. */
-  #secure(socket: Socket, { context, requestCert }: Speaks): void {
+  #secure(socket: Socket, { context, requestCert, alpn }: Speaks): void {
     const session = new TLSSocket(socket, {
       isServer: true,
       secureContext: context,
       requestCert,
       rejectUnauthorized: false,
-      ALPNProtocols: ["http/1.1"],
+      ALPNProtocols: [...alpn],
       // Without it, Node does not tell the name.
       SNICallback: (_, done) => done(null, context),
       ...{ allowHalfOpen: true },

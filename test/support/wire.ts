@@ -50,6 +50,28 @@ export async function within<T>(promise: Promise<T>, ms: number, what: string): 
   }
 }
 
+/** Wakes whoever waits for something to change. */
+export class Changes {
+  readonly #wakers = new Set<() => void>();
+
+  wake(): void {
+    for (const waker of [...this.#wakers]) waker();
+  }
+
+  /** The next change, or the end of so many milliseconds. */
+  next(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const done = (): void => {
+        clearTimeout(timer);
+        this.#wakers.delete(done);
+        resolve();
+      };
+      const timer = setTimeout(done, ms);
+      this.#wakers.add(done);
+    });
+  }
+}
+
 /** A socket with its unread bytes and the record of everything that came. */
 export class Wire {
   readonly socket: Socket;
@@ -60,7 +82,7 @@ export class Wire {
   #count = 0;
   #ending: Ending = "open";
   #closed = false;
-  #wakers = new Set<() => void>();
+  readonly #changes = new Changes();
 
   constructor(socket: Socket, options: { readonly record?: boolean; readonly beneath?: Socket | undefined } = {}) {
     this.socket = socket;
@@ -71,7 +93,7 @@ export class Wire {
       this.#pieces.push(piece);
       this.#record?.push(piece);
       this.#count += piece.length;
-      this.#wake();
+      this.#changes.wake();
     });
     socket.on("end", () => this.#end("end"));
     socket.on("error", () => this.#end("reset"));
@@ -118,7 +140,7 @@ export class Wire {
         throw new WireError(`${what}: the connection ended (${this.#ending}) after ${show(this.unread)}`);
       const left = due - Date.now();
       if (left <= 0) throw new WireError(`${what}: not within ${ms} ms; there is ${show(this.unread)}`);
-      await this.#change(left);
+      await this.#changes.next(left);
     }
   }
 
@@ -225,29 +247,13 @@ export class Wire {
     const due = Date.now() + ms;
     while (!this.#closed) {
       if (Date.now() > due) throw new WireError("the socket was not closed in time");
-      await this.#change(due - Date.now() + 1);
+      await this.#changes.next(due - Date.now() + 1);
     }
   }
 
   #end(how: Exclude<Ending, "open">): void {
     if (this.#ending === "open") this.#ending = how;
-    this.#wake();
-  }
-
-  #wake(): void {
-    for (const waker of [...this.#wakers]) waker();
-  }
-
-  #change(ms: number): Promise<void> {
-    return new Promise((resolve) => {
-      const done = (): void => {
-        clearTimeout(timer);
-        this.#wakers.delete(done);
-        resolve();
-      };
-      const timer = setTimeout(done, ms);
-      this.#wakers.add(done);
-    });
+    this.#changes.wake();
   }
 }
 
