@@ -5,6 +5,7 @@ use crate::client::{ClientState, IpText};
 use crate::io::{Io, Trouble};
 use crate::slab::Key;
 use crate::stats::Counter;
+use crate::streams::peer_of;
 use crate::worker::Worker;
 use proto::fault::ClientFault;
 use proto::proxy_header::{HEADER_BYTES_MAX, ProxyHeader, read_proxy_header};
@@ -31,8 +32,9 @@ impl<I: Io> Worker<I> {
         if !client.readable {
             return;
         }
+        let Some(socket) = client.link.socket() else { return };
         let mut scratch = std::mem::take(&mut self.scratch);
-        let seen = self.io.peek_bytes(&client.link.socket, &mut scratch[..HEADER_BYTES_MAX]);
+        let seen = self.io.peek_bytes(socket, &mut scratch[..HEADER_BYTES_MAX]);
         let header = match seen {
             Ok(0) => None,
             Ok(count) => Some(read_proxy_header(&scratch[..count])),
@@ -43,7 +45,7 @@ impl<I: Io> Worker<I> {
             // More of it is an event of its own.
             Some(ProxyHeader::Partial) if !client.read_closed => client.readable = false,
             Some(ProxyHeader::Whole { bytes, source }) => {
-                let taken = self.io.read(&client.link.socket, &mut scratch[..bytes]);
+                let taken = self.io.read(socket, &mut scratch[..bytes]);
                 debug_assert_eq!(taken, Ok(bytes));
                 if let Some(source) = source {
                     let address = source.ip().to_canonical();
@@ -68,7 +70,7 @@ impl<I: Io> Worker<I> {
     pub(crate) fn refuse_announcement(&mut self, key: Key) {
         self.row.client_fault(ClientFault::Announcement);
         self.log.refused(
-            self.clients.get(key).map(crate::client::Client::peer),
+            peer_of(&self.clients, key),
             400,
             ClientFault::Announcement.token(),
         );

@@ -1,9 +1,10 @@
 //! The one place that writes answers this proxy makes itself: refusals, faults of origins, fixed answers, redirects.
 
-use crate::client::Client;
+use crate::compiled::Compiled;
 use crate::io::Io;
 use crate::slab::Key;
 use crate::stats::{Counter, Histogram};
+use crate::streams::{is_stream, peer_of, tls_of};
 use crate::worker::Worker;
 use proto::exchange::{Continue, Exchange, Upload};
 use proto::fault::OriginFault;
@@ -71,7 +72,7 @@ impl<I: Io> Worker<I> {
                 content_type: (!body.is_empty() && !has_type).then_some("text/plain; charset=utf-8"),
                 date: Some(&date),
                 server: Some(&self.plan.plan.name),
-                hsts: self.clients.get(key).map_or("", |c| self.plan.hsts(c.listener, c.link.is_tls())),
+                hsts: self.hsts_for(key, &self.plan),
                 close: own.close,
                 keep_alive_http10: own.keep_alive_http10,
                 head_only: own.head_only,
@@ -79,7 +80,11 @@ impl<I: Io> Worker<I> {
         );
         self.row.one(Counter::AnswersOwn);
         self.count_answer(own.status);
-        self.send_to_client(key, &[&out], own.close);
+        if is_stream(&self.clients, key) {
+            self.own_answer_on_stream(key, &out);
+        } else {
+            self.send_to_client(key, &[&out], own.close);
+        }
         self.out = out;
     }
 
@@ -102,7 +107,7 @@ impl<I: Io> Worker<I> {
             ..*own
         };
         self.write_own(key, &own);
-        let client = self.clients.get(key).map(Client::peer);
+        let client = peer_of(&self.clients, key);
         self.log.answered_here(client, head, bytes, route, own.status);
         self.row.less(Counter::ExchangesOpen);
         self.row.record(Histogram::Exchange, 0);
@@ -154,8 +159,13 @@ impl<I: Io> Worker<I> {
             Upload::Done => true,
             _ if core.expect == Continue::Awaited => false,
             Upload::Length { left } => left <= self.plan.plan.limits.drain_bytes,
-            Upload::Chunked(_) => false,
+            Upload::Chunked(_) | Upload::Stream => false,
         }
+    }
+
+    /// What a client's listener says about transport security.
+    pub(crate) fn hsts_for<'a>(&self, key: Key, plan: &'a Compiled) -> &'a str {
+        self.clients.get(key).map_or("", |client| plan.hsts(client.listener, tls_of(&self.clients, key).is_some()))
     }
 
     pub(crate) fn count_answer(&mut self, status: u16) {
@@ -180,9 +190,11 @@ impl<I: Io> Worker<I> {
                     self.wheel.arm(client.timer, due);
                 }
             }
-            // The kernel reports a reset connection to epoll as well, and that event ends the exchange in its turn.
+            // The kernel reports a reset connection to epoll as well, and that event ends the exchange in its turn. A
+            // stream's bell rings.
             Err(_) => client.outbox.clear(&mut self.blocks),
         }
+        self.settle_held(key);
     }
 }
 

@@ -120,7 +120,7 @@ impl<I: Io> Worker<I> {
         out.clear();
         encode_interim(&mut out, bytes, head, true);
         self.row.one(Counter::Answers1xx);
-        self.send_to_client(key, &[&out], false);
+        self.send_interim(key, &out);
         self.out = out;
         self.arm_for_upload(exchange);
         true
@@ -137,7 +137,12 @@ impl<I: Io> Worker<I> {
                 return;
             }
         };
-        let failures = ongoing.faults.count;
+        let (failures, client) = (ongoing.faults.count, ongoing.client);
+        if (200..300).contains(&head.status) && self.asked_to_connect(client) {
+            // To such a client 200 would say that its WebSocket is open (RFC 8441 5).
+            self.answer_malformed(exchange, WireFault::UpgradeIgnored);
+            return;
+        }
         if head.status >= 400 && self.status_failed(exchange, head.status, retry_after_ms(bytes, head)) {
             return;
         }
@@ -149,6 +154,7 @@ impl<I: Io> Worker<I> {
         let good = self.exchanges.get(exchange).is_some_and(|o| o.faults.count == failures);
         self.answer_is_usable(exchange, head, bytes, good);
         self.release_spool(exchange);
+        let hsts = self.hsts_for(client, &plan);
         let may_keep = self.may_keep_client(exchange, head.status, &framing);
         let Some(ongoing) = self.exchanges.get_mut(exchange) else { return };
         let drain_bytes = plan.plan.limits.drain_bytes;
@@ -165,8 +171,6 @@ impl<I: Io> Worker<I> {
         let http10 = ongoing.core.version == Version::Http10;
         let edits = answer_edits(ongoing);
         let date = self.log.date();
-        let client = self.clients.get(ongoing.client);
-        let hsts = client.map_or("", |c| plan.hsts(c.listener, c.link.is_tls()));
         let mut out = std::mem::take(&mut self.out);
         out.clear();
         encode_answer(

@@ -11,6 +11,8 @@ use crate::forward::Found;
 use crate::io::{Io, Token};
 use crate::slab::Key;
 use crate::stats::Counter;
+use crate::streams::tls_of;
+use crate::tls::Session as TlsSession;
 use crate::worker::Worker;
 use proto::exchange::{Exchange, UploadFault};
 use proto::fault::ClientFault;
@@ -45,6 +47,7 @@ impl<I: Io> Worker<I> {
             return head.len + body.len();
         }
         let mut core = Exchange::new(head.method, head.version, &framing);
+        let ended = self.stream_ended(key, &mut core);
         core.keep_alive &= !self.draining;
         let mut trailers = std::mem::take(&mut self.trailers);
         trailers.clear();
@@ -58,6 +61,14 @@ impl<I: Io> Worker<I> {
             }
         };
         core.heard_body(&piece);
+        if let Some(mut last) = ended {
+            // The body came whole with its head, and its end with it.
+            if let Err(fault) = core.end_upload(&mut last, &plan.head_limits, &mut trailers) {
+                self.trailers = trailers;
+                self.refuse_upload(key, fault);
+                return head.len + body.len();
+            }
+        }
         let used = head.len + piece.consumed;
         self.enter_exchange(key, &mut core, used < head.len + body.len());
         if let Some(client) = self.clients.get_mut(key) {
@@ -92,11 +103,18 @@ impl<I: Io> Worker<I> {
         used
     }
 
+    /// A request that came on a stream is told so. Returns its trailers, if the whole of its body came with its head.
+    fn stream_ended(&mut self, key: Key, core: &mut Exchange) -> Option<Vec<u8>> {
+        let stream = self.clients.get_mut(key)?.link.stream_mut()?;
+        core.on_stream();
+        stream.has_ended().then(|| std::mem::take(&mut stream.trailers))
+    }
+
     /// S0-20: a request whose Host falls under another rule for client certificates than the one its connection was
     /// opened under would go around that rule.
     fn name_refusal(&mut self, key: Key, head: &RequestHead, bytes: &[u8]) -> Option<ClientFault> {
         let client = self.clients.get(key)?;
-        let session = client.link.tls.as_ref()?;
+        let session = tls_of(&self.clients, key)?;
         let rules = self.plan.tls.listeners.get(usize::from(client.listener))?.as_ref()?;
         if rules.plan.client_auth.is_empty() || rules.plan.host_policy == NamePolicy::Ignore {
             return None;
@@ -108,7 +126,9 @@ impl<I: Io> Worker<I> {
         }
         self.row.one(Counter::TlsNameRefused);
         self.log.name_differs(&name, session.name().unwrap_or(""), rules.plan.host_policy);
-        (rules.plan.host_policy == NamePolicy::Refuse).then_some(ClientFault::NameMismatch)
+        // On a connection that many names may share, the client is to come again on one of its own (RFC 9110 15.5.20).
+        let fault = if client.link.is_stream() { ClientFault::Misdirected } else { ClientFault::NameMismatch };
+        (rules.plan.host_policy == NamePolicy::Refuse).then_some(fault)
     }
 
     /// Sends the request at once if there is a connection for it, else keeps what came of its body.
@@ -167,7 +187,7 @@ impl<I: Io> Worker<I> {
         if let Some(ongoing) = self.exchanges.get_mut(exchange) {
             let origin = &ongoing.plan.plan.origins[ongoing.origin_index as usize];
             let host = ongoing.host.of(&ongoing.head);
-            let client = self.clients.get(ongoing.client).and_then(|c| c.link.tls.as_ref()?.name());
+            let client = tls_of(&self.clients, ongoing.client).and_then(TlsSession::name);
             ongoing.bound = bound_of(&origin.match_on, host, ongoing.owner, asked_name(origin, host, client));
         }
     }
@@ -197,7 +217,8 @@ impl<I: Io> Worker<I> {
 
     fn find_route(&mut self, plan: &Compiled, key: Key, head: &RequestHead, bytes: &[u8]) -> Option<u32> {
         let client = self.clients.get(key);
-        let secure = client.is_some_and(|c| came_secure(c.link.is_tls(), c.trusted, head, bytes));
+        let is_tls = tls_of(&self.clients, key).is_some();
+        let secure = client.is_some_and(|c| came_secure(is_tls, c.trusted, head, bytes));
         let raw = head.path.of(bytes);
         let path: &[u8] = match head.target_form {
             TargetForm::Asterisk => b"*",

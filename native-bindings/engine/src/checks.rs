@@ -184,7 +184,7 @@ impl<I: Io> Worker<I> {
         let Some(check) = self.checks.get_mut(key) else { return };
         match &mut check.state {
             State::Resting => {}
-            State::Connecting { link } if event.writable || event.dead => match self.io.connect_result(&link.socket) {
+            State::Connecting { link } if event.writable || event.dead => match link.connect_result(&mut self.io) {
                 Ok(()) => {
                     self.secure_check(key);
                     if event.read_closed {
@@ -196,11 +196,11 @@ impl<I: Io> Worker<I> {
             State::Connecting { .. } => {}
             State::Handshake { link, outbox } => {
                 // A target that takes no more of the handshake shows it in what is read.
-                let _ = outbox.flush(&mut self.io, &link.socket, &mut self.blocks);
+                let _ = outbox.flush(&mut self.io, link, &mut self.blocks);
                 self.shake_check(key, event.read_closed);
             }
             State::Asking { link, outbox, .. } => {
-                if event.writable && outbox.flush(&mut self.io, &link.socket, &mut self.blocks).is_err() {
+                if event.writable && outbox.flush(&mut self.io, link, &mut self.blocks).is_err() {
                     // The target reads no more; it may have answered all the same, or its reset is read now.
                     outbox.clear(&mut self.blocks);
                 }

@@ -7,15 +7,16 @@
 //! IDLE      no byte of a request is here                        HEAD, EXCHANGE, closed
 //! HEAD      part of a head is in `input`                        EXCHANGE, CLOSING (refused), closed
 //! EXCHANGE  `exchange` names a live exchange                    IDLE, DRAINING, CLOSING, TUNNEL
+//! MULTIPLEXED `http2` speaks HTTP/2 on it, each stream is a client of its own    CLOSING, closed
 //! DRAINING  the answer is out, the rest of a body is unread     IDLE, closed
 //! CLOSING   what is in `outbox` is the last we write            LINGERING, closed
 //! LINGERING our FIN is out; what comes is thrown away           closed
 //! TUNNEL    bytes pass both ways under `exchange`               closed
 //! ```
 
+use crate::http2::session::Session;
 use crate::io::{Io, Ready, Token};
 use crate::link::Link;
-use crate::log::PeerText;
 use crate::outbox::Outbox;
 use crate::slab::Key;
 use crate::stats::Counter;
@@ -37,6 +38,7 @@ pub enum ClientState {
     Idle,
     Head,
     Exchange,
+    Multiplexed,
     Draining { left: u64 },
     Closing { why: Counter },
     Lingering { left: u64, why: Counter },
@@ -52,6 +54,7 @@ impl ClientState {
             Self::Idle => "idle",
             Self::Head => "head",
             Self::Exchange => "exchange",
+            Self::Multiplexed => "multiplexed",
             Self::Draining { .. } => "draining",
             Self::Closing { .. } => "closing",
             Self::Lingering { .. } => "lingering",
@@ -65,6 +68,7 @@ pub struct Client<S> {
     pub link: Link<S>,
     pub state: ClientState,
     pub exchange: Key,
+    pub http2: Option<Box<Session>>,
     /// Bytes that came and are not handled: a partial head, or what follows the present request.
     pub input: Vec<u8>,
     /// How much of `input` a parser has seen.
@@ -87,13 +91,6 @@ pub struct Client<S> {
     /// Origin connections carry its authentication.
     pub owns: bool,
     pub since_ms: u64,
-}
-
-impl<S> Client<S> {
-    /// As the log names it.
-    pub(crate) fn peer(&self) -> PeerText<'_> {
-        PeerText { ip: &self.ip, port: self.port, tls: self.link.tls.as_deref() }
-    }
 }
 
 /// An address as text, without an allocation.
@@ -137,6 +134,7 @@ impl<I: Io> Worker<I> {
             link: Link::plain(socket),
             state: ClientState::Idle,
             exchange: Key::NONE,
+            http2: None,
             input: Vec::new(),
             parsed: 0,
             outbox: Outbox::default(),
@@ -161,8 +159,8 @@ impl<I: Io> Worker<I> {
         self.watch_descriptors();
         self.wheel.set_owner(timer, Token::Client(key).pack());
         self.wheel.arm(timer, self.now_ms() + u64::from(self.plan.plan.timeouts.client_head_ms));
-        let client = self.clients.get_mut(key).expect("just inserted");
-        if self.io.watch(&client.link.socket, Token::Client(key)).is_err() {
+        let socket = self.clients.get(key).and_then(|client| client.link.socket());
+        if socket.is_none_or(|socket| self.io.watch(socket, Token::Client(key)).is_err()) {
             self.close_client(key, Counter::ClientCloseError);
             return;
         }
@@ -229,6 +227,10 @@ impl<I: Io> Worker<I> {
                 let exchange = client.exchange;
                 self.upload_go(exchange);
             }
+            ClientState::Multiplexed => {
+                self.read_frames(key);
+                self.resume_streams(key);
+            }
             ClientState::Tunnel => {
                 let exchange = client.exchange;
                 self.tunnel_go(exchange);
@@ -241,10 +243,12 @@ impl<I: Io> Worker<I> {
     /// Writes what waits for the client. Returns false when the connection ended by it.
     pub(crate) fn flush_client(&mut self, key: Key) -> bool {
         let Some(client) = self.clients.get_mut(key) else { return false };
-        let flushed = client.outbox.flush(&mut self.io, &client.link.socket, &mut self.blocks);
+        let flushed = client.outbox.flush(&mut self.io, &mut client.link, &mut self.blocks);
         match flushed {
             Ok(flushed) => {
                 self.row.add(Counter::ClientBytesOut, flushed.uncounted as u64);
+                self.settle_held(key);
+                let Some(client) = self.clients.get_mut(key) else { return false };
                 if !client.outbox.is_empty() {
                     if flushed.taken > 0 {
                         let due = self.now_us / 1000 + u64::from(self.plan.plan.timeouts.client_write_ms);
@@ -280,6 +284,10 @@ impl<I: Io> Worker<I> {
                 self.wheel.arm(client.timer, due);
                 true
             }
+            ClientState::Multiplexed => {
+                self.session_flushed(key);
+                self.clients.get(key).is_some()
+            }
             ClientState::Announcing
             | ClientState::Handshake
             | ClientState::Head
@@ -314,6 +322,7 @@ impl<I: Io> Worker<I> {
                 self.end_tunnel(exchange);
             }
             ClientState::Closing { why } | ClientState::Lingering { why, .. } => self.close_client(key, why),
+            ClientState::Multiplexed => self.close_client(key, Counter::ClientCloseError),
             ClientState::Announcing => self.close_client(key, Counter::ClientCloseByClient),
             ClientState::Handshake => self.refuse_handshake(key, &TlsTrouble::Eof),
             ClientState::Idle => self.close_client(key, Counter::ClientCloseByClient),
@@ -334,6 +343,7 @@ impl<I: Io> Worker<I> {
                 let exchange = client.exchange;
                 self.exchange_due(exchange, blocked);
             }
+            ClientState::Multiplexed => self.session_due(key),
             ClientState::Tunnel => {
                 let exchange = client.exchange;
                 self.end_tunnel(exchange);
@@ -349,31 +359,39 @@ impl<I: Io> Worker<I> {
         let idle = |c: &Client<I::Socket>| c.state == ClientState::Idle && c.outbox.is_empty() && c.input.is_empty();
         if self.clients.get(key).is_some_and(idle) {
             self.close_client(key, Counter::ClientCloseDrain);
+        } else {
+            self.drain_session(key);
         }
     }
 
     pub(crate) fn close_client(&mut self, key: Key, why: Counter) {
-        if let Some(link) = self.remove_client(key, why) {
+        if let Some(link) = self.remove_client(key, why, false) {
             link.close(&mut self.io, &mut self.blocks);
         }
     }
 
     pub(crate) fn reset_client(&mut self, key: Key, why: Counter) {
-        if let Some(link) = self.remove_client(key, why) {
+        if let Some(link) = self.remove_client(key, why, true) {
             link.reset(&mut self.io, &mut self.blocks);
         }
     }
 
-    fn remove_client(&mut self, key: Key, why: Counter) -> Option<Link<I::Socket>> {
+    fn remove_client(&mut self, key: Key, why: Counter, reset: bool) -> Option<Link<I::Socket>> {
+        self.end_streams(key);
         let mut client = self.clients.remove(key)?;
         match client.state {
             ClientState::Idle => self.row.less(Counter::ClientIdle),
             ClientState::Handshake => self.row.less(Counter::TlsShaking),
+            ClientState::Multiplexed => self.row.less(Counter::Http2Open),
             _ => {}
         }
-        self.row.less(Counter::ClientOpen);
-        self.host.clients_open.fetch_sub(1, Relaxed);
-        self.row.one(why);
+        if let Some(stream) = client.link.stream() {
+            self.forget_stream(stream, !client.outbox.is_empty(), why, reset);
+        } else {
+            self.row.less(Counter::ClientOpen);
+            self.host.clients_open.fetch_sub(1, Relaxed);
+            self.row.one(why);
+        }
         if client.owns {
             self.close_owned(client.number);
         }

@@ -7,6 +7,7 @@ use crate::origin::Place;
 use crate::outbox::{COPY_BYTES_MAX, frame_chunk};
 use crate::slab::Key;
 use crate::stats::Counter;
+use crate::streams::is_stream;
 use crate::tls::TlsTrouble;
 use crate::worker::Worker;
 use proto::exchange::{AtEof, Piece, Stage};
@@ -23,11 +24,12 @@ impl<I: Io> Worker<I> {
     /// Takes answer bytes for as long as there are some and the client takes them.
     pub(crate) fn download_go(&mut self, exchange: Key) {
         for _ in 0..READS_MAX {
-            let Some(ongoing) = self.exchanges.get_mut(exchange) else { return };
+            let Some(ongoing) = self.exchanges.get(exchange) else { return };
             if !matches!(ongoing.core.stage, Stage::Sent | Stage::Relaying) {
                 return;
             }
-            let client_takes = self.clients.get(ongoing.client).is_none_or(|c| c.outbox.is_empty());
+            let client_takes = self.client_takes(ongoing.client);
+            let Some(ongoing) = self.exchanges.get_mut(exchange) else { return };
             let key = ongoing.origin;
             let Some(origin) = self.origins.get_mut(key) else { return };
             let Place::Held(link) = &mut origin.place else { return };
@@ -101,6 +103,13 @@ impl<I: Io> Worker<I> {
             }
             Err(fault) => (&bytes[..0], false, Some(Cut::Malformed(fault))),
         };
+        if is_stream(&self.clients, key) {
+            let trailers = std::mem::take(&mut ongoing.answer_trailers);
+            self.answer_on_stream(key, &out, data, done, &trailers);
+            self.out = out;
+            self.piece_passed(exchange, fault, done, data.len());
+            return;
+        }
         self.tail.clear();
         if ongoing.answer_chunked {
             frame_chunk(&mut out, &mut self.tail, data, done, &ongoing.answer_trailers);
@@ -120,19 +129,25 @@ impl<I: Io> Worker<I> {
         }
         self.tail = tail;
         self.out = out;
+        self.piece_passed(exchange, fault, done, data.len());
+    }
+
+    /// A piece of the answer was handed over; what follows it.
+    fn piece_passed(&mut self, exchange: Key, fault: Option<Cut>, done: bool, passed: usize) {
         match fault {
             Some(Cut::TooLarge) => {
                 self.attempt_failed(exchange, OriginFault::AnswerTooLarge);
             }
             Some(Cut::Malformed(fault)) => self.answer_malformed(exchange, fault),
             None if done => self.finish(exchange),
-            None => self.await_more(exchange, key, origin_key, data.len()),
+            None => self.await_more(exchange, passed),
         }
     }
 
     /// More of the answer is to come. For a client that leaves most of a piece in our hands, smaller ones are read.
-    fn await_more(&mut self, exchange: Key, client: Key, origin: Key, passed: usize) {
+    fn await_more(&mut self, exchange: Key, passed: usize) {
         let Some(ongoing) = self.exchanges.get_mut(exchange) else { return };
+        let (client, origin) = (ongoing.client, ongoing.origin);
         let left = self.clients.get(client).map_or(0, |c| c.outbox.len());
         if left > passed / 2 {
             ongoing.room = (ongoing.room / 2).max(ROOM_MIN);
@@ -168,7 +183,9 @@ impl<I: Io> Worker<I> {
             return;
         }
         let key = ongoing.client;
-        if ongoing.answer_chunked {
+        if is_stream(&self.clients, key) {
+            self.answer_on_stream(key, &[], &[], true, &[]);
+        } else if ongoing.answer_chunked {
             let last = !ongoing.core.keep_alive;
             self.send_to_client(key, &[b"0\r\n\r\n"], last);
         }
@@ -218,8 +235,8 @@ impl<I: Io> Worker<I> {
         self.row.one(Counter::AnswersBroken);
         let Some(ongoing) = self.end_exchange(exchange) else { return };
         let key = ongoing.client;
-        if ongoing.answer_until_close {
-            // Without a length a FIN would look like the end.
+        if ongoing.answer_until_close || is_stream(&self.clients, key) {
+            // Without a length a FIN would look like the end; a stream is reset in any case.
             self.reset_client(key, Counter::ClientCloseBroken);
         } else if self.clients.get(key).is_some_and(|c| c.state == ClientState::Exchange) {
             self.close_after_answer(key, Counter::ClientCloseBroken);

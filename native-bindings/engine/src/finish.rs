@@ -1,12 +1,12 @@
 //! The end of an exchange: one outcome is counted and logged, the origin's connection rests or closes, the client's is
 //! free for the next request, drained, or closed.
 
-use crate::client::Client;
 use crate::client::ClientState;
 use crate::exchange::Ongoing;
 use crate::io::{Io, Token};
 use crate::slab::Key;
 use crate::stats::{Counter, Histogram};
+use crate::streams::peer_of;
 use crate::worker::Worker;
 use proto::exchange::{Stage, Upload};
 use proto::fault::ClientFault;
@@ -63,7 +63,7 @@ impl<I: Io> Worker<I> {
         let spent = self.now_us.saturating_sub(ongoing.times.began_us);
         self.row.record(Histogram::Exchange, spent);
         if self.log.wants(&ongoing) {
-            let client = self.clients.get(ongoing.client).map(Client::peer);
+            let client = peer_of(&self.clients, ongoing.client);
             self.log.exchange(self.now_us, client, &ongoing);
         }
         self.leave_origin(&ongoing);
@@ -122,7 +122,7 @@ impl<I: Io> Worker<I> {
     /// What becomes of the client's connection when its answer was handed over.
     pub(crate) fn after_answer(&mut self, key: Key, upload: &Upload, keep: bool) {
         let Some(client) = self.clients.get_mut(key) else { return };
-        if !keep {
+        if !keep || client.link.is_stream() {
             self.close_after_answer(key, Counter::ClientCloseNotKept);
             return;
         }
@@ -133,7 +133,7 @@ impl<I: Io> Worker<I> {
                 self.wheel.arm(client.timer, due);
                 self.again.push(Token::Client(key));
             }
-            Upload::Done | Upload::Chunked(_) => {
+            Upload::Done | Upload::Chunked(_) | Upload::Stream => {
                 debug_assert!(matches!(upload, Upload::Done));
                 let more = !client.input.is_empty() || client.readable;
                 self.client_free(key);

@@ -94,11 +94,7 @@ impl<I: Io> Worker<I> {
 
     fn look_at(&mut self, exchange: Key, link: &mut Link<I::Socket>) -> Peek {
         let thorough = !self.exchanges.get(exchange).is_some_and(Ongoing::is_repeatable);
-        let seen = match thorough {
-            true => self.io.peek(&link.socket),
-            false if self.io.has_unread(&link.socket) => Peek::StrayBytes,
-            false => Peek::Quiet,
-        };
+        let seen = link.peek(&mut self.io, thorough);
         if seen == Peek::StrayBytes { link.look_inside(&mut self.io, &mut self.blocks) } else { seen }
     }
 
@@ -173,7 +169,9 @@ impl<I: Io> Worker<I> {
             slot
         } else {
             self.row.one(Counter::OriginStolen);
-            self.io.unwatch(&link.socket, worker);
+            if let Some(socket) = link.socket() {
+                self.io.unwatch(socket, worker);
+            }
             self.new_origin(link, lease)
         };
         if let Some(origin) = self.origins.get_mut(key) {
@@ -208,7 +206,7 @@ impl<I: Io> Worker<I> {
         self.wheel.set_owner(timer, Token::Origin(key).pack());
         if let Some(Place::Held(link)) = self.origins.get(key).map(|o| &o.place) {
             // A watch that cannot be had leaves a connection without events; its timers end it.
-            let _ = self.io.watch(&link.socket, Token::Origin(key));
+            let _ = link.socket().map(|socket| self.io.watch(socket, Token::Origin(key)));
         }
         key
     }

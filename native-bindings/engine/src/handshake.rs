@@ -5,6 +5,8 @@ use crate::answer::Own;
 use crate::client::ClientState;
 use crate::io::{Io, Token};
 use crate::link::Shake;
+use crate::log::PeerText;
+use crate::multiplexed::ALPN;
 use crate::origin::{OriginState, Place};
 use crate::slab::Key;
 use crate::stats::{Counter, Histogram};
@@ -74,7 +76,10 @@ impl<I: Io> Worker<I> {
                 self.wheel.arm(client.timer, self.now_us / 1000 + u64::from(self.plan.plan.timeouts.client_head_ms));
                 // What came behind the last of the handshake has no event of its own.
                 client.readable = true;
-                self.read_heads(key);
+                if client.link.tls.as_ref().is_some_and(|session| session.alpn() == Some(ALPN)) {
+                    self.begin_http2(key, &[]);
+                }
+                self.client_go(key);
             }
             Err(trouble) => self.refuse_handshake(key, &trouble),
         }
@@ -84,7 +89,8 @@ impl<I: Io> Worker<I> {
     pub(crate) fn refuse_handshake(&mut self, key: Key, trouble: &TlsTrouble) {
         self.row.one(Counter::TlsFailed);
         let Some(client) = self.clients.get_mut(key) else { return };
-        self.log.handshake_failed(&client.peer(), trouble);
+        let peer = PeerText { ip: &client.ip, port: client.port, tls: client.link.tls.as_deref() };
+        self.log.handshake_failed(&peer, trouble);
         // What comes from here on is nobody's, and is thrown away unread.
         client.link.drop_tls(&mut self.blocks);
         client.state = ClientState::Head;

@@ -3,6 +3,7 @@
 
 use crate::client::ClientState;
 use crate::io::{Io, Trouble};
+use crate::multiplexed::{Greeting, greeting};
 use crate::slab::Key;
 use crate::stats::Counter;
 use crate::worker::Worker;
@@ -111,6 +112,19 @@ impl<I: Io> Worker<I> {
             if !matches!(client.state, ClientState::Idle | ClientState::Head) || !client.outbox.is_empty() {
                 break;
             }
+            if client.requests == 0 && at == 0 && self.speaks_http2(client.listener) {
+                match greeting(bytes) {
+                    Greeting::Other => {}
+                    Greeting::Partial => {
+                        self.await_rest_of_head(key);
+                        break;
+                    }
+                    Greeting::Http2 => {
+                        self.begin_http2(key, bytes);
+                        return bytes.len();
+                    }
+                }
+            }
             let mut head = self.head.take().unwrap_or_default();
             let parsed = head.parse(&bytes[at..], &self.plan.head_limits);
             match parsed {
@@ -128,6 +142,11 @@ impl<I: Io> Worker<I> {
             self.head = Some(head);
         }
         at
+    }
+
+    /// Whether a listener without TLS takes a connection that begins with HTTP/2's preface.
+    fn speaks_http2(&self, listener: u16) -> bool {
+        self.plan.plan.listeners.get(usize::from(listener)).is_some_and(|l| l.http2 && l.tls.is_none())
     }
 
     fn await_rest_of_head(&mut self, key: Key) {

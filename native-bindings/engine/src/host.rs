@@ -2,6 +2,7 @@
 //! main thread steers them.
 
 use crate::budget::Budget;
+use crate::http2::bell::Rung;
 use crate::pool::Pool;
 use crate::slab::Key;
 use crate::target::{TargetShared, TargetState};
@@ -59,6 +60,8 @@ pub struct Host<S> {
     pub spool_bytes: Arc<AtomicU64>,
     pub pool: Pool<S>,
     pub inboxes: Box<[ArrayQueue<Message<S>>]>,
+    /// By worker: connections and streams of HTTP/2 that can go on.
+    pub rungs: Box<[Arc<Rung>]>,
     pub draining: AtomicBool,
     pub workers: Box<[WorkerShared]>,
 }
@@ -84,6 +87,7 @@ impl<S> Host<S> {
         Ok(Self {
             pool: Pool::new(workers, plan.pool.shards, plan.pool.steal, plan.pool.connections),
             inboxes: (0..workers).map(|_| ArrayQueue::new(INBOX_LENGTH)).collect(),
+            rungs: (0..workers).map(|_| Arc::default()).collect(),
             draining: AtomicBool::new(false),
             workers: (0..workers).map(|_| WorkerShared::default()).collect(),
             clients_open: AtomicU64::new(0),

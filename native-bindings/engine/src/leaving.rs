@@ -2,10 +2,11 @@
 //! and thrown away meanwhile. A close while unread bytes lie in the kernel becomes a reset that may overtake the answer.
 
 use crate::answer::Own;
-use crate::client::{Client, ClientState};
+use crate::client::ClientState;
 use crate::io::{Io, Token, Trouble};
 use crate::slab::Key;
 use crate::stats::Counter;
+use crate::streams::peer_of;
 use crate::worker::Worker;
 use proto::fault::{ClientFault, WireFault};
 
@@ -103,6 +104,11 @@ impl<I: Io> Worker<I> {
     /// the answer (RFC 9112 9.6), so a client that may still be sending is read for a while first.
     pub(crate) fn end_writing(&mut self, key: Key, why: Counter) {
         let Some(client) = self.clients.get_mut(key) else { return };
+        if client.link.is_stream() {
+            // A client that still sends its body is told by a reset without blame (RFC 9113 8.1).
+            self.close_client(key, why);
+            return;
+        }
         // Its FIN may stand behind requests that were not read, so `read_closed` alone says nothing.
         let said_last = client.said_last && why == Counter::ClientCloseNotKept;
         if !client.readable && (client.read_closed || said_last) {
@@ -120,7 +126,7 @@ impl<I: Io> Worker<I> {
     pub(crate) fn refuse_bytes(&mut self, key: Key, fault: WireFault) {
         self.row.wire_fault(fault);
         self.leave_waiting(key);
-        self.log.refused(self.clients.get(key).map(Client::peer), fault.status(), fault.token());
+        self.log.refused(peer_of(&self.clients, key), fault.status(), fault.token());
         self.write_own(key, &Own::refusal(fault.status(), fault.sentence()));
         self.close_after_answer(key, Counter::ClientCloseRefused);
     }
@@ -129,7 +135,7 @@ impl<I: Io> Worker<I> {
     pub(crate) fn refuse_client(&mut self, key: Key, fault: ClientFault, why: Counter) {
         self.row.client_fault(fault);
         self.leave_waiting(key);
-        self.log.refused(self.clients.get(key).map(Client::peer), fault.status(), fault.token());
+        self.log.refused(peer_of(&self.clients, key), fault.status(), fault.token());
         self.write_own(key, &Own::refusal(fault.status(), fault.sentence()));
         self.close_after_answer(key, why);
     }

@@ -1,10 +1,13 @@
-//! A connection as bytes: its socket and, where it speaks TLS, the session between the socket and everybody else. What
-//! the socket does not take at once waits in an outbox, already sealed, so that order is kept and nothing is sealed twice.
+//! A connection as bytes: its socket and, where it speaks TLS, the session between the socket and everybody else; or, in
+//! place of both, a stream on a connection of HTTP/2. What the socket does not take at once waits in an outbox, already
+//! sealed, so that order is kept and nothing is sealed twice.
 
 use crate::blocks::Blocks;
+use crate::http2::stream::Stream;
 use crate::io::{Io, Peek, Trouble};
 use crate::outbox::Outbox;
 use crate::tls::{Session, TlsTrouble};
+use h2::Reason;
 
 /// Read at least this much from a socket that speaks TLS, or a record might never become whole.
 const READ_BYTES_MIN: usize = 18 * 1024;
@@ -15,10 +18,17 @@ const READS_MAX: u32 = 2;
 
 /// One connection's way to the wire.
 pub struct Link<S> {
-    pub socket: S,
+    carrier: Carrier<S>,
     pub tls: Option<Box<Session>>,
     /// The last read stopped before the socket was empty.
     stopped: bool,
+}
+
+/// What carries a connection's bytes.
+enum Carrier<S> {
+    Socket(S),
+    /// A stream of a connection that other streams share.
+    Stream(Box<Stream>),
 }
 
 /// How far a handshake is.
@@ -31,11 +41,65 @@ pub enum Shake {
 
 impl<S> Link<S> {
     pub fn plain(socket: S) -> Self {
-        Self { socket, tls: None, stopped: false }
+        Self { carrier: Carrier::Socket(socket), tls: None, stopped: false }
+    }
+
+    pub fn on_stream(stream: Stream) -> Self {
+        Self { carrier: Carrier::Stream(Box::new(stream)), tls: None, stopped: false }
+    }
+
+    /// Its own socket; a stream has none.
+    #[must_use]
+    pub fn socket(&self) -> Option<&S> {
+        match &self.carrier {
+            Carrier::Socket(socket) => Some(socket),
+            Carrier::Stream(_) => None,
+        }
+    }
+
+    /// What its bytes pass on their way out; none for a stream.
+    pub fn ways(&mut self) -> Option<(Option<&mut Session>, &S)> {
+        match &self.carrier {
+            Carrier::Socket(socket) => Some((self.tls.as_deref_mut(), socket)),
+            Carrier::Stream(_) => None,
+        }
+    }
+
+    #[must_use]
+    pub fn is_stream(&self) -> bool {
+        matches!(self.carrier, Carrier::Stream(_))
+    }
+
+    #[must_use]
+    pub fn stream(&self) -> Option<&Stream> {
+        match &self.carrier {
+            Carrier::Socket(_) => None,
+            Carrier::Stream(stream) => Some(stream),
+        }
+    }
+
+    pub fn stream_mut(&mut self) -> Option<&mut Stream> {
+        match &mut self.carrier {
+            Carrier::Socket(_) => None,
+            Carrier::Stream(stream) => Some(stream),
+        }
     }
 }
 
 impl<S: Send> Link<S> {
+    pub fn connect_result<I: Io<Socket = S>>(&self, io: &mut I) -> Result<(), Trouble> {
+        self.socket().map_or(Ok(()), |socket| io.connect_result(socket))
+    }
+
+    /// What is seen on a connection at rest. `thorough`: a FIN too, which costs more.
+    pub fn peek<I: Io<Socket = S>>(&self, io: &mut I, thorough: bool) -> Peek {
+        match self.socket() {
+            Some(socket) if thorough => io.peek(socket),
+            Some(socket) if io.has_unread(socket) => Peek::StrayBytes,
+            _ => Peek::Quiet,
+        }
+    }
+
     #[must_use]
     pub fn is_tls(&self) -> bool {
         self.tls.is_some()
@@ -46,7 +110,8 @@ impl<S: Send> Link<S> {
     #[must_use]
     pub fn may_hold_more(&self, count: usize, room: usize) -> bool {
         let failed = self.tls.as_ref().is_some_and(|session| session.failed.is_some());
-        count == room || self.stopped || failed || self.peer_ended()
+        let streams = self.stream().is_some_and(Stream::may_hold_more);
+        count == room || self.stopped || failed || streams || self.peer_ended()
     }
 
     /// Whether the peer has said by TLS's word that it sends nothing more.
@@ -64,9 +129,10 @@ impl<S: Send> Link<S> {
         outbox: &mut Outbox,
         buf: &mut [u8],
     ) -> Result<usize, Trouble> {
-        match self.tls {
-            None => io.read(&self.socket, buf),
-            Some(_) => self.read_sealed(io, blocks, outbox, buf),
+        match (&mut self.carrier, &self.tls) {
+            (Carrier::Stream(stream), _) => stream.read(buf),
+            (Carrier::Socket(socket), None) => io.read(socket, buf),
+            (Carrier::Socket(_), Some(_)) => self.read_sealed(io, blocks, outbox, buf),
         }
     }
 
@@ -77,13 +143,15 @@ impl<S: Send> Link<S> {
         outbox: &mut Outbox,
         buf: &mut [u8],
     ) -> Result<usize, Trouble> {
-        let Some(session) = self.tls.as_mut() else { return Err(Trouble::WouldBlock) };
+        let (Carrier::Socket(socket), Some(session)) = (&self.carrier, self.tls.as_mut()) else {
+            return Err(Trouble::WouldBlock);
+        };
         let mut len = session.fetch(buf, blocks);
         let mut reads = 0;
         self.stopped = false;
         while len < buf.len() && !session.peer_ended() && session.failed.is_none() {
             let ask = (buf.len() - len).max(READ_BYTES_MIN);
-            match read_records(session, &self.socket, io, blocks, outbox, ask, &mut buf[len..]) {
+            match read_records(session, socket, io, blocks, outbox, ask, &mut buf[len..]) {
                 Ok(Came::Records { opened, drained }) => {
                     len += opened;
                     reads += 1;
@@ -147,8 +215,8 @@ impl<S: Send> Link<S> {
         blocks: &mut Blocks,
         outbox: &mut Outbox,
     ) -> Result<bool, Trouble> {
-        let Some(session) = self.tls.as_mut() else { return Ok(false) };
-        match read_records(session, &self.socket, io, blocks, outbox, READ_BYTES_MIN, &mut [])? {
+        let (Carrier::Socket(socket), Some(session)) = (&self.carrier, self.tls.as_mut()) else { return Ok(false) };
+        match read_records(session, socket, io, blocks, outbox, READ_BYTES_MIN, &mut [])? {
             Came::Records { drained, .. } => Ok(!drained),
             Came::Fin => {
                 session.failed = Some(TlsTrouble::Eof);
@@ -168,7 +236,9 @@ impl<S: Send> Link<S> {
         let session = self.tls.insert(Box::new(session));
         let mut words = Vec::new();
         session.begin(&mut words)?;
-        let _ = outbox.send_raw(io, &self.socket, blocks, &words);
+        if let Carrier::Socket(socket) = &self.carrier {
+            let _ = outbox.send_raw(io, socket, blocks, &words);
+        }
         Ok(())
     }
 
@@ -192,16 +262,19 @@ impl<S: Send> Link<S> {
     /// Nothing more is written: says so in TLS, then by FIN. The outbox must be empty.
     pub fn end_writing<I: Io<Socket = S>>(&mut self, io: &mut I, blocks: &mut Blocks) {
         self.say_end(io, blocks);
-        io.shutdown_write(&self.socket);
+        match &mut self.carrier {
+            Carrier::Socket(socket) => io.shutdown_write(socket),
+            Carrier::Stream(stream) => stream.end_writing(),
+        }
     }
 
     fn say_end<I: Io<Socket = S>>(&mut self, io: &mut I, blocks: &mut Blocks) {
-        let Some(session) = self.tls.as_mut() else { return };
+        let (Carrier::Socket(socket), Some(session)) = (&self.carrier, self.tls.as_mut()) else { return };
         let mut sealed = std::mem::take(&mut blocks.sealed);
         sealed.clear();
         if session.end(&mut sealed).is_ok() && !sealed.as_bytes().is_empty() {
             // Where the kernel has no room for these few bytes, the peer sees the FIN alone.
-            let _ = io.write(&self.socket, sealed.as_bytes());
+            let _ = io.write(socket, sealed.as_bytes());
         }
         blocks.sealed = sealed;
     }
@@ -220,17 +293,22 @@ impl<S: Send> Link<S> {
         }
     }
 
-    /// Closes, after saying so in TLS.
+    /// Closes, after saying so in TLS. A stream that is let go before its end is reset by that.
     pub fn close<I: Io<Socket = S>>(mut self, io: &mut I, blocks: &mut Blocks) {
         self.say_end(io, blocks);
         self.drop_tls(blocks);
-        io.close(self.socket);
+        if let Carrier::Socket(socket) = self.carrier {
+            io.close(socket);
+        }
     }
 
     /// Closes with a reset, so that the peer cannot take what it got for complete.
     pub fn reset<I: Io<Socket = S>>(mut self, io: &mut I, blocks: &mut Blocks) {
         self.drop_tls(blocks);
-        io.reset(self.socket);
+        match self.carrier {
+            Carrier::Socket(socket) => io.reset(socket),
+            Carrier::Stream(mut stream) => stream.reset(Reason::INTERNAL_ERROR),
+        }
     }
 }
 

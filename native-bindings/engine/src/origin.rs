@@ -121,7 +121,7 @@ impl<I: Io> Worker<I> {
         let Some(origin) = self.origins.get_mut(key) else { return };
         let Place::Held(link) = &origin.place else { return };
         let exchange = origin.exchange;
-        if let Err(trouble) = self.io.connect_result(&link.socket) {
+        if let Err(trouble) = link.connect_result(&mut self.io) {
             // The slot goes before the exchange decides: its next attempt may take that slot.
             if let Some(ongoing) = self.exchanges.get_mut(exchange) {
                 ongoing.origin = Key::NONE;
@@ -174,13 +174,13 @@ impl<I: Io> Worker<I> {
     /// Writes what waits for the origin. Returns false when the attempt ended by it.
     fn flush_origin(&mut self, key: Key) -> bool {
         let Some(origin) = self.origins.get_mut(key) else { return false };
-        let Place::Held(link) = &origin.place else { return false };
+        let Place::Held(link) = &mut origin.place else { return false };
         let exchange = origin.exchange;
         // Whether it ends well or in an error, the kernel may have taken bytes of the request by now.
         if let Some(ongoing) = self.exchanges.get_mut(exchange) {
             ongoing.core.sent_any = true;
         }
-        match origin.outbox.flush(&mut self.io, &link.socket, &mut self.blocks) {
+        match origin.outbox.flush(&mut self.io, link, &mut self.blocks) {
             Ok(flushed) => {
                 origin.active_ms = self.now_us / 1000;
                 let drained = origin.outbox.is_empty();
@@ -203,8 +203,8 @@ impl<I: Io> Worker<I> {
     /// Writes words of a handshake that had to wait. Returns false when it failed by that.
     fn flush_handshake(&mut self, key: Key) -> bool {
         let Some(origin) = self.origins.get_mut(key) else { return false };
-        let Place::Held(link) = &origin.place else { return false };
-        if origin.outbox.flush(&mut self.io, &link.socket, &mut self.blocks).is_err() {
+        let Place::Held(link) = &mut origin.place else { return false };
+        if origin.outbox.flush(&mut self.io, link, &mut self.blocks).is_err() {
             self.origin_handshake_failed(key, &TlsTrouble::Eof);
             return false;
         }

@@ -2,6 +2,7 @@
 //! is kept, whoever feeds this socket stops reading, so an outbox never holds more than one read made of one scratch buffer.
 
 use crate::blocks::Blocks;
+use crate::http2::stream::Stream;
 use crate::io::{Io, Trouble};
 use crate::link::Link;
 use proto::http1::encode::{LAST_CHUNK, write_chunk_header};
@@ -63,13 +64,18 @@ impl Outbox {
         parts: &[&[u8]],
         last: bool,
     ) -> Result<usize, Trouble> {
-        let Some(session) = link.tls.as_mut() else {
-            return self.put(io, &link.socket, blocks, parts, last);
+        if let Some(stream) = link.stream_mut() {
+            return self.put_on_stream(stream, blocks, parts, last);
+        }
+        let (session, socket) = match link.ways() {
+            Some((None, socket)) => return self.put(io, socket, blocks, parts, last),
+            Some((Some(session), socket)) => (session, socket),
+            None => return Err(Trouble::Reset),
         };
         let mut sealed = std::mem::take(&mut blocks.sealed);
         sealed.clear();
         let result = match session.seal(parts, last, &mut sealed) {
-            Ok(()) => self.put(io, &link.socket, blocks, &[sealed.as_bytes()], last),
+            Ok(()) => self.put(io, socket, blocks, &[sealed.as_bytes()], last),
             Err(trouble) => {
                 session.failed = Some(trouble);
                 Err(Trouble::Tls)
@@ -93,6 +99,35 @@ impl Outbox {
         self.put(io, socket, blocks, &[bytes], false)
     }
 
+    /// What the stream's window has no room for waits here. The connection counts the bytes when they are in its frames.
+    fn put_on_stream(
+        &mut self,
+        stream: &mut Stream,
+        blocks: &mut Blocks,
+        parts: &[&[u8]],
+        last: bool,
+    ) -> Result<usize, Trouble> {
+        self.counted = true;
+        let mut skip = 0;
+        if self.is_empty() {
+            skip = match stream.write(parts, last) {
+                Err(Trouble::WouldBlock) => 0,
+                other => other?,
+            };
+        }
+        self.keep(blocks, parts, skip);
+        Ok(0)
+    }
+
+    /// Keeps the parts but for their first bytes.
+    fn keep(&mut self, blocks: &mut Blocks, parts: &[&[u8]], mut skip: usize) {
+        for part in parts {
+            let taken = skip.min(part.len());
+            skip -= taken;
+            blocks.append(&mut self.bytes, &part[taken..]);
+        }
+    }
+
     fn put<I: Io>(
         &mut self,
         io: &mut I,
@@ -113,22 +148,27 @@ impl Outbox {
                 other => other?,
             };
         }
-        let written = skip;
-        for part in parts {
-            let taken = skip.min(part.len());
-            skip -= taken;
-            blocks.append(&mut self.bytes, &part[taken..]);
-        }
-        Ok(written)
+        self.keep(blocks, parts, skip);
+        Ok(skip)
     }
 
     /// Writes what was kept; the buffer goes back when nothing is left.
-    pub fn flush<I: Io>(&mut self, io: &mut I, socket: &I::Socket, blocks: &mut Blocks) -> Result<Flushed, Trouble> {
+    pub fn flush<I: Io>(
+        &mut self,
+        io: &mut I,
+        link: &mut Link<I::Socket>,
+        blocks: &mut Blocks,
+    ) -> Result<Flushed, Trouble> {
         let counted = self.counted;
         let flushed = |taken| Flushed { taken, uncounted: if counted { 0 } else { taken } };
         let mut total = 0;
         while self.at < self.bytes.len() {
-            match io.write(socket, &self.bytes[self.at..]) {
+            let waiting = &self.bytes[self.at..];
+            let result = match link.stream_mut() {
+                Some(stream) => stream.write(&[waiting], stream.ends_without_trailers()),
+                None => link.socket().map_or(Err(Trouble::Reset), |socket| io.write(socket, waiting)),
+            };
+            match result {
                 Ok(written) => {
                     self.at += written;
                     total += written;
@@ -138,6 +178,9 @@ impl Outbox {
             }
         }
         self.clear(blocks);
+        if let Some(stream) = link.stream_mut() {
+            stream.finish();
+        }
         Ok(flushed(total))
     }
 

@@ -28,9 +28,9 @@ fn the_newest_is_taken_first_and_the_oldest_is_evicted_first() {
     for n in 0..3 {
         pool.checkin(&target, idle(n, &target, 0, n, u64::from(n)));
     }
-    assert_eq!(pool.take_oldest(0, |t| t.number == target.number).unwrap().link.socket, 0);
-    assert_eq!(pool.checkout(0, &target, &Wanted::ANY).unwrap().link.socket, 2);
-    assert_eq!(pool.checkout(0, &target, &Wanted::ANY).unwrap().link.socket, 1);
+    assert_eq!(pool.take_oldest(0, |t| t.number == target.number).unwrap().link.socket(), Some(&0));
+    assert_eq!(pool.checkout(0, &target, &Wanted::ANY).unwrap().link.socket(), Some(&2));
+    assert_eq!(pool.checkout(0, &target, &Wanted::ANY).unwrap().link.socket(), Some(&1));
     assert!(pool.checkout(0, &target, &Wanted::ANY).is_none());
 }
 
@@ -40,7 +40,7 @@ fn another_identity_is_never_served() {
     let (a, b) = (pool.target(&identity(1)), pool.target(&identity(2)));
     pool.checkin(&a, idle('a', &a, 0, 0, 0));
     assert!(pool.checkout(0, &b, &Wanted::ANY).is_none());
-    assert_eq!(pool.checkout(0, &a, &Wanted::ANY).unwrap().link.socket, 'a');
+    assert_eq!(pool.checkout(0, &a, &Wanted::ANY).unwrap().link.socket(), Some(&'a'));
 }
 
 #[test]
@@ -71,8 +71,8 @@ fn in_a_shared_shard_a_worker_prefers_what_is_in_its_own_epoll() {
     let target = pool.target(&identity(1));
     pool.checkin(&target, idle("mine", &target, 0, 0, 0));
     pool.checkin(&target, idle("newer", &target, 1, 0, 1));
-    assert_eq!(pool.checkout(0, &target, &Wanted::ANY).unwrap().link.socket, "mine");
-    assert_eq!(pool.checkout(0, &target, &Wanted::ANY).unwrap().link.socket, "newer");
+    assert_eq!(pool.checkout(0, &target, &Wanted::ANY).unwrap().link.socket(), Some(&"mine"));
+    assert_eq!(pool.checkout(0, &target, &Wanted::ANY).unwrap().link.socket(), Some(&"newer"));
 }
 
 #[test]
@@ -105,8 +105,8 @@ fn s4_08_a_ready_connection_is_for_who_wants_one_that_carried_nothing() {
     let recent = Wanted { since_ms_min: 200, ..Wanted::ANY };
     assert!(pool.checkout(0, &target, &recent).is_none());
     let unused = Wanted { unused: true, ..Wanted::ANY };
-    assert_eq!(pool.checkout(0, &target, &unused).unwrap().link.socket, "ready");
-    assert_eq!(pool.checkout(0, &target, &Wanted::ANY).unwrap().link.socket, "old");
+    assert_eq!(pool.checkout(0, &target, &unused).unwrap().link.socket(), Some(&"ready"));
+    assert_eq!(pool.checkout(0, &target, &Wanted::ANY).unwrap().link.socket(), Some(&"old"));
 }
 
 #[test]
@@ -130,7 +130,7 @@ fn a_dead_workers_connections_are_emptied_and_nobody_elses() {
     pool.checkin(&target, idle("kept", &target, 1, 0, 0));
     assert_eq!(pool.take_all_of(0).len(), 1);
     assert_eq!(target.idle_total(), 1);
-    assert_eq!(pool.checkout(1, &target, &Wanted::ANY).unwrap().link.socket, "kept");
+    assert_eq!(pool.checkout(1, &target, &Wanted::ANY).unwrap().link.socket(), Some(&"kept"));
 }
 
 /// S0-14: as many connections as threads circulate; whoever finds none while one must be there has seen contention.
@@ -150,7 +150,7 @@ fn s0_14_thirty_two_threads_releasing_and_taking_never_lose_or_make_a_connection
                     for round in 0..2_000 {
                         match pool.checkout(worker, target, &Wanted::ANY) {
                             Some(taken) => {
-                                pool.checkin(target, idle(taken.link.socket, target, worker, worker, round));
+                                pool.checkin(target, idle(taken.link.socket(), Some(&target, worker, worker, round)));
                             }
                             None => {
                                 misses.fetch_add(1, Relaxed);
@@ -161,7 +161,7 @@ fn s0_14_thirty_two_threads_releasing_and_taking_never_lose_or_make_a_connection
             }
         });
         let mut left: Vec<u32> =
-            std::iter::from_fn(|| pool.checkout(0, &target, &Wanted::ANY)).map(|t| t.link.socket).collect();
+            std::iter::from_fn(|| pool.checkout(0, &target, &Wanted::ANY)).map(|t| *t.link.socket().unwrap()).collect();
         left.sort_unstable();
         assert_eq!(left, (0..32).collect::<Vec<_>>(), "{shards} shards");
         // A thread may miss when the others hold all of them in hand, never because a lock was busy.

@@ -7,6 +7,7 @@ use crate::io::{Io, Token};
 use crate::outbox::{COPY_BYTES_MAX, frame_chunk};
 use crate::slab::Key;
 use crate::stats::Counter;
+use crate::streams::tls_of;
 use crate::tls_client::base64;
 use crate::worker::Worker;
 use proto::exchange::{Continue, Stage};
@@ -68,8 +69,8 @@ impl<I: Io> Worker<I> {
         let mut out = std::mem::take(&mut self.out);
         out.clear();
         let client = self.clients.get(ongoing.client);
-        let shown =
-            client.filter(|_| ongoing.plan.plan.forwarding.client_certificate).and_then(|c| c.link.tls.as_ref());
+        let session = tls_of(&self.clients, ongoing.client);
+        let shown = session.filter(|_| ongoing.plan.plan.forwarding.client_certificate);
         let certificate = shown.and_then(|session| session.peer_certificate());
         let certificate = certificate.map_or(String::new(), |der| format!(":{}:", base64(der)));
         let forwarding = Forwarding {
@@ -79,7 +80,7 @@ impl<I: Io> Worker<I> {
             forwarded: ongoing.plan.plan.forwarding.forwarded,
             client_ip: client.map_or(&[], |c| c.ip.as_bytes()),
             client_is_v6: client.is_some_and(|c| c.ip.is_v6),
-            proto: if client.is_some_and(|c| c.link.is_tls()) { b"https" } else { b"http" },
+            proto: if session.is_some() { b"https" } else { b"http" },
         };
         encode_for_origin(&mut out, &mut self.path, ongoing, head, bytes, forwarding);
         self.tail.clear();
@@ -166,7 +167,7 @@ pub(crate) fn encode_for_origin(
             expect_continue: ongoing.core.expect != Continue::NotAsked,
             nominated: ongoing.nominated,
             via: plan.forwarding.via.then_some(plan.name.as_bytes()),
-            received_version: head.version,
+            received_version: ongoing.core.version,
             forwarding,
             edits,
             te_trailers: ongoing.te_trailers,

@@ -10,6 +10,7 @@ use crate::origin::{OriginState, Place};
 use crate::outbox::Outbox;
 use crate::slab::Key;
 use crate::stats::Counter;
+use crate::streams::is_stream;
 use crate::wheel::NEVER;
 use crate::worker::Worker;
 use proto::exchange::Stage;
@@ -52,7 +53,11 @@ impl<I: Io> Worker<I> {
             origin.state = OriginState::Tunnel;
             self.wheel.arm(origin.timer, NEVER);
         }
-        self.send_to_client(client_key, &[&out, rest], false);
+        if is_stream(&self.clients, client_key) {
+            self.answer_on_stream(client_key, &out, rest, false, &[]);
+        } else {
+            self.send_to_client(client_key, &[&out, rest], false);
+        }
         self.out = out;
         if !early.is_empty() {
             self.send_to_origin(exchange, &[&early]);

@@ -8,7 +8,7 @@ use crate::slab::Key;
 use crate::stats::Counter;
 use crate::wheel::NEVER;
 use crate::worker::Worker;
-use proto::exchange::{Continue, Stage};
+use proto::exchange::{Continue, Stage, UploadFault};
 use proto::fault::ClientFault;
 use proto::http1::framing::RequestBody;
 use proto::plan::HalfClose;
@@ -41,10 +41,13 @@ impl<I: Io> Worker<I> {
             match result {
                 Ok(count) if count > 0 => {
                     client.readable = client.link.may_hold_more(count, scratch.len()) || client.read_closed;
-                    self.row.add(Counter::ClientBytesIn, count as u64);
+                    if !client.link.is_stream() {
+                        self.row.add(Counter::ClientBytesIn, count as u64);
+                    }
                     self.take_body(exchange, key, &mut scratch[..count]);
                 }
                 Err(Trouble::WouldBlock) => client.readable = false,
+                Ok(_) if client.link.is_stream() => self.end_body(exchange, key),
                 // A body that ends short, or a reset: there is no request any more, so there will be no answer.
                 Ok(_) | Err(_) => self.abandon(exchange, ClientFault::Gone, Counter::ClientCloseByClient),
             }
@@ -64,12 +67,7 @@ impl<I: Io> Worker<I> {
         let piece = match taken {
             Ok(piece) => piece,
             Err(fault) => {
-                if ongoing.core.stage == Stage::Relaying {
-                    self.abandon(exchange, ClientFault::Gone, Counter::ClientCloseRefused);
-                } else {
-                    self.forget_exchange(exchange);
-                    self.refuse_upload(key, fault);
-                }
+                self.upload_failed(exchange, key, fault);
                 return;
             }
         };
@@ -86,6 +84,32 @@ impl<I: Io> Worker<I> {
         // The FIN may have come together with the last of the body.
         if piece.done && self.clients.get(key).is_some_and(|c| c.read_closed) {
             self.client_half_closed(key);
+        }
+    }
+
+    /// The stream that brings the body said that it is over.
+    fn end_body(&mut self, exchange: Key, key: Key) {
+        let Some(ongoing) = self.exchanges.get_mut(exchange) else { return };
+        let Some(client) = self.clients.get_mut(key) else { return };
+        client.readable = false;
+        let mut last = client.link.stream_mut().map(|stream| std::mem::take(&mut stream.trailers)).unwrap_or_default();
+        let plan = Rc::clone(&ongoing.plan);
+        match ongoing.core.end_upload(&mut last, &plan.head_limits, &mut ongoing.trailers) {
+            Ok(()) => {
+                self.send_body(exchange, &[], true);
+                self.arm_for_upload(exchange);
+            }
+            Err(fault) => self.upload_failed(exchange, key, fault),
+        }
+    }
+
+    fn upload_failed(&mut self, exchange: Key, key: Key, fault: UploadFault) {
+        let begun = self.exchanges.get(exchange).is_some_and(|ongoing| ongoing.core.stage == Stage::Relaying);
+        if begun {
+            self.abandon(exchange, ClientFault::Gone, Counter::ClientCloseRefused);
+        } else {
+            self.forget_exchange(exchange);
+            self.refuse_upload(key, fault);
         }
     }
 
@@ -166,7 +190,7 @@ impl<I: Io> Worker<I> {
             // The origin keeps silent about 100 (Continue); waiting for each other for ever helps nobody.
             ongoing.core.expect = Continue::Told;
             self.row.one(Counter::Answers1xx);
-            self.send_to_client(key, &[b"HTTP/1.1 100 Continue\r\n\r\n"], false);
+            self.send_interim(key, b"HTTP/1.1 100 Continue\r\n\r\n");
             self.arm_for_upload(exchange);
             return;
         }

@@ -77,6 +77,8 @@ pub struct Worker<I: Io> {
     pub(crate) descriptors_max: u64,
     /// Connections that stopped before they were drained, or have bytes in hand: looked at in the next pass.
     pub(crate) again: Vec<Token>,
+    /// Bells of HTTP/2 that rang, while they are answered.
+    pub(crate) rang: Vec<u64>,
     pub(crate) log: Log,
     pub(crate) now_us: u64,
     pub(crate) draining: bool,
@@ -128,6 +130,7 @@ impl<I: Io> Worker<I> {
             answer_head: None,
             turns: plan.plan.origins.iter().map(|o| Balancer::new(&o.balance)).collect(),
             again: Vec::new(),
+            rang: Vec::new(),
             again_spare: Vec::new(),
             log: Log::new(plan.plan.access_log),
             draining: host.is_draining(),
@@ -167,6 +170,7 @@ impl<I: Io> Worker<I> {
             }
             self.ready = ready;
             self.go_again();
+            self.answer_bells();
             if self.again.is_empty() && more {
                 break;
             }
@@ -178,6 +182,7 @@ impl<I: Io> Worker<I> {
         self.handle_due_timers();
         // What a timer put off has no event to wait for.
         self.go_again();
+        self.answer_bells();
         if !self.again.is_empty() {
             self.io.ring(self.index);
         }

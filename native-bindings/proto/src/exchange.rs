@@ -1,5 +1,5 @@
 //! THE state machine of one exchange: one request, its attempts, one answer. It is told what arrived and says what that
-//! means; the engine moves the bytes. H1 today; a stream of H2 is the same machine with other framing around it.
+//! means; the engine moves the bytes. A stream of HTTP/2 is the same machine with other framing around it.
 //!
 //! ```text
 //! stage        promises                                     left for
@@ -40,6 +40,8 @@ pub enum Upload {
     Done,
     Length { left: u64 },
     Chunked(ChunkReader),
+    /// A body whose end the stream says that brings it.
+    Stream,
 }
 
 /// How much of the answer body is still to come from the origin.
@@ -207,6 +209,7 @@ impl Exchange {
             Upload::Done => Piece { consumed: 0, data: 0..0, done: true },
             Upload::Length { left } => take_length(left, buf.len()),
             Upload::Chunked(reader) => take_chunked(reader, buf, limits, trailers)?,
+            Upload::Stream => Piece { consumed: buf.len(), data: 0..buf.len(), done: false },
         };
         self.upload_bytes += piece.data.len() as u64;
         let announced = if let Upload::Chunked(reader) = &self.upload { reader.announced() } else { 0 };
@@ -217,6 +220,32 @@ impl Exchange {
             self.upload = Upload::Done;
         }
         Ok(piece)
+    }
+
+    /// The request came on a stream, whose frames say where its body ends.
+    pub fn on_stream(&mut self) {
+        self.version = Version::Http2;
+        if matches!(self.upload, Upload::Chunked(_)) {
+            self.upload = Upload::Stream;
+        }
+    }
+
+    /// The stream said that the body is over, with these trailers as the last part of a chunked body. They are judged as
+    /// all trailers are. A body that is shorter than it was said to be is none.
+    pub fn end_upload(
+        &mut self,
+        last: &mut [u8],
+        limits: &HeadLimits,
+        trailers: &mut Vec<u8>,
+    ) -> Result<(), UploadFault> {
+        if let Upload::Length { left: 1.. } = self.upload {
+            return Err(UploadFault::Wire(WireFault::LengthInvalid));
+        }
+        if !last.is_empty() {
+            ChunkReader::new().decode(last, limits, trailers)?;
+        }
+        self.upload = Upload::Done;
+        Ok(())
     }
 
     /// A client that sends its body was told to go on, or did not care to wait.
@@ -254,14 +283,14 @@ impl Exchange {
         self.answer_body = framing.body;
         self.download = Download::of(framing.body);
         let body = match (framing.body, self.version) {
-            (AnswerBody::Chunked | AnswerBody::UntilClose, Version::Http11) => AnswerBody::Chunked,
+            (AnswerBody::Chunked | AnswerBody::UntilClose, Version::Http11 | Version::Http2) => AnswerBody::Chunked,
             (AnswerBody::Chunked | AnswerBody::UntilClose, Version::Http10) => AnswerBody::UntilClose,
             (same, _) => same,
         };
         let drainable = match self.upload {
             Upload::Done => true,
             Upload::Length { left } => left <= drain_bytes_max,
-            Upload::Chunked(_) => false,
+            Upload::Chunked(_) | Upload::Stream => false,
         };
         // A client that was never told to go on may send its body or the next request: nobody can tell which
         // (RFC 9110 10.1.1), so the connection cannot be kept.

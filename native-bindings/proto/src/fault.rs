@@ -64,7 +64,9 @@ fault_table! {
         Trailer 400 "bad_trailer" "The trailer section is malformed.";
         TrailerTooLarge 431 "trailer_too_large" "The trailer section is larger than the limit.";
         UpgradeUnasked 400 "upgrade_unasked" "The protocol was switched without being asked.";
+        UpgradeIgnored 400 "upgrade_ignored" "A WebSocket was asked for, and the answer is a success without one.";
         Surplus 400 "surplus_bytes" "Bytes came that belong to no message.";
+        PseudoFields 400 "bad_pseudo_fields" "The :path, :authority or :protocol of an HTTP/2 request is not valid, or contradicts its Host.";
     }
 }
 
@@ -78,6 +80,7 @@ fault_table! {
         ConnectMethod 405 "connect_refused" "CONNECT is not served here.";
         Announcement 400 "bad_proxy_header" "The connection did not begin with a PROXY header, or its peer is not trusted to send one.";
         NameMismatch 403 "name_mismatch" "The Host falls under another client-certificate rule than the name of the TLS connection.";
+        Misdirected 421 "misdirected" "The Host falls under another client-certificate rule than the connection, which several names share.";
         NoRoute 404 "no_route" "No route matches this request.";
         Overload 503 "overload" "The proxy has as many connections as it may have.";
         Gone 499 "client_gone" "The client closed or reset its connection before the answer was complete.";

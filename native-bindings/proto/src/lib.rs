@@ -8,6 +8,7 @@ pub mod exchange;
 pub mod failure;
 pub mod fault;
 pub mod http1;
+pub mod http2;
 pub mod identity;
 pub mod limits;
 pub mod plan;

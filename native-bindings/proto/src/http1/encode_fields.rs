@@ -90,6 +90,7 @@ pub(super) fn write_via(out: &mut Vec<u8>, via: Option<&[u8]>, received: Version
     out.extend_from_slice(match received {
         Version::Http10 => b"Via: 1.0 ".as_slice(),
         Version::Http11 => b"Via: 1.1 ",
+        Version::Http2 => b"Via: 2 ",
     });
     out.extend_from_slice(name);
     out.extend_from_slice(b"\r\n");

@@ -80,6 +80,8 @@ pub enum Version {
     Http10,
     #[default]
     Http11,
+    /// Never read from text: the head came on a stream, and its text was written from it.
+    Http2,
 }
 
 /// Request methods (RFC 9110 9), case-sensitive.

@@ -2,10 +2,12 @@
 //! the border, decoded here into types. Times are milliseconds and sizes bytes unless a name says otherwise; a zero in
 //! a field that says so means "no limit". Nothing here is changed after decoding: workers share one plan behind an `Arc`.
 
+mod http2;
 mod origin;
 mod route;
 mod tls;
 
+pub use http2::Http2;
 pub use origin::{Balance, HashBy, HealthCheck, HealthProbe, HostPolicy, MatchWord, Origin, StickyCookie, Target};
 pub use route::{
     Action, ConnectionAuth, Escalation, FaultAnswer, FieldEdit, FieldLine, ForwardPolicy, HalfClose, HeaderMatch,
@@ -48,6 +50,8 @@ pub struct Plan {
     /// Where this proxy stands; targets of the same zone are preferred. Empty = nowhere in particular.
     #[serde(default)]
     pub zone: String,
+    #[serde(default)]
+    pub http2: Http2,
 }
 
 /// Whether connections outlive their first exchange.
@@ -111,6 +115,9 @@ pub struct Listener {
     /// Trusted peers say in a PROXY header whom they speak for, and nobody else may connect.
     #[serde(default)]
     pub proxy_protocol: bool,
+    /// Without TLS: a connection that begins with HTTP/2's preface speaks it (RFC 9113 3.3). With TLS, ALPN says so.
+    #[serde(default)]
+    pub http2: bool,
 }
 
 /// What one client may ask of us.
