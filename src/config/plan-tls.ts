@@ -14,15 +14,16 @@ import { pairKey, type TlsMaterial, type WrittenPair } from "./tls-files.js";
 
 /** In order of preference. Clients that speak HTTP/1.0 say so (`curl --http1.0`), and are served. */
 const CLIENT_ALPN = ["http/1.1", "http/1.0"] as const;
+const CLIENT_ALPN_HTTP2 = ["h2", ...CLIENT_ALPN] as const;
 const ORIGIN_ALPN = ["http/1.1"] as const;
 
-/** TLS of a listener. */
-export function compileListenerTls(tls: ListenerTls, material: TlsMaterial): PlanListenerTls {
+/** TLS of a listener that speaks HTTP/2 besides HTTP/1, or HTTP/1 alone. */
+export function compileListenerTls(tls: ListenerTls, http2: boolean, material: TlsMaterial): PlanListenerTls {
   return {
     certificates: tls.certificates.map((pair) => compilePair(pair, material)),
     fallback: tls.fallback === "first" ? 0 : null,
     ...compileVersions(tls.versions),
-    alpn: CLIENT_ALPN,
+    alpn: http2 ? CLIENT_ALPN_HTTP2 : CLIENT_ALPN,
     tickets: tls.tickets,
     handshakeMs: tls.handshakeMs,
     hostPolicy: tls.hostPolicy,

@@ -29,6 +29,24 @@ export interface Plan {
   readonly spool: PlanSpool;
   /** Empty = nowhere in particular. */
   readonly zone: string;
+  readonly http2: PlanHttp2;
+}
+
+/** As `http2Schema` says (settings-http2.ts). */
+export interface PlanHttp2 {
+  readonly streams: number;
+  readonly streamWindowBytes: number;
+  readonly connectionWindowBytes: number;
+  readonly streamBufferBytes: number;
+  readonly connectionBufferBytes: number;
+  readonly resetsPerS: number;
+  readonly ownResetsPerS: number;
+  readonly settingsPerS: number;
+  readonly pingsPerS: number;
+  readonly windowUpdatesPerS: number;
+  readonly emptyFramesPerS: number;
+  readonly prioritiesPerS: number;
+  readonly continuations: number;
 }
 
 export interface PlanPersistence {
@@ -57,6 +75,8 @@ export interface PlanListener {
   readonly backlog: number;
   /** Absent = plain text. */
   readonly tls?: PlanListenerTls;
+  /** HTTP/2 is spoken: by ALPN over TLS, else with prior knowledge. */
+  readonly http2?: boolean;
   /** Absent = false. */
   readonly proxyProtocol?: true;
 }

@@ -63,6 +63,7 @@ export function compilePlan(settings: Settings, surroundings: Surroundings): Pla
     retryBudget: settings.retryBudget,
     spool: settings.spool === false ? { folder: "", requestBytes: 0, totalBytes: 0 } : settings.spool,
     zone: settings.zone ?? "",
+    http2: settings.http2,
   };
 }
 
@@ -76,11 +77,14 @@ function compileListener(listener: Settings["listeners"][number], index: number,
     return { name: listenerName(undefined, index), ...must(parseListenAddress(listener)), backlog: BACKLOG_DEFAULT };
   }
   const { name, address, backlog, tls, proxyProtocol } = listener;
+  const versions = listener.httpVersions ?? (tls === false ? ["1.1"] : ["1.1", "2"]);
+  const http2 = versions.includes("2");
   return {
     name: listenerName(name, index),
     ...must(parseListenAddress(address)),
     backlog,
-    ...(tls === false ? {} : { tls: compileListenerTls(tls, material) }),
+    ...(tls === false ? {} : { tls: compileListenerTls(tls, http2, material) }),
+    ...(http2 ? { http2 } : {}),
     ...(proxyProtocol ? { proxyProtocol } : {}),
   };
 }

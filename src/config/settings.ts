@@ -15,6 +15,7 @@ import {
   retryBudgetSchema,
   spoolSchema,
 } from "./settings-connections.js";
+import { http2Schema, listenerVersions } from "./settings-http2.js";
 import { dnsSchema, originSchema, zoneName } from "./settings-origins.js";
 import { routeSchema } from "./settings-routes.js";
 import { listenerTlsSchema } from "./settings-tls.js";
@@ -52,6 +53,7 @@ export const listenerSchema = z.strictObject({
     .union([z.literal(false), listenerTlsSchema])
     .default(false)
     .describe("TLS to clients, or false."),
+  httpVersions: listenerVersions,
   proxyProtocol: flag({
     default: false,
     says: "Whether every connection begins with a PROXY header (version 1 or 2) that says who the client is. Only forwarding.trustedProxies may connect then.",
@@ -244,7 +246,9 @@ export const settingsSchema = z.strictObject({
     .array(z.union([listenAddress, listenerSchema]))
     .min(1, { error: "must name at least one address to listen on" })
     .default(["127.0.0.1:8080"])
-    .describe("Where clients connect: addresses, or objects with name, address, backlog, tls and proxyProtocol."),
+    .describe(
+      "Where clients connect: addresses, or objects with name, address, backlog, tls, httpVersions and proxyProtocol.",
+    ),
   pool: poolSchema.prefault({}).describe("Idle and busy connections to origins, shared by all workers."),
   retryBudget: retryBudgetSchema
     .prefault({})
@@ -259,6 +263,9 @@ export const settingsSchema = z.strictObject({
   dns: dnsSchema.prefault({}).describe("How names of targets are resolved, off the path of requests."),
   limits: limitsSchema.prefault({}).describe("What one client may ask of us."),
   timeouts: timeoutsSchema.prefault({}).describe("How long clients and tunnels may keep us waiting."),
+  http2: http2Schema
+    .prefault({})
+    .describe("HTTP/2 on both sides: windows, buffers, and what one peer may do in a second."),
   forwarding: forwardingSchema.prefault({}).describe("What origins are told about the client."),
   accessLog: z
     .union([z.literal(false), accessLogSchema])

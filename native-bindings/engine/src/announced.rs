@@ -69,11 +69,7 @@ impl<I: Io> Worker<I> {
     /// Closed without a word: it is not known which protocol the peer would understand.
     pub(crate) fn refuse_announcement(&mut self, key: Key) {
         self.row.client_fault(ClientFault::Announcement);
-        self.log.refused(
-            peer_of(&self.clients, key),
-            400,
-            ClientFault::Announcement.token(),
-        );
+        self.log.refused(peer_of(&self.clients, key), 400, ClientFault::Announcement.token());
         self.reset_client(key, Counter::ClientCloseRefused);
     }
 }

@@ -38,7 +38,9 @@ pub enum Stage {
 #[derive(Clone, Copy, Debug)]
 pub enum Upload {
     Done,
-    Length { left: u64 },
+    Length {
+        left: u64,
+    },
     Chunked(ChunkReader),
     /// A body whose end the stream says that brings it.
     Stream,

@@ -24,12 +24,7 @@ pub enum Unwritable {
 }
 
 /// Writes a request's head. `ended`: no body follows. `nonce`: for the key of a WebSocket, which HTTP/2 does not have.
-pub fn write_request<B>(
-    out: &mut Vec<u8>,
-    request: &Request<B>,
-    ended: bool,
-    nonce: &str,
-) -> Result<(), Unwritable> {
+pub fn write_request<B>(out: &mut Vec<u8>, request: &Request<B>, ended: bool, nonce: &str) -> Result<(), Unwritable> {
     let protocol = request.extensions().get::<Protocol>();
     let upgrade = match protocol.map(Protocol::as_str) {
         Some(name) if !eq_ignore_case(name.as_bytes(), b"websocket") => return Err(Unwritable::Protocol),
