@@ -139,7 +139,7 @@ const haproxy: Candidate = {
       ORIGIN_PORT: originPort,
       WORKERS: workers,
       CONNECTIONS: CONNECTIONS_MAX,
-      TLS: identity === undefined ? "" : ` ssl crt ${identity} alpn http/1.1`,
+      TLS: identity === undefined ? "" : ` ssl crt ${identity} alpn h2,http/1.1`,
     };
     const { folder, path } = fillIn("haproxy.cfg", values);
     const program = findProgram("haproxy") ?? "haproxy";
@@ -177,7 +177,7 @@ const nginx: Candidate = {
       ORIGIN_PORT: originPort,
       WORKERS: workers,
       CONNECTIONS: CONNECTIONS_MAX,
-      TLS: identity === undefined ? "" : " ssl",
+      TLS: identity === undefined ? "" : " ssl http2",
       TLS_RULES: identity === undefined ? "" : nginxTls(identity),
       FILES: CONNECTIONS_MAX + 1_000,
       USER: userInfo().username,

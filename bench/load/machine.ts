@@ -117,6 +117,7 @@ export function versions(): Readonly<Record<string, string>> {
     haproxy: versionOf("haproxy", "-v", /version (\d+(?:\.\d+)+)/),
     nginx: versionOf("nginx", "-v", /nginx\/(\d+(?:\.\d+)+)/),
     wrk: versionOf("wrk", "-v", /(\d+(?:\.\d+)+)/),
+    h2load: versionOf("h2load", "--version", /(\d+(?:\.\d+)+)/),
     node: process.versions.node,
     kernel: `Linux ${/^\d+\.\d+/.exec(release())?.[0] ?? release()}`,
     cpu: `${cpus()[0]?.model ?? "unknown"}, ${cpus().length} CPUs`,

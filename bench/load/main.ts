@@ -23,6 +23,7 @@ function checkTools(): void {
   if (process.platform !== "linux") throw new Error("the load bench needs Linux");
   if (!findProgram("cc")) throw new Error("the load bench needs a C compiler (cc), for the programs of bench/floor");
   if (!findProgram("wrk")) throw new Error("the load bench needs wrk, which makes the load");
+  if (!findProgram("h2load")) throw new Error("the load bench needs h2load (nghttp2), which makes the load of HTTP/2");
   checkCpuIsKept();
 }
 

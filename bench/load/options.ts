@@ -14,6 +14,7 @@ export const WORK_NAMES = [
   "tls",
   "tls-large",
   "tls-handshake",
+  "h2",
   "tls-idle",
 ] as const;
 export type WorkName = (typeof WORK_NAMES)[number];

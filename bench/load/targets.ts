@@ -75,6 +75,20 @@ export const TARGETS: readonly Target[] = [
     sense: "at most",
     says: "full handshake and one request: CPU × nginx",
   },
+  {
+    work: "h2",
+    versus: "haproxy",
+    bound: 1.1,
+    sense: "at most",
+    says: "HTTP/2 forward: CPU per request × HAProxy",
+  },
+  {
+    work: "h2",
+    versus: "nginx",
+    bound: 0.8,
+    sense: "at most",
+    says: "HTTP/2 forward: CPU per request × nginx",
+  },
   { work: "tls-idle", bound: 16_384, sense: "at most", says: "idle TLS connections: KB resident per 1,000" },
 ];
 

@@ -4,6 +4,7 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Candidate, floorProgram, proxyCpus, type Serving } from "./candidates.js";
+import { applyStreams, STREAMS } from "./h2load.js";
 import type { Placement } from "./machine.js";
 import type { Options, WorkName } from "./options.js";
 import { start, stop, untilSaid } from "./processes.js";
@@ -41,6 +42,8 @@ interface LoadWork {
   readonly connections: number;
   readonly closing: boolean;
   readonly tls: boolean;
+  /** Speak HTTP/2, with many requests at once on each connection. */
+  readonly http2?: true;
 }
 /** Many connections that each had one exchange and then rest. */
 interface IdleWork {
@@ -137,6 +140,16 @@ export const WORKS: readonly Work[] = [
     tls: true,
   },
   {
+    name: "h2",
+    title: `HTTP/2 over TLS, 128 B, 10 connections × ${STREAMS} streams`,
+    workers: 1,
+    judged: "cpuUs",
+    ...SMALL_LOAD,
+    connections: 10,
+    tls: true,
+    http2: true,
+  },
+  {
     name: "tls-idle",
     title: "idle TLS clients after one request",
     workers: 1,
@@ -218,8 +231,9 @@ function takeTurn(work: Work, serving: Serving, scene: Scene): Promise<Turn> {
 
 /** Load on a proxy: that of a work, or the small one for works of another kind. */
 function loadOn(serving: Serving, scene: Scene, seconds: number, work: LoadWork = SMALL_LOAD): Promise<LoadReport> {
-  const { path, connections, closing, tls } = work;
+  const { path, connections, closing, tls, http2 } = work;
   const load = { port: serving.port, path, connections, closing, tls, seconds, cpus: scene.place.load };
+  if (http2) return applyStreams(load);
   return closing && tls ? applyHandshakes(floorProgram("shake"), load) : applyLoad(load);
 }
 
@@ -232,7 +246,8 @@ async function takeLoadTurn(work: LoadWork & Work, serving: Serving, scene: Scen
   const lasted = (performance.now() - begun) * 1e6 * cpus.length;
   const foreign = lasted > 0 ? Math.max(0, readBusy(cpus) - busyBefore - own) / lasted : 0;
   const { requests, requestsPerSecond, p50Us, p99Us, faults } = report;
-  return { figures: { cpuUs: own / 1_000 / requests, requestsPerSecond, p50Us, p99Us }, foreign, faults };
+  const seen = p50Us === undefined || p99Us === undefined ? {} : { p50Us, p99Us };
+  return { figures: { cpuUs: own / 1_000 / requests, requestsPerSecond, ...seen }, foreign, faults };
 }
 
 async function takeIdleTurn(serving: Serving, scene: Scene, tls: boolean): Promise<Turn> {
@@ -258,7 +273,8 @@ async function takeReuseTurn(serving: Serving, scene: Scene): Promise<Turn> {
   const { requestsPerSecond, p50Us, p99Us, faults } = await loadOn(serving, scene, scene.options.seconds);
   const after = await readOriginUse(serving);
   const reusePercent = ((after.reused - before.reused) / (after.sent - before.sent)) * 100;
-  return { figures: { reusePercent, requestsPerSecond, p50Us, p99Us }, foreign: 0, faults };
+  const seen = p50Us === undefined || p99Us === undefined ? {} : { p50Us, p99Us };
+  return { figures: { reusePercent, requestsPerSecond, ...seen }, foreign: 0, faults };
 }
 
 function describe({ figures, faults }: Turn): string {

@@ -18,9 +18,9 @@ export interface Load {
 export interface LoadReport {
   readonly requests: number;
   readonly requestsPerSecond: number;
-  /** Latency in microseconds, as the client saw it. */
-  readonly p50Us: number;
-  readonly p99Us: number;
+  /** Latency in microseconds, as the client saw it; absent where the client does not tell it. */
+  readonly p50Us?: number;
+  readonly p99Us?: number;
   /** What went wrong, in wrk's words: anything here makes the turn worthless. */
   readonly faults: readonly string[];
 }
