@@ -1,8 +1,9 @@
 //! Listeners behind a load balancer that speaks the PROXY protocol: whose connection this is, is said before its first
 //! byte, and before TLS. Only peers the settings trust may say so, and they must.
 
-use crate::client::{ClientState, IpText};
+use crate::client::ClientState;
 use crate::io::{Io, Trouble};
+use crate::ip_text::IpText;
 use crate::slab::Key;
 use crate::stats::Counter;
 use crate::streams::peer_of;

@@ -108,7 +108,7 @@ impl<I: Io> Worker<I> {
         };
         self.write_own(key, &own);
         let client = peer_of(&self.clients, key);
-        self.log.answered_here(client, head, bytes, route, own.status);
+        self.log.answered_here(client, head, bytes, (core.version, own.status), route);
         self.row.less(Counter::ExchangesOpen);
         self.row.record(Histogram::Exchange, 0);
         self.after_answer(key, &core.upload, keep);
@@ -181,7 +181,7 @@ impl<I: Io> Worker<I> {
     /// Gives bytes to the client's socket, or to its outbox. `last`: nothing follows them but our FIN. A dead socket is noticed by its own event.
     pub(crate) fn send_to_client(&mut self, key: Key, parts: &[&[u8]], last: bool) {
         let Some(client) = self.clients.get_mut(key) else { return };
-        let was_empty = client.outbox.is_empty();
+        let (was_empty, stream) = (client.outbox.is_empty(), client.link.is_stream());
         match client.outbox.send(&mut self.io, &mut client.link, &mut self.blocks, parts, last) {
             Ok(written) => {
                 self.row.add(Counter::ClientBytesOut, written as u64);
@@ -194,7 +194,9 @@ impl<I: Io> Worker<I> {
             // stream's bell rings.
             Err(_) => client.outbox.clear(&mut self.blocks),
         }
-        self.settle_held(key);
+        if stream {
+            self.settle_held(key);
+        }
     }
 }
 

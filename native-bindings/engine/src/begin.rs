@@ -51,7 +51,12 @@ impl<I: Io> Worker<I> {
         core.keep_alive &= !self.draining;
         let mut trailers = std::mem::take(&mut self.trailers);
         trailers.clear();
-        let piece = core.take_upload(body, &plan.head_limits, body_bytes_max, &mut trailers);
+        let piece = core.take_upload(body, &plan.head_limits, body_bytes_max, &mut trailers).and_then(|piece| {
+            core.heard_body(&piece);
+            // On a stream the body may have come whole with its head, and its end with it.
+            ended.map_or(Ok(()), |mut last| core.end_upload(&mut last, &plan.head_limits, &mut trailers))?;
+            Ok(piece)
+        });
         let piece = match piece {
             Ok(piece) => piece,
             Err(fault) => {
@@ -60,15 +65,6 @@ impl<I: Io> Worker<I> {
                 return head.len + body.len();
             }
         };
-        core.heard_body(&piece);
-        if let Some(mut last) = ended {
-            // The body came whole with its head, and its end with it.
-            if let Err(fault) = core.end_upload(&mut last, &plan.head_limits, &mut trailers) {
-                self.trailers = trailers;
-                self.refuse_upload(key, fault);
-                return head.len + body.len();
-            }
-        }
         let used = head.len + piece.consumed;
         self.enter_exchange(key, &mut core, used < head.len + body.len());
         if let Some(client) = self.clients.get_mut(key) {

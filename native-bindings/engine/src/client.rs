@@ -16,6 +16,7 @@
 
 use crate::http2::session::Session;
 use crate::io::{Io, Ready, Token};
+use crate::ip_text::IpText;
 use crate::link::Link;
 use crate::outbox::Outbox;
 use crate::slab::Key;
@@ -26,7 +27,6 @@ use crate::worker::Worker;
 use proto::exchange::Stage;
 use proto::fault::ClientFault;
 use proto::plan::HalfClose;
-use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -91,37 +91,6 @@ pub struct Client<S> {
     /// Origin connections carry its authentication.
     pub owns: bool,
     pub since_ms: u64,
-}
-
-/// An address as text, without an allocation.
-#[derive(Clone, Copy)]
-pub struct IpText {
-    bytes: [u8; 45],
-    len: u8,
-    pub is_v6: bool,
-}
-
-impl IpText {
-    pub(crate) fn new(address: std::net::IpAddr) -> Self {
-        let mut text = Self { bytes: [0; 45], len: 0, is_v6: address.is_ipv6() };
-        // 45 bytes hold the longest address there is.
-        let _ = write!(text, "{address}");
-        text
-    }
-
-    #[must_use]
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes[..self.len as usize]
-    }
-}
-
-impl std::fmt::Write for IpText {
-    fn write_str(&mut self, part: &str) -> std::fmt::Result {
-        let at = self.len as usize;
-        self.bytes.get_mut(at..at + part.len()).ok_or(std::fmt::Error)?.copy_from_slice(part.as_bytes());
-        self.len += part.len() as u8;
-        Ok(())
-    }
 }
 
 impl<I: Io> Worker<I> {
@@ -247,7 +216,9 @@ impl<I: Io> Worker<I> {
         match flushed {
             Ok(flushed) => {
                 self.row.add(Counter::ClientBytesOut, flushed.uncounted as u64);
-                self.settle_held(key);
+                if client.link.is_stream() {
+                    self.settle_held(key);
+                }
                 let Some(client) = self.clients.get_mut(key) else { return false };
                 if !client.outbox.is_empty() {
                     if flushed.taken > 0 {

@@ -30,6 +30,7 @@ pub mod host;
 pub mod http2;
 pub mod idle_list;
 pub mod io;
+pub mod ip_text;
 mod json;
 pub mod keeper;
 pub mod learned;

@@ -1,14 +1,14 @@
 //! What a worker has to say: access-log lines and notes (`notes.rs`), both as JSON lines in a buffer that crosses the
 //! border once a turn. A buffer that is full loses lines and counts them; it never holds anything up.
 
-use crate::client::IpText;
 use crate::exchange::Ongoing;
+use crate::ip_text::IpText;
 use crate::tls::Session;
 use crate::tls_client::sha256_hex;
 use proto::failure::Phase;
 use proto::fault::ClientFault;
 use proto::http1::encode::{write_decimal, write_http_date};
-use proto::http1::head::RequestHead;
+use proto::http1::head::{RequestHead, Version};
 
 /// Most that one turn may say.
 const LINES_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -87,6 +87,7 @@ impl Log {
         self.text("method", ongoing.method.of(&ongoing.head));
         self.text("host", ongoing.host.of(&ongoing.head));
         self.text("path", ongoing.url.of(&ongoing.head));
+        self.protocol(ongoing.core.version);
         self.number("status", u64::from(ongoing.core.status));
         self.number("bytes", ongoing.core.download_bytes);
         self.number("request_bytes", ongoing.core.upload_bytes);
@@ -136,8 +137,8 @@ impl Log {
         client: Peer<'_>,
         head: &RequestHead,
         bytes: &[u8],
+        (version, status): (Version, u16),
         route: &str,
-        status: u16,
     ) {
         if !self.begin_line(client) {
             return;
@@ -145,6 +146,7 @@ impl Log {
         self.text("method", head.method_span.of(bytes));
         self.text("host", head.host.of(bytes));
         self.text("path", head.target.of(bytes));
+        self.protocol(version);
         self.number("status", u64::from(status));
         self.text("route", route.as_bytes());
         if route.is_empty() {
@@ -196,6 +198,16 @@ impl Log {
         if let Some(certificate) = session.peer_certificate() {
             self.text("client_cert_sha256", sha256_hex(certificate).as_bytes());
         }
+    }
+
+    /// What the client spoke.
+    fn protocol(&mut self, version: Version) {
+        let name: &[u8] = match version {
+            Version::Http10 => b"HTTP/1.0",
+            Version::Http11 => b"HTTP/1.1",
+            Version::Http2 => b"HTTP/2",
+        };
+        self.text("protocol", name);
     }
 
     fn end_line(&mut self) {

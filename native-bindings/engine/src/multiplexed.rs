@@ -132,8 +132,11 @@ impl<I: Io> Worker<I> {
             self.count_limit(passed);
             // What it held back for want of room can go on.
             let Some(session) = self.clients.get_mut(key).and_then(|client| client.http2.as_mut()) else { return };
-            if let Next::Request(asked) = session.go() {
-                self.open_stream(key, *asked);
+            match session.go() {
+                Next::Wait => {}
+                Next::Request(asked) => self.open_stream(key, *asked),
+                // Its end is handled by whoever answers the bell.
+                Next::Over(_) => session.bell.ring(),
             }
         }
     }

@@ -150,7 +150,10 @@ fn s0_14_thirty_two_threads_releasing_and_taking_never_lose_or_make_a_connection
                     for round in 0..2_000 {
                         match pool.checkout(worker, target, &Wanted::ANY) {
                             Some(taken) => {
-                                pool.checkin(target, idle(*taken.link.socket().unwrap(), target, worker, worker, round));
+                                pool.checkin(
+                                    target,
+                                    idle(*taken.link.socket().unwrap(), target, worker, worker, round),
+                                );
                             }
                             None => {
                                 misses.fetch_add(1, Relaxed);
