@@ -8,6 +8,7 @@ mod encode_request;
 mod exchange;
 mod framing;
 mod head_rules;
+mod http2_server;
 mod plan;
 mod request_head;
 mod route;
@@ -138,6 +139,24 @@ pub const TARGETS: &[Target] = &[
         words: SESSION_WORDS,
         vectors: &[],
         before_vector: b"",
+    },
+    Target {
+        name: "http2_server",
+        promises: "A client's HTTP/2 connection comes to rest whatever it says, and every request on it is one head.",
+        run: http2_server::run,
+        longest: 1024,
+        words: FRAME_WORDS,
+        vectors: &[],
+        before_vector: b"\xff\x01",
+    },
+    Target {
+        name: "http2_answer",
+        promises: "An answer's head that came over HTTP/2 is one head as text, and the same fields again.",
+        run: http2_server::run_answer,
+        longest: 512,
+        words: ANSWER_WORDS,
+        vectors: &["http1-answers.md"],
+        before_vector: b"\x21",
     },
 ];
 
@@ -366,6 +385,36 @@ const SESSION_WORDS: &[&[u8]] = &[
     b"\x14\x03\x03\x00\x01\x01",
     b"\x17\x03\x03\x40\x00",
     b"\x17\x03\x03\x00\x00",
+];
+
+/// Frames of HTTP/2, and pieces of header blocks (RFC 7541).
+const FRAME_WORDS: &[&[u8]] = &[
+    b"\0\0\x04\x01\x05\0\0\0\x01\x82\x84\x86\x41",
+    b"\0\0\x07\x01\x05\0\0\0\x01\x82\x84\x86\x01\x01a",
+    b"\0\0\x07\x01\x04\0\0\0\x03\x83\x84\x86\x01\x01a",
+    b"\0\0\x05\0\0\0\0\0\x03hello",
+    b"\0\0\0\0\x01\0\0\0\x03",
+    b"\0\0\x04\x03\0\0\0\0\x01\0\0\0\x08",
+    b"\0\0\x04\x08\0\0\0\0\0\0\0\0\x01",
+    b"\0\0\x08\x06\0\0\0\0\0\0\0\0\0\0\0\0\0",
+    b"\0\0\x06\x04\0\0\0\0\0\0\x04\0\0\0\0",
+    b"\0\0\x01\x09\x04\0\0\0\x01\x82",
+    b"\0\0\x08\x07\0\0\0\0\0\0\0\0\0\0\0\0\0",
+    b"\x82\x84\x86",
+    b"\x41\x01a",
+    b"\x04\x01/",
+    b"\x04\x04/a b",
+    b"\x04\x05/a\r\nb",
+    b"\x02\x07CONNECT",
+    b"\0\x09:protocol\x09websocket",
+    b"\0\x04host\x01b",
+    b"\0\x06cookie\x03a=b",
+    b"\0\x02te\x08trailers",
+    b"\0\x0econtent-length\x015",
+    b"\0\x11transfer-encoding\x07chunked",
+    b"\0\x01x\x04a\r\nb",
+    b"\x3f\xe1\x1f",
+    b"\xbe",
 ];
 
 const ROUTE_WORDS: &[&[u8]] = &[
