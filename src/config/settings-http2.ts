@@ -62,5 +62,5 @@ export const http2Schema = z.strictObject({
   windowUpdatesPerS: perSecond(200, "WINDOW_UPDATE frames beyond those that DATA we sent explains (4 for each frame)."),
   emptyFramesPerS: perSecond(100, "DATA and CONTINUATION frames without a byte and without an end."),
   prioritiesPerS: perSecond(200, "PRIORITY frames, and frames of unknown kinds."),
-  continuations: count({ min: 0, max: 1000, default: 16, says: "CONTINUATION frames of one header block." }),
+  continuations: count({ min: 0, max: 16, default: 4, says: "CONTINUATION frames of one header block." }),
 });

@@ -11,6 +11,7 @@ use crate::wheel::NEVER;
 use crate::worker::Worker;
 use proto::http2::Limit;
 use proto::http2::meter::PREFACE;
+use proto::plan::Limits;
 
 /// Reads of one connection in one pass; the others are looked at before it goes on.
 const READS_MAX: u32 = 4;
@@ -37,6 +38,13 @@ pub(crate) fn greeting(bytes: &[u8]) -> Greeting {
     }
 }
 
+/// Longest header list that is read (RFC 9113 6.5.2: each field counts 32 bytes more than its name and value). Twice what
+/// a head may have, so that a head beyond its limit is refused by us, with an answer and a line in the log; the library
+/// says no more than 431.
+const fn list_bytes(limits: &Limits) -> u32 {
+    2 * limits.head_bytes + 32 * limits.field_count
+}
+
 impl<I: Io> Worker<I> {
     /// A connection that turned out to speak HTTP/2. `bytes` are what came of it so far.
     pub(crate) fn begin_http2(&mut self, key: Key, bytes: &[u8]) {
@@ -48,7 +56,7 @@ impl<I: Io> Worker<I> {
         client.state = ClientState::Multiplexed;
         let (plan, rung) = (&self.plan.plan, &self.host.rungs[self.index as usize]);
         let token = Token::Client(key);
-        let mut session = Box::new(Session::new(&plan.http2, plan.limits.head_bytes, rung, token, now_ms));
+        let mut session = Box::new(Session::new(&plan.http2, list_bytes(&plan.limits), rung, token, now_ms));
         let passed = session.feed(bytes, now_ms);
         if self.draining {
             session.leave();
@@ -205,6 +213,10 @@ impl<I: Io> Worker<I> {
         let Some(client) = self.clients.get_mut(key) else { return };
         let Some(session) = client.http2.take() else { return };
         self.row.less(Counter::Http2Open);
+        if over == Over::Calm && session.meter.is_in_block() && !session.meter_calmed() {
+            // The library has a limit of its own for the frames of a header block.
+            self.row.one(Counter::Http2LimitContinuations);
+        }
         client.state = ClientState::Head;
         let why = session.why.unwrap_or(match over {
             Over::Calm => Counter::ClientCloseHttp2Calm,

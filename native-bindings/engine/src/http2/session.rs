@@ -78,15 +78,15 @@ enum State {
 }
 
 impl Session {
-    /// A session whose client's preface is still to come. `head_bytes`: longest header list.
+    /// A session whose client's preface is still to come. `list_bytes`: longest header list that is read at all.
     #[must_use]
-    pub fn new(plan: &Http2Plan, head_bytes: u32, rung: &Arc<Rung>, token: Token, now_ms: u64) -> Self {
+    pub fn new(plan: &Http2Plan, list_bytes: u32, rung: &Arc<Rung>, token: Token, now_ms: u64) -> Self {
         let wire = Wire::default();
         let handshake = Builder::new()
             .max_concurrent_streams(plan.streams)
             .initial_window_size(plan.stream_window_bytes)
             .initial_connection_window_size(plan.connection_window_bytes)
-            .max_header_list_size(head_bytes)
+            .max_header_list_size(list_bytes)
             .max_send_buffer_size(plan.stream_buffer_bytes as usize)
             .max_concurrent_reset_streams(RESETS_REMEMBERED)
             .reset_stream_duration(Duration::from_secs(1))
@@ -209,6 +209,12 @@ impl Session {
             State::Greeting(_) => self.state = State::Over(Over::Calm),
             State::Over(_) => {}
         }
+    }
+
+    /// Whether it ends because of a limit that the meter saw passed.
+    #[must_use]
+    pub const fn meter_calmed(&self) -> bool {
+        self.calm
     }
 
     /// Whether the client's preface and first SETTINGS are still to come, or half a header block is.

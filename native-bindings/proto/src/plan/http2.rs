@@ -59,7 +59,7 @@ impl Default for Http2 {
             window_updates_per_s: 200,
             empty_frames_per_s: 100,
             priorities_per_s: 200,
-            continuations: 16,
+            continuations: 4,
         }
     }
 }
