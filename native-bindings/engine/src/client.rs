@@ -21,6 +21,7 @@ use crate::link::Link;
 use crate::outbox::Outbox;
 use crate::slab::Key;
 use crate::stats::Counter;
+use crate::streams::reason_of;
 use crate::tls::TlsTrouble;
 use crate::wheel::TimerId;
 use crate::worker::Worker;
@@ -343,7 +344,7 @@ impl<I: Io> Worker<I> {
 
     pub(crate) fn reset_client(&mut self, key: Key, why: Counter) {
         if let Some(link) = self.remove_client(key, why, true) {
-            link.reset(&mut self.io, &mut self.blocks);
+            link.reset(&mut self.io, &mut self.blocks, reason_of(why));
         }
     }
 

@@ -302,12 +302,12 @@ impl<S: Send> Link<S> {
         }
     }
 
-    /// Closes with a reset, so that the peer cannot take what it got for complete.
-    pub fn reset<I: Io<Socket = S>>(mut self, io: &mut I, blocks: &mut Blocks) {
+    /// Closes with a reset, so that the peer cannot take what it got for complete. `reason` is what a stream's is told.
+    pub fn reset<I: Io<Socket = S>>(mut self, io: &mut I, blocks: &mut Blocks, reason: Reason) {
         self.drop_tls(blocks);
         match self.carrier {
             Carrier::Socket(socket) => io.reset(socket),
-            Carrier::Stream(mut stream) => stream.reset(Reason::INTERNAL_ERROR),
+            Carrier::Stream(mut stream) => stream.reset(reason),
         }
     }
 }

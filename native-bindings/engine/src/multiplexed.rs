@@ -176,7 +176,8 @@ impl<I: Io> Worker<I> {
             since_ms + u64::from(timeouts.client_head_ms)
         } else if session.streams.is_empty() {
             session.wire.0.borrow_mut().rest();
-            now_ms + u64::from(timeouts.client_idle_ms)
+            // Whatever comes meanwhile, PING and the like, is no use of the connection.
+            *session.idle_since_ms.get_or_insert(now_ms) + u64::from(timeouts.client_idle_ms)
         } else {
             NEVER
         };

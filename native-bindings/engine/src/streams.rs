@@ -16,6 +16,7 @@ use crate::stats::Counter;
 use crate::tls::Session as TlsSession;
 use crate::tls_client::base64;
 use crate::worker::Worker;
+use h2::Reason;
 use h2::ext::Protocol;
 use proto::fault::WireFault;
 use proto::http1::head::Parsed;
@@ -44,6 +45,14 @@ pub(crate) fn peer_of<S>(clients: &Slab<Client<S>>, key: Key) -> Option<PeerText
     Some(PeerText { ip: &client.ip, port: client.port, tls: tls_of(clients, key) })
 }
 
+/// What a stream is reset with: CANCEL when its client took nothing for too long.
+pub(crate) const fn reason_of(why: Counter) -> Reason {
+    match why {
+        Counter::ClientCloseTimeout => Reason::CANCEL,
+        _ => Reason::INTERNAL_ERROR,
+    }
+}
+
 impl<I: Io> Worker<I> {
     /// A request came on a connection: it gets a slot of its own and goes the way of every request.
     pub(crate) fn open_stream(&mut self, parent: Key, asked: Asked) {
@@ -60,7 +69,8 @@ impl<I: Io> Worker<I> {
         stream.connect = connect;
         let Some(key) = self.new_stream(parent, stream) else { return };
         let mut head = self.head.take().unwrap_or_default();
-        match written.map_or(Err(WireFault::PseudoFields), |()| head.parse(&bytes, &self.plan.head_limits)) {
+        let parsed = written.map_err(text::Unwritable::fault).and_then(|()| head.parse(&bytes, &self.plan.head_limits));
+        match parsed {
             Ok(Parsed::Complete) => {
                 self.read_first_body(key, &mut bytes);
                 self.begin(key, &head, &mut bytes);
@@ -112,6 +122,7 @@ impl<I: Io> Worker<I> {
         self.wheel.set_owner(timer, Token::Client(key).pack());
         let session = self.clients.get_mut(parent)?.http2.as_mut()?;
         session.streams.insert(id, key);
+        session.idle_since_ms = None;
         if leaves && !session.leaving {
             session.leave();
         }

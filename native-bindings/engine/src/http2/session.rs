@@ -61,8 +61,10 @@ pub struct Session {
     pub paused: Vec<Key>,
     /// Bytes that wait in the outboxes of its streams.
     pub held: usize,
-    /// Since when a preface or the rest of a header block is awaited.
+    /// Since when a preface, the first SETTINGS or the rest of a header block is awaited.
     pub head_since_ms: Option<u64>,
+    /// Since when it is without streams, if that is known.
+    pub idle_since_ms: Option<u64>,
     /// Why it ends, where that is not the client's doing.
     pub why: Option<Counter>,
     /// No more streams are taken: it drains.
@@ -106,6 +108,7 @@ impl Session {
             paused: Vec::new(),
             held: 0,
             head_since_ms: Some(now_ms),
+            idle_since_ms: None,
             why: None,
             leaving: false,
             calm: false,
@@ -220,7 +223,7 @@ impl Session {
     /// Whether the client's preface and first SETTINGS are still to come, or half a header block is.
     #[must_use]
     pub fn awaits_head(&self) -> bool {
-        matches!(self.state, State::Greeting(_)) || self.meter.is_in_block()
+        matches!(self.state, State::Greeting(_)) || !self.meter.has_greeted() || self.meter.is_in_block()
     }
 }
 

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use h2::ext::Protocol;
 use http::header::{HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
+use proto::fault::WireFault;
 use proto::http1::fields::eq_ignore_case;
 use proto::http1::head::RequestHead;
 
@@ -21,6 +22,19 @@ pub enum Unwritable {
     Host,
     /// Extended CONNECT to something that is not a WebSocket (RFC 8441).
     Protocol,
+    /// A value begins or ends with a space or a tab (RFC 9113 8.2.1), which a reader of text would not see.
+    Value,
+}
+
+impl Unwritable {
+    /// What the client is told.
+    #[must_use]
+    pub const fn fault(self) -> WireFault {
+        match self {
+            Self::Path | Self::Host | Self::Protocol => WireFault::PseudoFields,
+            Self::Value => WireFault::FieldValue,
+        }
+    }
 }
 
 /// Writes a request's head. `ended`: no body follows. `nonce`: for the key of a WebSocket, which HTTP/2 does not have.
@@ -54,6 +68,9 @@ pub fn write_request<B>(out: &mut Vec<u8>, request: &Request<B>, ended: bool, no
         None => hosts.iter().for_each(|host| write_line(out, b"host", host.as_bytes())),
     }
     let has_length = fields.contains_key("content-length");
+    if fields.values().any(|value| has_blank_edge(value.as_bytes())) {
+        return Err(Unwritable::Value);
+    }
     write_fields(out, fields);
     if upgrade {
         out.extend_from_slice(b"connection: upgrade\r\nupgrade: websocket\r\n");
@@ -108,6 +125,10 @@ pub fn write_trailers(out: &mut Vec<u8>, trailers: &HeaderMap) {
         write_line(out, name.as_str().as_bytes(), value.as_bytes());
     }
     out.extend_from_slice(b"\r\n");
+}
+
+fn has_blank_edge(value: &[u8]) -> bool {
+    matches!((value.first(), value.last()), (Some(b' ' | b'\t'), _) | (_, Some(b' ' | b'\t')))
 }
 
 fn write_line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {

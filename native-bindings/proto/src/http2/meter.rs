@@ -134,6 +134,8 @@ pub struct Meter {
     continuations: u32,
     /// A header block has begun and not ended.
     in_block: bool,
+    /// SETTINGS of the peer came.
+    greeted: bool,
     /// WINDOW_UPDATE frames that what we sent explains.
     explained: u32,
     /// RST_STREAM frames of ours that the peer's own doing asked for.
@@ -160,6 +162,7 @@ impl Meter {
             priorities: Bucket::full(limits.priorities_per_s, now_ms),
             continuations: 0,
             in_block: false,
+            greeted: false,
             // What a client opens its windows with.
             explained: UPDATES_PER_DATA,
             own_resets_sent: 0,
@@ -171,6 +174,12 @@ impl Meter {
     #[must_use]
     pub const fn is_in_block(&self) -> bool {
         self.in_block
+    }
+
+    /// Whether the peer said its SETTINGS, which it begins with (RFC 9113 3.4).
+    #[must_use]
+    pub const fn has_greeted(&self) -> bool {
+        self.greeted
     }
 
     /// Bytes came from the peer. The limit that they passed, if they did.
@@ -206,7 +215,10 @@ impl Meter {
                 (&mut self.empty_frames, limits.empty_frames_per_s, Limit::EmptyFrames)
             }
             RST_STREAM => (&mut self.resets, limits.resets_per_s, Limit::Resets),
-            SETTINGS if !frame.has(FLAG_FIRST) => (&mut self.settings, limits.settings_per_s, Limit::Settings),
+            SETTINGS if !frame.has(FLAG_FIRST) => {
+                self.greeted = true;
+                (&mut self.settings, limits.settings_per_s, Limit::Settings)
+            }
             PING if !frame.has(FLAG_FIRST) => (&mut self.pings, limits.pings_per_s, Limit::Pings),
             WINDOW_UPDATE if self.explained > 0 => {
                 self.explained -= 1;

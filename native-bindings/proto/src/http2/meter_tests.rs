@@ -87,6 +87,16 @@ fn resets_of_ours_count_when_the_peer_asked_for_them() {
 }
 
 #[test]
+fn a_peer_has_greeted_with_settings_of_its_own_and_not_with_an_answer_to_ours() {
+    let mut meter = meter();
+    assert!(!meter.has_greeted());
+    assert_eq!(meter.heard(&frame(SETTINGS, 1, b""), 1000), None);
+    assert!(!meter.has_greeted());
+    assert_eq!(meter.heard(&frame(SETTINGS, 0, b""), 1000), None);
+    assert!(meter.has_greeted());
+}
+
+#[test]
 fn frames_are_found_however_their_bytes_are_cut() {
     let bytes: Vec<u8> = [frame(PING, 0, &[0; 8]), frame(DATA, 0, b"payload"), frame(PING, 0, &[0; 8])].concat();
     for cut in 1..bytes.len() {
