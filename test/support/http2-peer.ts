@@ -4,12 +4,11 @@
  * gives back the window that DATA took.
  *
  * ```ts
- * const peer = await openHttp2(scene);
+ * const peer = await openHttp2(scene); // of http2-scene.ts
  * const stream = await peer.request("GET /a");
  * assert.equal((await peer.answer(stream)).status, 200);
  * ```
  */
-import type { ClientOptions, RawClient } from "./client.js";
 import { encodeFields, type FieldPair } from "./hpack.js";
 import {
   data,
@@ -33,8 +32,7 @@ import { answerOf, type Http2Answer, type Outcome, type RequestOptions, requestF
 import { type Received, type Section, Streams } from "./http2-streams.js";
 import { Windows } from "./http2-windows.js";
 import type { Fields } from "./message.js";
-import type { Scene } from "./scene.js";
-import { type Bytes, Changes, type Ending, PATIENCE_MS, toBytes, type Wire, WireError, within } from "./wire.js";
+import { type Bytes, Changes, type Ending, PATIENCE_MS, toBytes, type Wire, WireError } from "./wire.js";
 
 /** RFC 9113 6.5.2: what holds until SETTINGS say otherwise. */
 const FRAME_BYTES = 16_384;
@@ -48,6 +46,8 @@ export interface PeerOptions {
   readonly window?: "given" | "kept";
   /** Keep the bytes of bodies (the default), or count them. */
   readonly bodies?: boolean;
+  /** How long an answer to PING takes; milliseconds. */
+  readonly slowPingMs?: number;
   /** False: nothing at all is sent by itself, the preface included. */
   readonly manners?: boolean;
 }
@@ -181,11 +181,17 @@ export class Http2Peer {
     return this.#windows.room(stream);
   }
 
-  /** Gives window, on a stream and on the connection. */
+  /** Gives window, on a stream and on the connection; on the connection alone for 0. */
   give(stream: number, bytes: number): Promise<void> {
-    this.#windows.handleGiven(0, bytes);
-    this.#windows.handleGiven(stream, bytes);
-    return this.send(windowUpdate(0, bytes), windowUpdate(stream, bytes));
+    const both = stream === 0 ? [0] : [0, stream];
+    for (const one of both) this.#windows.handleGiven(one, bytes);
+    return this.send(...both.map((one) => windowUpdate(one, bytes)));
+  }
+
+  /** Changes what we announced; what is in flight meanwhile is the test's to know. */
+  announce(values: SettingValues): Promise<void> {
+    if (values.initialWindowSize !== undefined) this.#windows.handleGivenAtFirst(values.initialWindowSize);
+    return this.send(settings(values));
   }
 
   reset(stream: number, error: ErrorName = "CANCEL"): Promise<void> {
@@ -336,17 +342,17 @@ export class Http2Peer {
       this.#streams.violations.push(`a frame of ${frame.payload.length} bytes`);
     const manners = this.#options.manners !== false;
     if (frame.type === "SETTINGS" && (frame.flags & FLAGS.ack) === 0) {
-      this.#announce(settingsOf(frame));
+      this.#handleSettings(settingsOf(frame));
       if (manners) void this.send(settingsAck());
     } else if (frame.type === "PING" && (frame.flags & FLAGS.ack) === 0) {
-      if (manners) void this.send(ping(frame.payload, true));
+      if (manners) setTimeout(() => void this.send(ping(frame.payload, true)), this.#options.slowPingMs ?? 0);
     } else if (frame.type === "WINDOW_UPDATE") {
       this.#windows.handleUpdate(frame.stream, frame.payload.readUInt32BE(0));
     } else this.#streams.handle(frame);
     if (frame.type === "DATA") this.#account(frame);
   }
 
-  #announce(values: SettingValues): void {
+  #handleSettings(values: SettingValues): void {
     this.announced = { ...this.announced, ...values };
     if (values.initialWindowSize !== undefined) this.#windows.handleInitial(values.initialWindowSize);
   }
@@ -361,15 +367,4 @@ export class Http2Peer {
       void this.send(windowUpdate(0, bytes));
     } else void this.give(stream, bytes);
   }
-}
-
-/** A client of a scene that speaks HTTP/2: by ALPN over TLS, with prior knowledge without. */
-export async function openHttp2(
-  scene: Scene,
-  options: PeerOptions & { readonly connection?: ClientOptions & { readonly port?: number } } = {},
-): Promise<Http2Peer> {
-  const { connection = {}, ...peer } = options;
-  const tls = connection.tls && { ALPNProtocols: ["h2"], ...connection.tls };
-  const client: RawClient = await scene.client({ ...connection, ...(tls && { tls }) });
-  return within(Http2Peer.client(client.wire, peer), PATIENCE_MS, "the other side's SETTINGS");
 }

@@ -87,9 +87,8 @@ export class Streams {
         this.#data(frame);
         break;
       case "RST_STREAM": {
-        const received = this.of(frame.stream);
-        if (received.reset !== undefined) this.#wrong(frame.stream, "a second RST_STREAM");
-        received.reset = errorOf(frame);
+        // A second one may come for frames that cross the first (RFC 9113 5.4.2).
+        this.of(frame.stream).reset ??= errorOf(frame);
         break;
       }
       default:

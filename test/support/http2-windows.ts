@@ -9,7 +9,7 @@ export class Windows {
   #sendableAtFirst = WINDOW_BYTES;
   /** What the other side may send. */
   readonly #given = new Map<number, number>([[0, WINDOW_BYTES]]);
-  readonly #givenAtFirst: number;
+  #givenAtFirst: number;
 
   /** `givenAtFirst`: what our SETTINGS say of a stream. */
   constructor(givenAtFirst = WINDOW_BYTES) {
@@ -34,6 +34,13 @@ export class Windows {
     const change = bytes - this.#sendableAtFirst;
     this.#sendableAtFirst = bytes;
     for (const [stream, room] of this.#sendable) if (stream !== 0) this.#sendable.set(stream, room + change);
+  }
+
+  /** The same for what we give. */
+  handleGivenAtFirst(bytes: number): void {
+    const change = bytes - this.#givenAtFirst;
+    this.#givenAtFirst = bytes;
+    for (const [stream, left] of this.#given) if (stream !== 0) this.#given.set(stream, left + change);
   }
 
   handleGiven(stream: number, bytes: number): void {
