@@ -1,7 +1,7 @@
 //! What was asked, executed and answered, by identity: the record that both kinds of peers are judged by.
 
 use crate::checks::Checkups;
-use crate::dice::Dice;
+use crate::dice::{Dice, mix};
 use crate::net;
 use proto::plan::HealthProbe;
 use std::collections::HashMap;
@@ -92,6 +92,8 @@ pub struct Tally {
     pub workers_lost: u64,
     pub turns: u64,
     pub steps: u64,
+    /// Of what happened and when: the same for the same seeds.
+    pub digest: u64,
 }
 
 impl Tally {
@@ -116,6 +118,7 @@ impl Tally {
         self.workers_lost += other.workers_lost;
         self.turns += other.turns;
         self.steps += other.steps;
+        self.digest = mix(self.digest ^ other.digest);
     }
 }
 

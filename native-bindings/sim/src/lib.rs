@@ -2,6 +2,7 @@
 //! invariants swept after every turn. One seed is one conversation, the same every time.
 #![forbid(unsafe_code)]
 
+mod agenda;
 mod answers;
 mod books;
 mod checks;

@@ -112,7 +112,7 @@ impl World {
         self.judge_end()?;
         Books(self.words).tell(&mut self.ledger.tally);
         self.ledger.tally.steps = self.steps;
-        self.ledger.tally.file_reads = net::with(|net| net.disk.reads);
+        (self.ledger.tally.file_reads, self.ledger.tally.digest) = net::with(|net| (net.disk.reads, net.digest));
         Ok(self.ledger.tally)
     }
 
