@@ -4,6 +4,7 @@
  */
 import { jsonSchema } from "../src/config/schema.js";
 import { loadNative } from "../src/native.js";
+import { metricsPage } from "./metrics-page.js";
 import { settingsPage } from "./settings-page.js";
 
 /** A generated file; `path` is relative to the root of the repository. */
@@ -18,6 +19,7 @@ export function generatedFiles(): readonly GeneratedFile[] {
     { path: "src/shared/stats-layout.ts", text: statsLayout(loadNative().statsLayout()) },
     { path: "docs/settings.schema.json", text: `${JSON.stringify(jsonSchema(), null, 2)}\n` },
     { path: "docs/SETTINGS.md", text: settingsPage() },
+    { path: "docs/METRICS.md", text: metricsPage() },
   ];
 }
 

@@ -3,6 +3,7 @@
  * place where the parts of the control plane are put together; the public API is this class.
  */
 import { EventEmitter } from "node:events";
+import type { MetricsReading } from "./admin/metrics/families.js";
 import { type Admin, startAdmin } from "./admin/server.js";
 import { parseListenAddress } from "./config/addresses.js";
 import { checkSettings } from "./config/check.js";
@@ -23,6 +24,7 @@ import { type Replacement, Supervisor } from "./control/supervisor.js";
 import { type ListenerPlace, loadNative } from "./native.js";
 import { MillraceError, settingsError } from "./shared/errors.js";
 import { createLog, type Log } from "./shared/log.js";
+import { VERSION } from "./version.js";
 
 /** What a start comes to. */
 export interface Started {
@@ -139,11 +141,14 @@ export class Millrace extends EventEmitter<MillraceEvents> {
    * @throws MillraceError `MILLRACE_STATE` when it is starting or stopped.
    */
   stats(): Stats {
-    if (this.#state.kind === "starting" || this.#state.kind === "stopped") throw wrongState("stats", this.#state.kind);
-    const { supervisor, certificates, sinceMs } = this.#state;
+    return { ...this.#frame(), ...this.#begun().supervisor.stats.read() };
+  }
+
+  /** What the books say beside the stats block. */
+  #frame(): Omit<Stats, "all" | "workers" | "acceptor"> {
+    const { supervisor, certificates, sinceMs } = this.#begun();
     return {
       uptimeMs: Math.round(performance.now() - sinceMs),
-      ...supervisor.stats.read(),
       workersReplaced: supervisor.workersReplaced,
       accessLogLostLines: this.#accessLog?.lostLines ?? 0,
       certificates: expiriesOf(certificates.report()),
@@ -270,21 +275,22 @@ export class Millrace extends EventEmitter<MillraceEvents> {
   async #attach(origins: Origins, supervisor: Supervisor): Promise<Admin | null> {
     try {
       origins.attach(supervisor.core);
-      return await this.#startAdmin(supervisor);
+      return await this.#startAdmin(supervisor, origins);
     } catch (thrown) {
       await supervisor.stop(0);
       throw thrown;
     }
   }
 
-  async #startAdmin(supervisor: Supervisor): Promise<Admin | null> {
+  async #startAdmin(supervisor: Supervisor, origins: Origins): Promise<Admin | null> {
     if (this.settings.admin === false) return null;
     const place = parseListenAddress(this.settings.admin.address);
     if (!place.ok) throw new Error(place.says);
     return startAdmin(
-      { ...place.value, hosts: this.settings.admin.hosts },
+      { ...place.value, hosts: this.settings.admin.hosts, metrics: this.settings.admin.metrics },
       {
         stats: () => this.stats(),
+        metrics: () => this.#readMetrics(supervisor, origins),
         whyNotReady: () => this.#whyNotReady(supervisor),
         origins: () => this.origins(),
         connections: () => this.connections(),
@@ -295,11 +301,38 @@ export class Millrace extends EventEmitter<MillraceEvents> {
     );
   }
 
+  #readMetrics(supervisor: Supervisor, origins: Origins): MetricsReading {
+    const { workersReplaced, accessLogLostLines, certificates } = this.#frame();
+    const { user, system } = process.cpuUsage();
+    return {
+      version: VERSION,
+      core: loadNative().version(),
+      node: process.versions.node,
+      startedAtMs: Math.round(performance.timeOrigin + this.#begun().sinceMs),
+      isReady: this.#whyNotReady(supervisor) === null,
+      generation: origins.generation,
+      ...supervisor.stats.readRaw(),
+      workersReplaced,
+      accessLogLostLines,
+      certificates,
+      origins: this.#state.kind === "running" ? origins.report().origins : [],
+      localAlarms: origins.localAlarms,
+      cpuSeconds: (user + system) / 1e6,
+      residentBytes: process.memoryUsage.rss(),
+    };
+  }
+
   #whyNotReady(supervisor: Supervisor): string | null {
     if (this.#state.kind !== "running" || !supervisor.isReady) {
       return "The proxy is starting, draining, or a worker is missing.";
     }
     return this.#tlsFault;
+  }
+
+  /** What runs, or still runs. */
+  #begun() {
+    if (this.#state.kind === "starting" || this.#state.kind === "stopped") throw wrongState("stats", this.#state.kind);
+    return this.#state;
   }
 
   /** The origins of the running proxy. */

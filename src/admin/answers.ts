@@ -6,6 +6,8 @@ import type { ServerResponse } from "node:http";
 /** What a request comes to. */
 export type Answer =
   | { readonly kind: "json"; readonly status: number; readonly body: unknown }
+  /** Which of several types it is was chosen by Accept. */
+  | { readonly kind: "text"; readonly status: number; readonly type: string; readonly body: string }
   | {
       readonly kind: "problem";
       readonly status: ProblemStatus;
@@ -40,18 +42,30 @@ export function problem(status: ProblemStatus, detail: string): Answer {
 
 /** Writes an answer; `close` also ends the connection, for a request that was not read to its end. */
 export function send(response: ServerResponse, answer: Answer, close: boolean): void {
-  const isProblem = answer.kind === "problem";
-  const body = isProblem
-    ? { type: "about:blank", title: TITLES[answer.status], status: answer.status, detail: answer.detail }
-    : answer.body;
-  const bytes = Buffer.from(`${JSON.stringify(body)}\n`);
-  if (isProblem && answer.allow !== undefined) response.setHeader("Allow", answer.allow);
+  const { type, text } = contentOf(answer);
+  const bytes = Buffer.from(text);
+  if (answer.kind === "problem" && answer.allow !== undefined) response.setHeader("Allow", answer.allow);
+  if (answer.kind === "text") response.setHeader("Vary", "Accept");
   if (close) response.setHeader("Connection", "close");
   response.writeHead(answer.status, {
-    "Content-Type": isProblem ? "application/problem+json" : "application/json",
+    "Content-Type": type,
     "Content-Length": bytes.byteLength,
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
   });
   response.end(bytes);
+}
+
+function contentOf(answer: Answer): { readonly type: string; readonly text: string } {
+  switch (answer.kind) {
+    case "text":
+      return { type: answer.type, text: answer.body };
+    case "json":
+      return { type: "application/json", text: `${JSON.stringify(answer.body)}\n` };
+    case "problem": {
+      const { status, detail } = answer;
+      const body = { type: "about:blank", title: TITLES[status], status, detail };
+      return { type: "application/problem+json", text: `${JSON.stringify(body)}\n` };
+    }
+  }
 }

@@ -8,11 +8,13 @@ import type { Drained } from "../control/health.js";
 import type { OriginsReport } from "../control/origins.js";
 import type { Stats } from "../control/stats.js";
 import { type Answer, ok, problem } from "./answers.js";
+import { CONTENT_TYPES, chooseFormat, writeFamilies } from "./metrics/exposition.js";
+import { familiesOf, type MetricsBounds, type MetricsReading } from "./metrics/families.js";
 
 /** What the admin API shows and moves. Each throws a MillraceError where it cannot. */
 export interface AdminSource {
   readonly stats: () => Stats;
-  /** Whether the proxy serves: false while starting, draining, or with a worker missing. */
+  readonly metrics: () => MetricsReading;
   /** Why the proxy is not ready, as a sentence; null when it is. */
   readonly whyNotReady: () => string | null;
   readonly origins: () => OriginsReport;
@@ -30,6 +32,9 @@ export interface Call {
   readonly segments: readonly string[];
   readonly query: URLSearchParams;
   readonly body: unknown;
+  /** The Accept field. */
+  readonly accept: string | undefined;
+  readonly metrics: MetricsBounds;
 }
 
 type Handle = (call: Call) => Answer | Promise<Answer>;
@@ -43,6 +48,14 @@ interface Row {
 
 const ROWS: readonly Row[] = [
   { path: "/stats", GET: ({ source }) => ok(source.stats()) },
+  {
+    path: "/metrics",
+    GET: ({ source, accept, metrics }) => {
+      const format = chooseFormat(accept);
+      const body = writeFamilies(familiesOf(source.metrics(), metrics), format);
+      return { kind: "text", status: 200, type: CONTENT_TYPES[format], body };
+    },
+  },
   { path: "/livez", GET: () => ok({ status: "alive" }) },
   {
     path: "/readyz",

@@ -8,6 +8,7 @@ import { isIP } from "node:net";
 import { MillraceError, messageOf } from "../shared/errors.js";
 import { type Answer, problem, send } from "./answers.js";
 import { readBody } from "./body.js";
+import type { MetricsBounds } from "./metrics/families.js";
 import { type AdminSource, findHandler } from "./routes.js";
 
 /** Where and to whom the admin API answers. */
@@ -16,6 +17,7 @@ export interface AdminPlan {
   readonly port: number;
   /** Values of Host answered besides the loopback names and addresses, without port. */
   readonly hosts: readonly string[];
+  readonly metrics: MetricsBounds;
 }
 
 /** A running admin API. */
@@ -65,7 +67,14 @@ async function answerTo(request: IncomingMessage, plan: AdminPlan, source: Admin
   }
   const body = await readBody(request);
   if (!body.ok) return body.answer;
-  return found.handle({ source, segments: found.segments, query: new URLSearchParams(query), body: body.value });
+  return found.handle({
+    source,
+    segments: found.segments,
+    query: new URLSearchParams(query),
+    body: body.value,
+    accept: request.headers.accept,
+    metrics: plan.metrics,
+  });
 }
 
 function describeFailure(thrown: unknown): Answer {

@@ -210,6 +210,19 @@ const logSchema = z.strictObject({
     .describe("Least severe level that the log of the process (standard error) shows."),
 });
 
+const metricsSchema = z.strictObject({
+  targetsMax: count({
+    min: 0,
+    max: 100_000,
+    default: 500,
+    says: "Targets with series of their own, over all origins; what the others count is added up as target other.",
+  }),
+  perWorker: flag({
+    default: true,
+    says: "Whether series are told for each worker; else their sums only.",
+  }),
+});
+
 const adminSchema = z.strictObject({
   address: listenAddress
     .default("127.0.0.1:9901")
@@ -218,6 +231,7 @@ const adminSchema = z.strictObject({
     .array(z.string().min(1))
     .default([])
     .describe("Values of Host that are answered besides the loopback names and addresses."),
+  metrics: metricsSchema.prefault({}).describe("How many series GET /metrics may have."),
 });
 
 const shutdownSchema = z.strictObject({
@@ -268,7 +282,7 @@ export const settingsSchema = z.strictObject({
   admin: z
     .union([z.literal(false), adminSchema])
     .default(false)
-    .describe("The local admin API: books, health, connections, explanations, draining of targets. Or false."),
+    .describe("The local admin API: books, metrics, health, connections, explanations, draining of targets. Or false."),
   shutdown: shutdownSchema.prefault({}).describe("How the process leaves."),
   origins: z.record(z.string(), originSchema).default({}).describe("The services behind this proxy, by name."),
   routes: z

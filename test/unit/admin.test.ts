@@ -10,6 +10,7 @@ import { type Admin, startAdmin } from "../../src/admin/server.js";
 import { parseExplainInput } from "../../src/control/explain.js";
 import type { Stats } from "../../src/control/stats.js";
 import { MillraceError } from "../../src/shared/errors.js";
+import { METRICS, readingOf } from "../support/metrics.js";
 
 interface Answer {
   readonly status: number | undefined;
@@ -37,6 +38,7 @@ describe("the admin API", () => {
       if (failure !== null) throw failure;
       return { uptimeMs: 5 } as Stats;
     },
+    metrics: () => readingOf(),
     whyNotReady: () => (ready ? null : "The proxy is starting, draining, or a worker is missing."),
     origins: () => ({ origins: [], names: [] }),
     certificates: () => ({ listeners: [], origins: [] }),
@@ -54,7 +56,7 @@ describe("the admin API", () => {
   };
 
   before(async () => {
-    admin = await startAdmin({ address: "127.0.0.1", port: 0, hosts: ["edge.internal"] }, source);
+    admin = await startAdmin({ address: "127.0.0.1", port: 0, hosts: ["edge.internal"], metrics: METRICS }, source);
   });
   after(() => admin.close());
 
@@ -203,7 +205,7 @@ describe("the admin API", () => {
   });
 
   it("names the address it cannot listen on", async () => {
-    const taken = { address: "127.0.0.1", port: admin.port, hosts: [] };
+    const taken = { address: "127.0.0.1", port: admin.port, hosts: [], metrics: METRICS };
     await assert.rejects(startAdmin(taken, source), {
       code: "MILLRACE_LISTEN",
       message: /Cannot listen for the admin API on 127\.0\.0\.1 port \d+: .*EADDRINUSE/,

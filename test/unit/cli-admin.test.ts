@@ -9,6 +9,7 @@ import { type Admin, startAdmin } from "../../src/admin/server.js";
 import { readExplanation } from "../../src/control/curl-command.js";
 import { parseExplainInput } from "../../src/control/explain.js";
 import type { Stats } from "../../src/control/stats.js";
+import { METRICS, readingOf } from "../support/metrics.js";
 
 const PROGRAM = fileURLToPath(new URL("../../src/cli/main.js", import.meta.url));
 
@@ -17,9 +18,10 @@ let calls: unknown[] = [];
 
 before(async () => {
   admin = await startAdmin(
-    { address: "127.0.0.1", port: 0, hosts: [] },
+    { address: "127.0.0.1", port: 0, hosts: [], metrics: METRICS },
     {
       stats: () => ({}) as Stats,
+      metrics: () => readingOf(),
       whyNotReady: () => null,
       origins: () => ({
         origins: [{ name: "app", unresolved: "dns_timeout", policy: POLICY, targets: [] }],
