@@ -2,6 +2,7 @@
  * The files of this repository that are made from others: each path with the text it must have. `npm run generate`
  * writes them, the tidy test compares them.
  */
+import { openapiDocument } from "../src/admin/openapi.js";
 import { jsonSchema } from "../src/config/schema.js";
 import { loadNative } from "../src/native.js";
 import { metricsPage } from "./metrics-page.js";
@@ -19,6 +20,7 @@ export function generatedFiles(): readonly GeneratedFile[] {
     { path: "src/shared/stats-layout.ts", text: statsLayout(loadNative().statsLayout()) },
     { path: "docs/settings.schema.json", text: `${JSON.stringify(jsonSchema(), null, 2)}\n` },
     { path: "docs/SETTINGS.md", text: settingsPage() },
+    { path: "docs/openapi.json", text: `${JSON.stringify(openapiDocument(), null, 2)}\n` },
     { path: "docs/METRICS.md", text: metricsPage() },
   ];
 }

@@ -3,9 +3,8 @@
  * place where the parts of the control plane are put together; the public API is this class.
  */
 import { EventEmitter } from "node:events";
-import type { MetricsReading } from "./admin/metrics/families.js";
 import { type Admin, startAdmin } from "./admin/server.js";
-import { parseListenAddress } from "./config/addresses.js";
+import { parseAdminPlace } from "./config/addresses.js";
 import { checkSettings } from "./config/check.js";
 import type { Plan } from "./config/plan-types.js";
 import type { Settings, SettingsInput } from "./config/settings.js";
@@ -22,15 +21,15 @@ import { runSelfTest, speaksTls } from "./control/self-test.js";
 import type { Stats } from "./control/stats.js";
 import { type Replacement, Supervisor } from "./control/supervisor.js";
 import { type ListenerPlace, loadNative } from "./native.js";
+import { type Operated, operationsOf } from "./operations.js";
 import { MillraceError, settingsError } from "./shared/errors.js";
 import { createLog, type Log } from "./shared/log.js";
-import { VERSION } from "./version.js";
 
 /** What a start comes to. */
 export interface Started {
   /** Where each listener really listens, in the order of the settings; ports are never 0. */
   readonly listeners: readonly ListenerPlace[];
-  /** Where the admin API listens, or null when there is none. */
+  /** Where the admin API listens, or null when there is none. A socket file is `unix:` and its path, with port 0. */
   readonly admin: { readonly address: string; readonly port: number } | null;
   /** Edge workers at work. */
   readonly workers: number;
@@ -259,7 +258,7 @@ export class Millrace extends EventEmitter<MillraceEvents> {
       handleReplaced: (replacement) => this.emit("workerReplaced", replacement),
       handleNote: (note) => origins.handleNote(note),
     });
-    const admin = await this.#attach(origins, supervisor);
+    const admin = await this.#attach(origins, supervisor, listeners);
     this.#state = { kind: "running", supervisor, origins, certificates, admin, sinceMs: performance.now() };
     certificates.watch();
     this.#log.info({ listeners, workers, admin: admin?.port }, "millrace is ready");
@@ -272,54 +271,36 @@ export class Millrace extends EventEmitter<MillraceEvents> {
     await accessLog?.close();
   }
 
-  async #attach(origins: Origins, supervisor: Supervisor): Promise<Admin | null> {
+  async #attach(origins: Origins, supervisor: Supervisor, listeners: readonly ListenerPlace[]): Promise<Admin | null> {
     try {
       origins.attach(supervisor.core);
-      return await this.#startAdmin(supervisor, origins);
+      return await this.#startAdmin(supervisor, origins, listeners);
     } catch (thrown) {
       await supervisor.stop(0);
       throw thrown;
     }
   }
 
-  async #startAdmin(supervisor: Supervisor, origins: Origins): Promise<Admin | null> {
+  async #startAdmin(
+    supervisor: Supervisor,
+    origins: Origins,
+    listeners: readonly ListenerPlace[],
+  ): Promise<Admin | null> {
     if (this.settings.admin === false) return null;
-    const place = parseListenAddress(this.settings.admin.address);
+    const { address, ...guarded } = this.settings.admin;
+    const place = parseAdminPlace(address);
     if (!place.ok) throw new Error(place.says);
-    return startAdmin(
-      { ...place.value, hosts: this.settings.admin.hosts, metrics: this.settings.admin.metrics },
-      {
-        stats: () => this.stats(),
-        metrics: () => this.#readMetrics(supervisor, origins),
-        whyNotReady: () => this.#whyNotReady(supervisor),
-        origins: () => this.origins(),
-        connections: () => this.connections(),
-        explain: (input) => this.#running("explain").explain(parseExplainInput(input)),
-        drain: (origin, target, undo) => this.#running("drainTarget").drain(origin, target, undo),
-        certificates: () => this.certificates(),
-      },
-    );
-  }
-
-  #readMetrics(supervisor: Supervisor, origins: Origins): MetricsReading {
-    const { workersReplaced, accessLogLostLines, certificates } = this.#frame();
-    const { user, system } = process.cpuUsage();
-    return {
-      version: VERSION,
-      core: loadNative().version(),
-      node: process.versions.node,
-      startedAtMs: Math.round(performance.timeOrigin + this.#begun().sinceMs),
-      isReady: this.#whyNotReady(supervisor) === null,
-      generation: origins.generation,
-      ...supervisor.stats.readRaw(),
-      workersReplaced,
-      accessLogLostLines,
-      certificates,
-      origins: this.#state.kind === "running" ? origins.report().origins : [],
-      localAlarms: origins.localAlarms,
-      cpuSeconds: (user + system) / 1e6,
-      residentBytes: process.memoryUsage.rss(),
+    const operated: Omit<Operated, "state"> = {
+      stats: () => this.stats(),
+      connections: () => this.connections(),
+      certificates: () => this.certificates(),
+      frame: () => this.#frame(),
+      whyNotReady: () => this.#whyNotReady(supervisor),
+      running: (what) => this.#running(what),
     };
+    const proxy = () => ({ ...operated, state: this.state });
+    const source = operationsOf({ proxy, supervisor, origins, listeners, log: this.#log });
+    return startAdmin({ place: place.value, ...guarded }, source);
   }
 
   #whyNotReady(supervisor: Supervisor): string | null {

@@ -83,7 +83,8 @@ function declareQuestions(program: Command, finish: (code: ExitCode) => void): v
 
 function withAdmin(command: Command): Command {
   return command
-    .option("--admin <address>", "where its admin API listens", "127.0.0.1:9901")
+    .option("--admin <address>", "where its admin API listens: address:port, or unix:/path", "127.0.0.1:9901")
+    .option("--token-file <file>", "a file with the token it asks for, else MILLRACE_ADMIN__TOKEN of the environment")
     .option("--json", "as the API answers", false);
 }
 

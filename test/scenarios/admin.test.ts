@@ -1,0 +1,111 @@
+/**
+ * The admin API of a running proxy: what it answers is of the schemas it shows, the log level changes at once, workers are
+ * profiled while they serve, and a token that the settings name is asked for.
+ */
+import { strict as assert } from "node:assert";
+import { openapiDocument } from "../../src/admin/openapi.js";
+import { type Answered, type Asked, askAt } from "../support/admin.js";
+import { flawsOf, type JsonSchema } from "../support/json-schema.js";
+import { type Scene, scenario } from "../support/scene.js";
+
+const ADMIN = { address: "127.0.0.1:0" } as const;
+const JSON_TYPE = { "Content-Type": "application/json" };
+const SCHEMAS = (openapiDocument() as unknown as { components: { schemas: Readonly<Record<string, JsonSchema>> } })
+  .components.schemas;
+
+function ask(scene: Scene, path: string, asked: Asked = {}): Promise<Answered> {
+  return askAt(scene.proxy.started.admin?.port ?? 0, path, asked);
+}
+
+/** A 200 of a schema. */
+async function shown<T>(scene: Scene, path: string, schema: string, asked: Asked = {}): Promise<T> {
+  const { status, text } = await ask(scene, path, asked);
+  assert.equal(status, 200, text);
+  const value: unknown = JSON.parse(text);
+  assert.deepEqual(flawsOf(value, SCHEMAS[schema] ?? {}, SCHEMAS), [], path);
+  return value as T;
+}
+
+scenario(
+  "a running proxy answers what the document says",
+  { workers: 2, settings: { admin: ADMIN } },
+  async (scene) => {
+    const client = await scene.client();
+    await client.ask("GET /");
+    const { version, workers, generation, whyNotReady } = await shown<{
+      readonly version: string;
+      readonly workers: readonly object[];
+      readonly generation: number;
+      readonly whyNotReady: string | null;
+    }>(scene, "/status", "Status");
+    assert.match(version, /^\d+\.\d+\.\d+/);
+    assert.deepEqual([workers.length, generation, whyNotReady], [2, 1, null]);
+    for (const [path, schema] of [
+      ["/stats", "Stats"],
+      ["/origins", "Origins"],
+      ["/certificates", "Certificates"],
+      ["/connections", "Connections"],
+      ["/explain?url=http://a.example/", "Explanation"],
+      ["/log-level", "LogLevel"],
+      ["/livez", "Alive"],
+      ["/readyz", "Ready"],
+    ] as const) {
+      await shown(scene, path, schema);
+    }
+  },
+);
+
+scenario(
+  "workers and the control plane are profiled while they serve, one profile of each at a time",
+  { workers: 2, settings: { admin: ADMIN } },
+  async (scene) => {
+    const client = await scene.client();
+    const post = { method: "POST" };
+    const [first, second, main, other] = await Promise.all([
+      ask(scene, "/workers/0/profile?seconds=0.4", post),
+      ask(scene, "/workers/0/profile?seconds=0.4", post),
+      shown(scene, "/workers/main/profile?seconds=0.4", "Profile", post),
+      shown<{ readonly startTime: number; readonly endTime: number }>(
+        scene,
+        "/workers/1/profile?seconds=0.4",
+        "Profile",
+        post,
+      ),
+      client.ask("GET /"),
+    ]);
+    assert.deepEqual([first.status, second.status].sort(), [200, 409]);
+    assert.ok(main !== undefined);
+    assert.ok(other.endTime - other.startTime >= 390_000, "in microseconds");
+    assert.equal((await ask(scene, "/workers/2/profile", post)).status, 404);
+    await shown(scene, "/workers/0/profile?seconds=0.1", "Profile", post);
+  },
+);
+
+scenario(
+  "a log that was silent speaks when its level is changed, and is silent again",
+  { apart: true, processLog: true, settings: { admin: ADMIN, log: { level: "error" } } },
+  async (scene) => {
+    const put = (level: string) =>
+      ask(scene, "/log-level", { method: "PUT", headers: JSON_TYPE, body: JSON.stringify({ level }) });
+    assert.equal((await put("info")).status, 200);
+    assert.equal((await shown<{ level: string }>(scene, "/log-level", "LogLevel")).level, "info");
+    assert.equal((await ask(scene, "/targets/app/none:1/drain", { method: "POST" })).status, 404);
+    const target = scene.origin.url.replace("http://", "");
+    assert.equal((await ask(scene, `/targets/app/${target}/drain`, { method: "POST" })).status, 200);
+    assert.equal((await put("error")).status, 200);
+    assert.equal((await ask(scene, `/targets/app/${target}/undrain`, { method: "POST" })).status, 200);
+    const messages = () => scene.processLog().map((line) => line["msg"]);
+    while (messages().length < 3) await new Promise((resolve) => setTimeout(resolve, 5));
+    assert.deepEqual(messages(), ["the log level is changed", "a target is draining", "the log level is changed"]);
+  },
+);
+
+scenario(
+  "the token of the settings is asked for",
+  { settings: { admin: { ...ADMIN, token: "0123456789abcdef" } } },
+  async (scene) => {
+    assert.equal((await ask(scene, "/stats")).status, 401);
+    assert.equal((await ask(scene, "/stats", { headers: { Authorization: "Bearer 0123456789abcdef" } })).status, 200);
+    assert.equal((await ask(scene, "/readyz")).status, 200);
+  },
+);
