@@ -5,6 +5,7 @@
 import { openapiDocument } from "../src/admin/openapi.js";
 import { jsonSchema } from "../src/config/schema.js";
 import { loadNative } from "../src/native.js";
+import { manPage } from "./man-page.js";
 import { metricsPage } from "./metrics-page.js";
 import { settingsPage } from "./settings-page.js";
 
@@ -21,6 +22,7 @@ export function generatedFiles(): readonly GeneratedFile[] {
     { path: "docs/settings.schema.json", text: `${JSON.stringify(jsonSchema(), null, 2)}\n` },
     { path: "docs/SETTINGS.md", text: settingsPage() },
     { path: "docs/openapi.json", text: `${JSON.stringify(openapiDocument(), null, 2)}\n` },
+    { path: "docs/millrace.1", text: manPage() },
     { path: "docs/METRICS.md", text: metricsPage() },
   ];
 }
