@@ -8,6 +8,8 @@ pub use crate::agenda::What;
 use crate::dice::{Dice, mix};
 use crate::disk::Disk;
 use crate::end::{Dial, End, Packet, Side};
+use crate::secure;
+use crate::sniff::Sniffer;
 use engine::io::Trouble;
 use std::cell::RefCell;
 use std::cmp::Reverse;
@@ -171,6 +173,7 @@ impl Net {
             _ => Dial::Pending(to),
         };
         self.ends[peer as usize].dial = outcome;
+        self.ends[own as usize].sniffer = secure::target(to).map(|_| Box::new(Sniffer::of_target()));
         self.ends[own as usize].dial = outcome;
         let latency = self.latency_us();
         if outcome != Dial::Silent {
