@@ -2,7 +2,7 @@
 //! the socket does not take at once waits in an outbox, already sealed, so that order is kept and nothing is sealed twice.
 
 use crate::blocks::Blocks;
-use crate::io::{Io, Peek, Trouble};
+use crate::io::{Io, Peek, Ready, Trouble};
 use crate::outbox::Outbox;
 use crate::tls::{Session, TlsTrouble};
 
@@ -19,6 +19,8 @@ pub struct Link<S> {
     pub tls: Option<Box<Session>>,
     /// The last read stopped before the socket was empty.
     stopped: bool,
+    /// An event told that the peer's end has come. No event tells of it again.
+    ended: bool,
 }
 
 /// How far a handshake is.
@@ -31,7 +33,7 @@ pub enum Shake {
 
 impl<S> Link<S> {
     pub fn plain(socket: S) -> Self {
-        Self { socket, tls: None, stopped: false }
+        Self { socket, tls: None, stopped: false, ended: false }
     }
 }
 
@@ -39,6 +41,11 @@ impl<S: Send> Link<S> {
     #[must_use]
     pub fn is_tls(&self) -> bool {
         self.tls.is_some()
+    }
+
+    /// Takes in what an event told of the socket.
+    pub fn handle_event(&mut self, event: &Ready) {
+        self.ended |= event.read_closed || event.dead;
     }
 
     /// Whether another read finds more after one of `count` bytes into room for `room`. The peer's word that it sends
@@ -87,7 +94,8 @@ impl<S: Send> Link<S> {
                 Ok(Came::Records { opened, drained }) => {
                     len += opened;
                     reads += 1;
-                    if drained {
+                    // Half a record with the end behind it is read up to that end.
+                    if drained && (len > 0 || !self.ended) {
                         break;
                     }
                     if reads == READS_MAX {
@@ -180,6 +188,9 @@ impl<S: Send> Link<S> {
         let (mut outbox, mut buf) = (Outbox::default(), [0u8; 1]);
         let read = self.read(io, blocks, &mut outbox, &mut buf);
         let replied = outbox.is_empty();
+        if !replied {
+            self.break_off();
+        }
         outbox.clear(blocks);
         match read {
             // A reply that does not fit at once: the connection is not fit for another request.

@@ -37,6 +37,27 @@ fn what_came_before_a_request_left_is_not_its_answer() {
     is_clean(42_529);
 }
 
+/// A target said three bytes right behind its handshake. They were opened with it, and the request was sent all the same,
+/// to be answered by them.
+#[test]
+fn what_a_target_says_with_its_handshake_is_not_an_answer() {
+    is_clean(42_205);
+}
+
+/// A target's last record was cut in the middle, and the reset behind it came with the same event. The half record was
+/// read, the end behind it was not, and the request waited for its time to be over.
+#[test]
+fn an_end_behind_half_a_record_is_heard_at_once() {
+    is_clean(21_960);
+}
+
+/// A check was over, or a connection at rest was looked at, while part of a record still waited for room: TLS's last word
+/// was written before it, and the target could not read it.
+#[test]
+fn nothing_is_written_behind_half_a_record() {
+    [775, 5_492].into_iter().for_each(is_clean);
+}
+
 fn is_clean(seed: u64) {
     if let Err(failure) = run_seed(seed, false) {
         panic!("seed {} failed at step {}: {}", failure.seed, failure.step, failure.what);
