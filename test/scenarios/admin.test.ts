@@ -3,10 +3,13 @@
  * profiled while they serve, and a token that the settings name is asked for.
  */
 import { strict as assert } from "node:assert";
+import { once } from "node:events";
 import { openapiDocument } from "../../src/admin/openapi.js";
 import { type Answered, type Asked, askAt } from "../support/admin.js";
 import { flawsOf, type JsonSchema } from "../support/json-schema.js";
+import { readExposition } from "../support/metrics.js";
 import { type Scene, scenario } from "../support/scene.js";
+import { PATIENCE_MS, within } from "../support/wire.js";
 
 const ADMIN = { address: "127.0.0.1:0" } as const;
 const JSON_TYPE = { "Content-Type": "application/json" };
@@ -107,5 +110,44 @@ scenario(
     assert.equal((await ask(scene, "/stats")).status, 401);
     assert.equal((await ask(scene, "/stats", { headers: { Authorization: "Bearer 0123456789abcdef" } })).status, 200);
     assert.equal((await ask(scene, "/readyz")).status, 200);
+  },
+);
+
+scenario(
+  "a worker that dies while it is profiled is said, and its successor can be profiled",
+  { workers: 2, settings: { admin: ADMIN } },
+  async (scene) => {
+    const post = { method: "POST" };
+    const dying = ask(scene, "/workers/0/profile?seconds=30", post);
+    // Another call answers only after the order has been taken in.
+    await ask(scene, "/status");
+    const replaced = once(scene.millrace, "workerReplaced");
+    await scene.proxy.provokePanic(0);
+    const { status, text } = await within(dying, PATIENCE_MS, "the end of the profile");
+    assert.deepEqual([status, /worker 0 died/.test(text)], [503, true], text);
+    await within(replaced, PATIENCE_MS, "the successor");
+    await shown(scene, "/workers/0/profile?seconds=0.1", "Profile", post);
+  },
+);
+
+scenario(
+  "while it drains, the proxy is not ready, says so, and still tells its books",
+  { workers: 2, settings: { admin: ADMIN } },
+  async (scene) => {
+    const client = await scene.client();
+    await client.send("GET / HTTP/1.1\r\nHost: a.example\r\n");
+    await scene.sees("client_connections_open", 1);
+    const stopping = scene.stop(PATIENCE_MS);
+    assert.equal((await ask(scene, "/readyz")).status, 503);
+    const { state } = await shown<{ readonly state: string }>(scene, "/status", "Status");
+    assert.equal(state, "stopping");
+    const metrics = await ask(scene, "/metrics");
+    assert.equal(metrics.status, 200);
+    const families = readExposition(metrics.text, "prometheus");
+    assert.equal(families.find(({ name }) => name === "millrace_ready")?.samples[0]?.value, 0);
+    await shown(scene, "/stats", "Stats");
+    assert.equal((await ask(scene, "/origins")).status, 409);
+    await client.close();
+    await stopping;
   },
 );

@@ -162,6 +162,49 @@ describe("targets in the metrics", () => {
   });
 });
 
+describe("the reader of these tests", () => {
+  const head = "# HELP a_total A.\n# TYPE a_total counter\n";
+  const histogram = "# HELP h H.\n# TYPE h histogram\n";
+
+  it("reads what is right", () => {
+    const [family] = readExposition(`${head}a_total{x="\\"\\n\\\\"} 1.5e3\n`, "prometheus");
+    assert.deepEqual(family?.samples, [{ name: "a_total", labels: { x: '"\n\\' }, value: 1500 }]);
+  });
+
+  for (const [title, page, format] of [
+    ["a last line without an end", `${head}a_total 1`, "prometheus"],
+    ["a value below zero of a counter", `${head}a_total -1\n`, "prometheus"],
+    ["a series that stands twice", `${head}a_total 1\na_total 2\n`, "prometheus"],
+    ["a sample of nobody", `${head}b_total 1\n`, "prometheus"],
+    [
+      "a family in two places",
+      `${head}a_total 1\n# HELP b B.\n# TYPE b gauge\nb 1\n${head}a_total{x="1"} 1\n`,
+      "prometheus",
+    ],
+    ["a type after a sample", "# HELP a A.\na 1\n# TYPE a gauge\n", "prometheus"],
+    ["an escape that there is not", `${head}a_total{x="\\t"} 1\n`, "prometheus"],
+    ["a label that stands twice", `${head}a_total{x="1",x="2"} 1\n`, "prometheus"],
+    ["a value that is no number", `${head}a_total 0x10\n`, "prometheus"],
+    ["a page without its end", "# HELP a A.\n# TYPE a counter\na_total 1\n", "openmetrics"],
+    ["a counter called by its samples", `${head}a_total 1\n# EOF\n`, "openmetrics"],
+    ["a unit that is not in the name", "# HELP a A.\n# TYPE a gauge\n# UNIT a seconds\na 1\n# EOF\n", "openmetrics"],
+    [
+      "buckets that fall",
+      `${histogram}h_bucket{le="1.0"} 2\nh_bucket{le="+Inf"} 1\nh_sum 1\nh_count 1\n`,
+      "prometheus",
+    ],
+    [
+      "bounds that fall",
+      `${histogram}h_bucket{le="2.0"} 1\nh_bucket{le="1.0"} 1\nh_bucket{le="+Inf"} 1\nh_sum 1\nh_count 1\n`,
+      "prometheus",
+    ],
+    ["a histogram without infinity", `${histogram}h_bucket{le="1.0"} 1\nh_sum 1\nh_count 1\n`, "prometheus"],
+    ["a histogram that miscounts", `${histogram}h_bucket{le="+Inf"} 1\nh_sum 1\nh_count 2\n`, "prometheus"],
+  ] as const) {
+    it(`complains of ${title}`, () => assert.throws(() => readExposition(page, format)));
+  }
+});
+
 describe("the format", () => {
   for (const [accept, format] of [
     [undefined, "prometheus"],

@@ -17,8 +17,6 @@ export interface CounterRow {
   readonly perWorker?: true;
   /** The label that says what stood for the star. */
   readonly label?: string;
-  /** The label's value where the row names one counter. */
-  readonly value?: string;
   readonly unit?: Unit;
   /** What a value of the layout is multiplied by. */
   readonly scale?: number;
@@ -159,7 +157,7 @@ export const HISTOGRAM_ROWS: readonly HistogramRow[] = [
 /** The row of a counter and what stands for its star, or null. */
 export function rowOf(counter: string): { readonly row: CounterRow; readonly rest: string } | null {
   for (const row of COUNTER_ROWS) {
-    if (row.counter === counter) return { row, rest: row.value ?? "" };
+    if (row.counter === counter) return { row, rest: "" };
     const beginning = row.counter.endsWith("*") ? row.counter.slice(0, -1) : null;
     if (beginning !== null && counter.startsWith(beginning) && counter.length > beginning.length) {
       return { row, rest: counter.slice(beginning.length) };
