@@ -13,7 +13,10 @@ const SIGNALS: readonly (readonly [string, string])[] = [
 
 const EXITS: readonly (readonly [number, string])[] = [
   [EXIT.ok, "It succeeded, or stopped as asked."],
-  [EXIT.failure, "It failed; one sentence on standard error says why. Of cert: a certificate has expired."],
+  [
+    EXIT.failure,
+    "It failed; one sentence on standard error says why. Of cert: a certificate has expired; of status: the proxy is not ready.",
+  ],
   [EXIT.usage, "Wrong use of the command line."],
   [EXIT.settings, "Wrong settings; every complaint is on standard error with its path."],
 ];

@@ -18,9 +18,11 @@ export interface AdminOptions {
 
 /** What is asked. */
 export interface Question {
-  readonly method: "GET" | "POST";
+  readonly method: "GET" | "POST" | "PUT";
   readonly path: string;
   readonly body?: unknown;
+  /** How long the answer may take, in ms, where that is longer than for the others. */
+  readonly waitMs?: number;
 }
 
 /** How long the admin API may take, in ms. */
@@ -109,7 +111,7 @@ interface Answered {
 }
 
 function fetchAnswer(place: AdminPlace, token: string, question: Question): Promise<Answered> {
-  const { method, path, body } = question;
+  const { method, path, body, waitMs = ANSWER_MS_MAX } = question;
   const bytes = body === undefined ? undefined : Buffer.from(JSON.stringify(body));
   const headers = {
     ...(bytes === undefined ? {} : { "Content-Type": "application/json", "Content-Length": String(bytes.byteLength) }),
@@ -117,7 +119,7 @@ function fetchAnswer(place: AdminPlace, token: string, question: Question): Prom
   };
   const where = place.kind === "unix" ? { socketPath: place.path } : { host: place.address, port: place.port };
   return new Promise((resolve, reject) => {
-    const options = { ...where, method, path, headers, timeout: ANSWER_MS_MAX };
+    const options = { ...where, method, path, headers, timeout: waitMs };
     const asking = request(options, (response) => {
       const pieces: Buffer[] = [];
       response.on("data", (piece: Buffer) => pieces.push(piece));

@@ -3,6 +3,7 @@
  * completion of shells are made from. Each command is a file of its own.
  */
 import { Argument, Command, InvalidArgumentError, Option } from "commander";
+import { LOG_LEVELS } from "../shared/log.js";
 import { VERSION } from "../version.js";
 import { printCertificates } from "./cert.js";
 import { check } from "./check.js";
@@ -11,12 +12,15 @@ import { printConnections } from "./connections.js";
 import { drain } from "./drain.js";
 import { explain } from "./explain.js";
 import { init } from "./init.js";
+import { logLevel } from "./log-level.js";
 import { printOrigins } from "./origins.js";
 import type { ExitCode } from "./output.js";
 import { printConfig } from "./print-config.js";
+import { profile } from "./profile.js";
 import { run } from "./run.js";
 import { printSchema } from "./schema.js";
 import { printStats } from "./stats.js";
+import { printStatus } from "./status.js";
 import { VIEWS } from "./top/views.js";
 import { top } from "./top.js";
 import { printVersion } from "./version.js";
@@ -37,6 +41,7 @@ export function declareProgram(finish: (code: ExitCode) => void = () => {}): Com
     .description("check the settings and say everything that is wrong (exit 78) or odd")
     .option("-c, --config <file>", "the settings file, else millrace.config.* here or in /etc/millrace")
     .option("--offline", "do not resolve the names of targets", false)
+    .option("--json", "what is wrong or odd as one line of JSON", false)
     .action(async (options) => finish(await check(options)));
   program
     .command("cert")
@@ -61,10 +66,12 @@ export function declareProgram(finish: (code: ExitCode) => void = () => {}): Com
     .action((file, options) => finish(init(file, options)));
   declareQuestions(program, finish);
   declareTop(program, finish);
+  declareInsight(program, finish);
   program
     .command("version")
     .description("print the versions of Millrace, its native core and Node.js")
-    .action(() => finish(printVersion()));
+    .option("--json", "as one line of JSON", false)
+    .action((options) => finish(printVersion(options)));
   program
     .command("completion")
     .description("print a script that completes commands and options in a shell")
@@ -84,6 +91,9 @@ function declareTop(program: Command, finish: (code: ExitCode) => void): void {
 
 /** Commands that ask a running proxy. */
 function declareQuestions(program: Command, finish: (code: ExitCode) => void): void {
+  withAdmin(program.command("status"))
+    .description("print versions, state, listeners and workers of a running proxy; exit 1 when it is not ready")
+    .action(async (options) => finish(await printStatus(options)));
   withAdmin(program.command("stats"))
     .description("print the books of a running proxy, asked at its admin API")
     .action(async (options) => finish(await printStats(options)));
@@ -106,6 +116,19 @@ function declareQuestions(program: Command, finish: (code: ExitCode) => void): v
     .argument("<target>", "as in the settings, name:port, or one address:port")
     .option("--undo", "bring it back", false)
     .action(async (origin, target, options) => finish(await drain(origin, target, options)));
+}
+
+/** Commands that ask how a running proxy works inside. */
+function declareInsight(program: Command, finish: (code: ExitCode) => void): void {
+  withAdmin(program.command("log-level"))
+    .description("print the log level of a running proxy, or set another until it ends")
+    .addArgument(new Argument("[level]", "the new one").choices(LOG_LEVELS))
+    .action(async (level, options) => finish(await logLevel(level, options)));
+  withAdmin(program.command("profile"))
+    .description("print a CPU profile of a worker's JavaScript, a .cpuprofile file for DevTools")
+    .argument("<worker>", "its number, or main for the control plane")
+    .addOption(new Option("--seconds <n>", "how long it is taken").argParser(parseInterval).default(5))
+    .action(async (worker, options) => finish(await profile(worker, options)));
 }
 
 function withAdmin(command: Command): Command {

@@ -162,3 +162,40 @@ describe("a command that asks an admin API with a token", () => {
     assert.match(err, /--admin: "relative" is not an absolute path/);
   });
 });
+
+describe("millrace status, log-level and profile", () => {
+  it("tell of a running proxy, and status ends with 1 while it is not ready", async (t) => {
+    const { code, out } = await millrace("status");
+    assert.equal(code, 0);
+    assert.match(
+      out,
+      /^millrace 1\.2\.3, core 1\.2\.3, Node\.js 20\.0\.0, process 1\nrunning for 0 s, .*; plan 1\nready\n/,
+    );
+    const status = {
+      ...adminSource().status(),
+      whyNotReady: "A worker is missing.",
+      workers: [{ worker: 0, ready: false }],
+    };
+    const troubled = await startAdmin(ANYWHERE, adminSource([], { status: () => status }));
+    t.after(() => troubled.close());
+    const asked = await runProgram(["status", "--admin", `127.0.0.1:${troubled.port}`]);
+    assert.equal(asked.code, 1);
+    assert.match(asked.out, /^not ready: A worker is missing\.$/m);
+    assert.match(asked.out, /^workers: 1, missing: 0;/m);
+  });
+
+  it("show and set the level of the log", async () => {
+    assert.equal((await millrace("log-level")).out, "info\n");
+    assert.equal((await millrace("log-level", "debug")).out, "debug\n");
+    assert.equal((await millrace("log-level", "loud")).code, 2);
+  });
+
+  it("print a profile that DevTools reads", async () => {
+    const { code, out } = await millrace("profile", "0", "--seconds", "0.1");
+    assert.equal(code, 0);
+    assert.deepEqual((JSON.parse(out) as { readonly nodes: unknown }).nodes, []);
+    const missing = await millrace("profile", "7");
+    assert.equal(missing.code, 1);
+    assert.match(missing.err, /There is no worker "7"/);
+  });
+});
