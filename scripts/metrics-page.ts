@@ -85,7 +85,9 @@ const EXAMPLE: MetricsReading = {
       name: "",
       unresolved: null,
       policy: { check: null, passive: { level: 0, failures: 1, windowMs: 0, downMs: 0, downMsMax: 0 }, ejection: null },
-      targets: [{ origin: "", label: "", address: "", port: 0, health: { state: "up" } } as TargetReport],
+      targets: [
+        { origin: "", label: "", address: "", port: 0, latencyMicros: 1, health: { state: "up" } } as TargetReport,
+      ],
     },
   ],
   localAlarms: Object.fromEntries(LOCAL_CLASSES.map((one) => [one, 0])),

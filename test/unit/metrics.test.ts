@@ -101,6 +101,9 @@ describe("the page of metrics", () => {
     assert.equal(value("millrace_refused_connections_total", { reason: "limit" }), 2);
     assert.equal(value("millrace_local_alarms_total", { class: "local_resource" }), 1);
     assert.equal(value("millrace_origin_unresolved", { origin: "gone" }), 1);
+    const target = { origin: "app", target: "app.test:80", address: "10.0.0.1:80" };
+    assert.equal(value("millrace_target_requests_succeeded_total", target), 4);
+    assert.equal(value("millrace_target_latency_seconds", target), undefined, "what is not known is not told");
     assert.equal(value("millrace_build_info", { version: "1.2.3", core: "1.2.3", node: "20.0.0" }), 1);
   });
 
@@ -136,7 +139,7 @@ describe("the page of metrics", () => {
 
 describe("targets in the metrics", () => {
   const targets = Array.from({ length: 30 }, (_, n) =>
-    targetOf({ number: n, address: `10.0.0.${n}`, succeeded: 1, idle: 2 }),
+    targetOf({ number: n, address: `10.0.0.${n}`, succeeded: 1, idle: 2, latencyMicros: 1500 }),
   );
   const origins = [{ name: "app", unresolved: null, policy: { check: null } as never, targets }];
   const pageOf = (targetsMax: number) =>

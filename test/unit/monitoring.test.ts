@@ -35,7 +35,7 @@ const rules = (
 function known(): ReadonlyMap<string, ReadonlySet<string>> {
   const reading = readingOf({
     certificates: [{ file: "a.pem", notAfter: "2027-01-01T00:00:00.000Z", daysLeft: 1 }],
-    origins: [{ name: "app", unresolved: null, policy: {} as never, targets: [targetOf()] }],
+    origins: [{ name: "app", unresolved: null, policy: {} as never, targets: [targetOf({ latencyMicros: 1500 })] }],
   });
   const found = new Map<string, Set<string>>();
   for (const { samples } of readExposition(writeFamilies(familiesOf(reading, METRICS), "prometheus"), "prometheus")) {

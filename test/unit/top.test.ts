@@ -75,10 +75,10 @@ describe("the model of top", () => {
     assert.equal(model.workers[0]?.busyShare, 0.5);
     assert.equal(model.workers[1]?.requests, 0);
     assert.deepEqual(
-      model.origin.targets.map(({ target, succeeded, failed }) => [target, succeeded, failed]),
+      model.origin.targets.map(({ target, succeeded, failed, latencyMs }) => [target, succeeded, failed, latencyMs]),
       [
-        ["app.test:80", 20, 0],
-        ["bad.test:80", 0, 3],
+        ["app.test:80", 20, 0, 1.5],
+        ["bad.test:80", 0, 3, null],
       ],
     );
   });
@@ -161,13 +161,17 @@ describe("the text of top", () => {
     assert.equal(paint([piece("abc", "red")], 0, true), "");
   });
 
-  it("sets numbers to the right and words to the left", () => {
+  it("sets numbers to the right, and words and addresses to the left", () => {
     const lines = grid([
-      ["NAME", "N"],
-      ["a", "5"],
-      ["long", "12"],
+      ["NAME", "ADDRESS", "N", "TIME"],
+      ["a", "10.0.0.1:80", "5", "-"],
+      ["long", "[::1]:80", "1.2k", "0.5 ms"],
     ]).map((line) => paint(line, 80, false));
-    assert.deepEqual(lines, ["NAME   N", "a      5", "long  12"]);
+    assert.deepEqual(lines, [
+      "NAME  ADDRESS         N    TIME",
+      "a     10.0.0.1:80     5       -",
+      "long  [::1]:80     1.2k  0.5 ms",
+    ]);
   });
 });
 

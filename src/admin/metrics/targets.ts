@@ -17,7 +17,8 @@ interface TargetSeries {
   readonly type: "counter" | "gauge";
   readonly unit?: string;
   readonly help: string;
-  readonly read: (target: TargetReport) => number;
+  /** Null = nothing is known. */
+  readonly read: (target: TargetReport) => number | null;
   readonly label?: Labels;
   /** Not told of target "other": it cannot be added up. */
   readonly alone?: true;
@@ -45,8 +46,8 @@ const SERIES: readonly TargetSeries[] = [
     name: "target_latency_seconds",
     type: "gauge",
     unit: "seconds",
-    help: "Smoothed time to the first byte of the target's answers.",
-    read: (target) => target.latencyMicros * 1e-6,
+    help: "Smoothed time to the first byte of the target's answers; only known where balance is twoChoices.",
+    read: (target) => (target.latencyMicros === 0 ? null : target.latencyMicros * 1e-6),
     alone: true,
   },
   counter("target_requests_succeeded", "Attempts at the target that succeeded.", (one) => one.succeeded),
@@ -94,11 +95,12 @@ export function targetFamilies(origins: readonly OriginReport[], targetsMax: num
 function summed(series: TargetSeries, labelled: readonly Labelled[]): readonly Sample[] {
   const sums = new Map<string, { readonly labels: Labels; value: number }>();
   for (const { labels, target, isOther } of labelled) {
-    if (isOther && series.alone === true) continue;
+    const value = isOther && series.alone === true ? null : series.read(target);
+    if (value === null) continue;
     const all = { ...labels, ...series.label };
     const key = JSON.stringify(all);
     const sum = sums.get(key) ?? { labels: all, value: 0 };
-    sum.value += series.read(target);
+    sum.value += value;
     sums.set(key, sum);
   }
   return [...sums.values()];

@@ -85,7 +85,8 @@ export interface TargetLine {
   readonly waiting: number;
   readonly succeeded: number;
   readonly failed: number;
-  readonly latencyMs: number;
+  /** Null = not known: it is measured where balance is twoChoices. */
+  readonly latencyMs: number | null;
 }
 
 export interface WorkerLine {
@@ -176,7 +177,7 @@ function originOf(before: Snapshot, { stats, origins, atMs }: Snapshot, rate: Ra
         waiting,
         succeeded: perSecond(target.succeeded - past.succeeded),
         failed: perSecond(failures(target) - failures(past)),
-        latencyMs: latencyMicros / 1000,
+        latencyMs: latencyMicros === 0 ? null : latencyMicros / 1000,
       };
     }),
   );

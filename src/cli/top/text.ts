@@ -42,11 +42,14 @@ function harmless(text: string): string {
   return text.replaceAll(/[\p{Cc}\p{Cf}]/gu, "?");
 }
 
+/** A number with at most a unit behind it, or the dash that stands for none. */
+const FIGURE = /^(?:-|-?[\d.]+(?: ?[\w%]+)?)$/;
+
 /** Columns as wide as their widest cell; numbers are set to the right. The first row is the heading. */
 export function grid(rows: readonly (readonly (string | Piece)[])[]): Line[] {
   const cells = rows.map((row) => row.map((cell) => (typeof cell === "string" ? piece(cell) : cell)));
   const widths = (cells[0] ?? []).map((_, at) => Math.max(...cells.map((row) => (row[at]?.text ?? "").length)));
-  const isNumeric = widths.map((_, at) => cells.slice(1).every((row) => /^[\d.,]/.test(row[at]?.text ?? "")));
+  const isNumeric = widths.map((_, at) => cells.slice(1).every((row) => FIGURE.test(row[at]?.text ?? "")));
   return cells.map((row, index) =>
     row.flatMap(({ text, style }, at) => {
       const width = widths[at] ?? 0;

@@ -142,7 +142,7 @@ function targetLines(targets: readonly TargetLine[]): Line[] {
       piece(one.state, one.state === "up" ? "green" : one.state === "down" ? "red" : "yellow"),
       ...[one.open, one.idle, one.inflight, one.waiting, one.succeeded].map(short),
       piece(short(one.failed), one.failed > 0 ? "red" : "plain"),
-      milliseconds(one.latencyMs),
+      one.latencyMs === null ? "-" : milliseconds(one.latencyMs),
     ]);
   return grid([TARGET_HEADING, ...rows]);
 }
