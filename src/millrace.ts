@@ -261,7 +261,8 @@ export class Millrace extends EventEmitter<MillraceEvents> {
     const admin = await this.#attach(origins, supervisor, listeners);
     this.#state = { kind: "running", supervisor, origins, certificates, admin, sinceMs: performance.now() };
     certificates.watch();
-    this.#log.info({ listeners, workers, admin: admin?.port }, "millrace is ready");
+    const adminPlace = admin?.port === 0 ? admin.address : admin?.port;
+    this.#log.info({ listeners, workers, admin: adminPlace }, "millrace is ready");
     return { listeners, admin: admin === null ? null : { address: admin.address, port: admin.port }, workers };
   }
 

@@ -5,14 +5,19 @@ import { ok, type ProblemStatus } from "./answers.js";
 import { METHODS, type Operation, ROUTES, type Route } from "./routes.js";
 import { SCHEMAS, type Schema, type SchemaName } from "./schemas.js";
 
-/** What every call may meet before it is looked at. */
-const COMMON: Readonly<Partial<Record<ProblemStatus, string>>> = {
-  400: "A path, query or body that is none, or a body where none is taken.",
-  401: "A token is set, and this call came without it.",
-  403: "It was asked on behalf of a page of another site.",
-  413: "The body is too long.",
-  421: "The Host is no name of the admin API.",
-};
+/** What every call may meet before it is looked at, by names of their own in the document. */
+const COMMON = {
+  NoRequest: [400, "A path, query or body that is none, or a body where none is taken."],
+  NoToken: [401, "A token is set, and this call came without it."],
+  OtherSite: [403, "It was asked on behalf of a page of another site."],
+  TooLong: [413, "The body is too long."],
+  OtherHost: [421, "The Host is no name of the admin API."],
+} as const satisfies Readonly<Record<string, readonly [ProblemStatus, string]>>;
+
+/** What calls that take a body may meet besides. */
+const WITH_BODY = {
+  OtherType: [415, "The body is not application/json."],
+} as const satisfies Readonly<Record<string, readonly [ProblemStatus, string]>>;
 
 /** The route of the document itself. */
 export const DOCUMENT_ROUTE: Route = {
@@ -46,6 +51,9 @@ export function openapiDocument(): Schema {
     components: {
       securitySchemes: { token: { type: "http", scheme: "bearer" } },
       schemas: SCHEMAS,
+      responses: Object.fromEntries(
+        Object.entries({ ...COMMON, ...WITH_BODY }).map(([name, [, says]]) => [name, problemOf(says)]),
+      ),
     },
   };
 }
@@ -66,11 +74,7 @@ function pathItem({ path, operations }: Route): Schema {
 
 function describe(title: string, { says, query = [], body, answer, problems }: Operation): Schema {
   const parameters = query.map((one) => ({ name: one.name, in: "query", description: one.says, schema: one.schema }));
-  const refusals = {
-    ...COMMON,
-    ...(body === undefined ? {} : { 415: "The body is not application/json." }),
-    ...problems,
-  };
+  const shared = Object.entries({ ...COMMON, ...(body === undefined ? {} : WITH_BODY) });
   return {
     operationId: operationId(title),
     summary: says,
@@ -78,14 +82,14 @@ function describe(title: string, { says, query = [], body, answer, problems }: O
     ...(body === undefined ? {} : { requestBody: { required: true, content: contentOf(["application/json"], body) } }),
     responses: {
       200: { description: answer.says, content: contentOf(answer.types, answer.schema) },
-      ...Object.fromEntries(
-        Object.entries(refusals).map(([status, description]) => [
-          status,
-          { description, content: contentOf(["application/problem+json"], "Problem") },
-        ]),
-      ),
+      ...Object.fromEntries(shared.map(([name, [status]]) => [status, { $ref: `#/components/responses/${name}` }])),
+      ...Object.fromEntries(Object.entries(problems).map(([status, says]) => [status, problemOf(says)])),
     },
   };
+}
+
+function problemOf(description: string): Schema {
+  return { description, content: contentOf(["application/problem+json"], "Problem") };
 }
 
 /** `GET /workers/{worker}/profile` → `getWorkersWorkerProfile`. */

@@ -19,12 +19,15 @@ interface Response {
 interface Operation {
   readonly operationId: string;
   readonly requestBody?: object;
-  readonly responses: Readonly<Record<string, Response>>;
+  readonly responses: Readonly<Record<string, Response | { readonly $ref: string }>>;
 }
 
 interface Document {
   readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>>>>;
-  readonly components: { readonly schemas: Readonly<Record<string, JsonSchema>> };
+  readonly components: {
+    readonly schemas: Readonly<Record<string, JsonSchema>>;
+    readonly responses: Readonly<Record<string, Response>>;
+  };
 }
 
 const DOCUMENT = openapiDocument() as unknown as Document;
@@ -114,11 +117,20 @@ async function bringAbout(status: string, path: string, method: string, title: s
   }
 }
 
+/** What stands here, or where it is pointed to. */
+function resolved(response: Response | { readonly $ref: string }): Response {
+  if (!("$ref" in response)) return response;
+  const found = DOCUMENT.components.responses[response.$ref.replace("#/components/responses/", "")];
+  assert.ok(found !== undefined, response.$ref);
+  return found;
+}
+
 describe("the OpenAPI document", () => {
   it("names only what the server answers: every path, method and status, with its type and its schema", async () => {
     let rows = 0;
     for (const { path, method, title, operation } of OPERATIONS) {
-      for (const [status, { content }] of Object.entries(operation.responses)) {
+      for (const [status, response] of Object.entries(operation.responses)) {
+        const { content } = resolved(response);
         const answer = await bringAbout(status, path, method, title);
         assert.equal(String(answer.status), status, `${title} ${status}: ${answer.text}`);
         const type = String(answer.headers["content-type"]);
