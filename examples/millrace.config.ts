@@ -11,7 +11,7 @@ export default defineConfig({
   limits: { requestBodyBytes: 100 * 1024 * 1024 },
   forwarding: { trustedProxies: ["10.0.0.0/8"] },
   accessLog: { to: "stdout" },
-  admin: { address: "127.0.0.1:9901" },
+  admin: { address: "127.0.0.1:9901", metrics: { targetsMax: 100 } },
   origins: {
     app: {
       targets: [

@@ -2,8 +2,11 @@
  * The files of this repository that are made from others: each path with the text it must have. `npm run generate`
  * writes them, the tidy test compares them.
  */
+import { openapiDocument } from "../src/admin/openapi.js";
 import { jsonSchema } from "../src/config/schema.js";
 import { loadNative } from "../src/native.js";
+import { manPage } from "./man-page.js";
+import { metricsPage } from "./metrics-page.js";
 import { settingsPage } from "./settings-page.js";
 
 /** A generated file; `path` is relative to the root of the repository. */
@@ -18,6 +21,9 @@ export function generatedFiles(): readonly GeneratedFile[] {
     { path: "src/shared/stats-layout.ts", text: statsLayout(loadNative().statsLayout()) },
     { path: "docs/settings.schema.json", text: `${JSON.stringify(jsonSchema(), null, 2)}\n` },
     { path: "docs/SETTINGS.md", text: settingsPage() },
+    { path: "docs/openapi.json", text: `${JSON.stringify(openapiDocument(), null, 2)}\n` },
+    { path: "docs/millrace.1", text: manPage() },
+    { path: "docs/METRICS.md", text: metricsPage() },
   ];
 }
 

@@ -4,7 +4,7 @@
  */
 import { EventEmitter } from "node:events";
 import { type Admin, startAdmin } from "./admin/server.js";
-import { parseListenAddress } from "./config/addresses.js";
+import { parseAdminPlace } from "./config/addresses.js";
 import { checkSettings } from "./config/check.js";
 import type { Plan } from "./config/plan-types.js";
 import type { Settings, SettingsInput } from "./config/settings.js";
@@ -21,6 +21,7 @@ import { runSelfTest, speaksTls } from "./control/self-test.js";
 import type { Stats } from "./control/stats.js";
 import { type Replacement, Supervisor } from "./control/supervisor.js";
 import { type ListenerPlace, loadNative } from "./native.js";
+import { type Operated, operationsOf } from "./operations.js";
 import { MillraceError, settingsError } from "./shared/errors.js";
 import { createLog, type Log } from "./shared/log.js";
 
@@ -28,7 +29,7 @@ import { createLog, type Log } from "./shared/log.js";
 export interface Started {
   /** Where each listener really listens, in the order of the settings; ports are never 0. */
   readonly listeners: readonly ListenerPlace[];
-  /** Where the admin API listens, or null when there is none. */
+  /** Where the admin API listens, or null when there is none. A socket file is `unix:` and its path, with port 0. */
   readonly admin: { readonly address: string; readonly port: number } | null;
   /** Edge workers at work. */
   readonly workers: number;
@@ -139,11 +140,14 @@ export class Millrace extends EventEmitter<MillraceEvents> {
    * @throws MillraceError `MILLRACE_STATE` when it is starting or stopped.
    */
   stats(): Stats {
-    if (this.#state.kind === "starting" || this.#state.kind === "stopped") throw wrongState("stats", this.#state.kind);
-    const { supervisor, certificates, sinceMs } = this.#state;
+    return { ...this.#frame(), ...this.#begun().supervisor.stats.read() };
+  }
+
+  /** What the books say beside the stats block. */
+  #frame(): Omit<Stats, "all" | "workers" | "acceptor"> {
+    const { supervisor, certificates, sinceMs } = this.#begun();
     return {
       uptimeMs: Math.round(performance.now() - sinceMs),
-      ...supervisor.stats.read(),
       workersReplaced: supervisor.workersReplaced,
       accessLogLostLines: this.#accessLog?.lostLines ?? 0,
       certificates: expiriesOf(certificates.report()),
@@ -254,10 +258,11 @@ export class Millrace extends EventEmitter<MillraceEvents> {
       handleReplaced: (replacement) => this.emit("workerReplaced", replacement),
       handleNote: (note) => origins.handleNote(note),
     });
-    const admin = await this.#attach(origins, supervisor);
+    const admin = await this.#attach(origins, supervisor, listeners);
     this.#state = { kind: "running", supervisor, origins, certificates, admin, sinceMs: performance.now() };
     certificates.watch();
-    this.#log.info({ listeners, workers, admin: admin?.port }, "millrace is ready");
+    const adminPlace = admin?.port === 0 ? admin.address : admin?.port;
+    this.#log.info({ listeners, workers, admin: adminPlace }, "millrace is ready");
     return { listeners, admin: admin === null ? null : { address: admin.address, port: admin.port }, workers };
   }
 
@@ -267,32 +272,36 @@ export class Millrace extends EventEmitter<MillraceEvents> {
     await accessLog?.close();
   }
 
-  async #attach(origins: Origins, supervisor: Supervisor): Promise<Admin | null> {
+  async #attach(origins: Origins, supervisor: Supervisor, listeners: readonly ListenerPlace[]): Promise<Admin | null> {
     try {
       origins.attach(supervisor.core);
-      return await this.#startAdmin(supervisor);
+      return await this.#startAdmin(supervisor, origins, listeners);
     } catch (thrown) {
       await supervisor.stop(0);
       throw thrown;
     }
   }
 
-  async #startAdmin(supervisor: Supervisor): Promise<Admin | null> {
+  async #startAdmin(
+    supervisor: Supervisor,
+    origins: Origins,
+    listeners: readonly ListenerPlace[],
+  ): Promise<Admin | null> {
     if (this.settings.admin === false) return null;
-    const place = parseListenAddress(this.settings.admin.address);
+    const { address, ...guarded } = this.settings.admin;
+    const place = parseAdminPlace(address);
     if (!place.ok) throw new Error(place.says);
-    return startAdmin(
-      { ...place.value, hosts: this.settings.admin.hosts },
-      {
-        stats: () => this.stats(),
-        whyNotReady: () => this.#whyNotReady(supervisor),
-        origins: () => this.origins(),
-        connections: () => this.connections(),
-        explain: (input) => this.#running("explain").explain(parseExplainInput(input)),
-        drain: (origin, target, undo) => this.#running("drainTarget").drain(origin, target, undo),
-        certificates: () => this.certificates(),
-      },
-    );
+    const operated: Omit<Operated, "state"> = {
+      stats: () => this.stats(),
+      connections: () => this.connections(),
+      certificates: () => this.certificates(),
+      frame: () => this.#frame(),
+      whyNotReady: () => this.#whyNotReady(supervisor),
+      running: (what) => this.#running(what),
+    };
+    const proxy = () => ({ ...operated, state: this.state });
+    const source = operationsOf({ proxy, supervisor, origins, listeners, log: this.#log });
+    return startAdmin({ place: place.value, ...guarded }, source);
   }
 
   #whyNotReady(supervisor: Supervisor): string | null {
@@ -300,6 +309,12 @@ export class Millrace extends EventEmitter<MillraceEvents> {
       return "The proxy is starting, draining, or a worker is missing.";
     }
     return this.#tlsFault;
+  }
+
+  /** What runs, or still runs. */
+  #begun() {
+    if (this.#state.kind === "starting" || this.#state.kind === "stopped") throw wrongState("stats", this.#state.kind);
+    return this.#state;
   }
 
   /** The origins of the running proxy. */

@@ -6,6 +6,7 @@ import { parentPort, workerData } from "node:worker_threads";
 import { loadNative } from "../src/native.js";
 import { messageOf, unreachable } from "../src/shared/errors.js";
 import type { EdgeOrders, FromWorker, ToWorker } from "../src/shared/messages.js";
+import { profileThread } from "../src/shared/profile.js";
 import { AccessLog } from "./edge/access-log.js";
 
 const orders = workerData as EdgeOrders;
@@ -32,6 +33,15 @@ function fail(says: string): void {
   process.exit(1);
 }
 
+/** JavaScript's share of this thread; the engine's is not in it. Never rejects. */
+async function profile(ms: number): Promise<void> {
+  try {
+    say({ kind: "profiled", profile: await profileThread(ms), says: "" });
+  } catch (thrown) {
+    say({ kind: "profiled", profile: null, says: messageOf(thrown) });
+  }
+}
+
 async function stop(): Promise<void> {
   native.stopThread();
   await accessLog?.close();
@@ -48,6 +58,9 @@ port.on("message", (message: ToWorker) => {
       return;
     case "accessLogWritten":
       accessLog?.handleWritten(message.bytes);
+      return;
+    case "profile":
+      void profile(message.ms);
       return;
     default:
       unreachable(message);

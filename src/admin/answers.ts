@@ -7,23 +7,37 @@ import type { ServerResponse } from "node:http";
 export type Answer =
   | { readonly kind: "json"; readonly status: number; readonly body: unknown }
   | {
+      readonly kind: "text";
+      readonly status: number;
+      readonly type: string;
+      readonly body: string;
+      /** The field of the request that chose among types. */
+      readonly vary?: string;
+    }
+  | {
       readonly kind: "problem";
       readonly status: ProblemStatus;
       readonly detail: string;
       /** Methods that the path takes, for 405. */
       readonly allow?: string;
+      /** How to prove who asks, for 401. */
+      readonly challenge?: string;
     };
 
 /** Statuses of problems, and what RFC 9110 calls them. */
 const TITLES = {
   400: "Bad Request",
+  401: "Unauthorized",
   403: "Forbidden",
   404: "Not Found",
   405: "Method Not Allowed",
+  408: "Request Timeout",
   409: "Conflict",
   413: "Content Too Large",
   415: "Unsupported Media Type",
+  417: "Expectation Failed",
   421: "Misdirected Request",
+  431: "Request Header Fields Too Large",
   500: "Internal Server Error",
   503: "Service Unavailable",
 } as const;
@@ -40,18 +54,50 @@ export function problem(status: ProblemStatus, detail: string): Answer {
 
 /** Writes an answer; `close` also ends the connection, for a request that was not read to its end. */
 export function send(response: ServerResponse, answer: Answer, close: boolean): void {
-  const isProblem = answer.kind === "problem";
-  const body = isProblem
-    ? { type: "about:blank", title: TITLES[answer.status], status: answer.status, detail: answer.detail }
-    : answer.body;
-  const bytes = Buffer.from(`${JSON.stringify(body)}\n`);
-  if (isProblem && answer.allow !== undefined) response.setHeader("Allow", answer.allow);
+  const { type, text } = contentOf(answer);
+  const bytes = Buffer.from(text);
+  for (const [name, value] of fieldsOf(answer)) response.setHeader(name, value);
   if (close) response.setHeader("Connection", "close");
   response.writeHead(answer.status, {
-    "Content-Type": isProblem ? "application/problem+json" : "application/json",
+    "Content-Type": type,
     "Content-Length": bytes.byteLength,
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
   });
   response.end(bytes);
+}
+
+function fieldsOf(answer: Answer): readonly (readonly [string, string])[] {
+  switch (answer.kind) {
+    case "json":
+      return [];
+    case "text":
+      return answer.vary === undefined ? [] : [["Vary", answer.vary]];
+    case "problem":
+      return [
+        ...(answer.allow === undefined ? [] : ([["Allow", answer.allow]] as const)),
+        ...(answer.challenge === undefined ? [] : ([["WWW-Authenticate", answer.challenge]] as const)),
+      ];
+  }
+}
+
+/** A whole answer for a connection that the server of Node.js has given up: what it read is no request. */
+export function rawProblem(status: ProblemStatus, detail: string): string {
+  const { type, text } = contentOf(problem(status, detail));
+  const fields = [`Content-Type: ${type}`, `Content-Length: ${Buffer.byteLength(text)}`, "Connection: close"];
+  return `HTTP/1.1 ${status} ${TITLES[status]}\r\n${fields.join("\r\n")}\r\n\r\n${text}`;
+}
+
+function contentOf(answer: Answer): { readonly type: string; readonly text: string } {
+  switch (answer.kind) {
+    case "text":
+      return { type: answer.type, text: answer.body };
+    case "json":
+      return { type: "application/json", text: `${JSON.stringify(answer.body)}\n` };
+    case "problem": {
+      const { status, detail } = answer;
+      const body = { type: "about:blank", title: TITLES[status], status, detail };
+      return { type: "application/problem+json", text: `${JSON.stringify(body)}\n` };
+    }
+  }
 }

@@ -1,18 +1,46 @@
 /**
- * What the admin API has: one row a path, with what each method does there.
+ * What the admin API has: one row a path, with what each method does there, what it takes and what it may answer. The
+ * server finds handlers in it, and openapi.ts makes the document of it.
  */
+
+import type { ListenAddress } from "../config/addresses.js";
 import type { CertificatesReport } from "../control/certificate-report.js";
 import type { Connections } from "../control/connections.js";
 import type { Explanation } from "../control/curl-command.js";
 import type { Drained } from "../control/health.js";
 import type { OriginsReport } from "../control/origins.js";
+import type { Profiled } from "../control/profiles.js";
 import type { Stats } from "../control/stats.js";
-import { type Answer, ok, problem } from "./answers.js";
+import { LOG_LEVELS, type LogLevel } from "../shared/log.js";
+import { type Answer, ok, type ProblemStatus, problem } from "./answers.js";
+import { CONTENT_TYPES, chooseFormat, writeFamilies } from "./metrics/exposition.js";
+import { familiesOf, type MetricsBounds, type MetricsReading } from "./metrics/families.js";
+import type { Schema, SchemaName } from "./schemas.js";
+
+/** The process and the proxy in it, in short. */
+export interface Status {
+  readonly version: string;
+  readonly core: string;
+  readonly node: string;
+  readonly pid: number;
+  readonly state: "running" | "stopping";
+  /** Null when it is ready. */
+  readonly whyNotReady: string | null;
+  /** Plans made for the core since the start, the first included. */
+  readonly generation: number;
+  readonly startedAt: string;
+  readonly uptimeMs: number;
+  readonly listeners: readonly (ListenAddress & { readonly name: string })[];
+  readonly workers: readonly { readonly worker: number; readonly ready: boolean }[];
+  readonly workersReplaced: number;
+  readonly logLevel: LogLevel;
+}
 
 /** What the admin API shows and moves. Each throws a MillraceError where it cannot. */
 export interface AdminSource {
+  readonly status: () => Status;
   readonly stats: () => Stats;
-  /** Whether the proxy serves: false while starting, draining, or with a worker missing. */
+  readonly metrics: () => MetricsReading;
   /** Why the proxy is not ready, as a sentence; null when it is. */
   readonly whyNotReady: () => string | null;
   readonly origins: () => OriginsReport;
@@ -21,77 +49,242 @@ export interface AdminSource {
   /** Takes what was sent as it is and judges it. */
   readonly explain: (input: unknown) => Explanation;
   readonly drain: (origin: string, target: string, undo: boolean) => Drained;
+  readonly setLogLevel: (level: LogLevel) => void;
+  /** A worker's number, or the thread of the control plane; null = there is no such worker. */
+  readonly profile: (worker: number | "main", ms: number) => Promise<Profiled> | null;
 }
 
 /** A request whose path and method are known. */
 export interface Call {
   readonly source: AdminSource;
-  /** The segments that `*` in the pattern stands for. */
+  /** The segments that stand in the places of the pattern's names. */
   readonly segments: readonly string[];
   readonly query: URLSearchParams;
   readonly body: unknown;
+  /** The Accept field. */
+  readonly accept: string | undefined;
+  readonly metrics: MetricsBounds;
 }
 
 type Handle = (call: Call) => Answer | Promise<Answer>;
 
-interface Row {
-  /** Segments; `*` stands for any one. */
-  readonly path: string;
-  readonly GET?: Handle;
-  readonly POST?: Handle;
+/** One method of a path. */
+export interface Operation {
+  readonly says: string;
+  readonly handle: Handle;
+  readonly query?: readonly { readonly name: string; readonly says: string; readonly schema: Schema }[];
+  /** Absent = a body is refused. */
+  readonly body?: SchemaName;
+  readonly answer: { readonly says: string; readonly types: readonly string[]; readonly schema: SchemaName | null };
+  /** Refusals of its own, beside those that every call may meet. */
+  readonly problems: Readonly<Partial<Record<ProblemStatus, string>>>;
 }
 
-const ROWS: readonly Row[] = [
-  { path: "/stats", GET: ({ source }) => ok(source.stats()) },
-  { path: "/livez", GET: () => ok({ status: "alive" }) },
+export const METHODS = ["GET", "POST", "PUT"] as const;
+export type Method = (typeof METHODS)[number];
+
+export interface Route {
+  /** Segments; one in braces stands for any. */
+  readonly path: string;
+  readonly operations: Readonly<Partial<Record<Method, Operation>>>;
+}
+
+/** What a call meets that asks the proxy while it starts or stops, or when something is broken. */
+const ASKS = { 409: "The proxy is not in a state for it.", 500: "It failed; detail says how." } as const;
+
+const PROFILE_SECONDS_DEFAULT = 5;
+const PROFILE_SECONDS_MAX = 60;
+
+function json(says: string, schema: SchemaName): Operation["answer"] {
+  return { says, types: ["application/json"], schema };
+}
+
+const DRAIN_PROBLEMS = { ...ASKS, 404: "The origin has no such target." } as const;
+
+export const ROUTES: readonly Route[] = [
   {
-    path: "/readyz",
-    GET: ({ source }) => {
-      const why = source.whyNotReady();
-      return why === null ? ok({ status: "ready" }) : problem(503, why);
+    path: "/livez",
+    operations: {
+      GET: {
+        says: "Whether the process answers.",
+        handle: () => ok({ status: "alive" }),
+        answer: json("It does.", "Alive"),
+        problems: {},
+      },
     },
   },
-  { path: "/origins", GET: ({ source }) => ok(source.origins()) },
-  { path: "/certificates", GET: ({ source }) => ok(source.certificates()) },
-  { path: "/connections", GET: async ({ source }) => ok(await source.connections()) },
+  {
+    path: "/readyz",
+    operations: {
+      GET: {
+        says: "Whether every thread is at work and nothing drains.",
+        handle: ({ source }) => {
+          const why = source.whyNotReady();
+          return why === null ? ok({ status: "ready" }) : problem(503, why);
+        },
+        answer: json("It is ready.", "Ready"),
+        problems: { 503: "It is not; detail says why." },
+      },
+    },
+  },
+  {
+    path: "/status",
+    operations: {
+      GET: {
+        says: "Versions, state, generation of the plan, listeners, workers.",
+        handle: ({ source }) => ok(source.status()),
+        answer: json("The proxy in short.", "Status"),
+        problems: ASKS,
+      },
+    },
+  },
+  {
+    path: "/stats",
+    operations: {
+      GET: {
+        says: "The books since the start: summed, for each worker, and for the acceptor.",
+        handle: ({ source }) => ok(source.stats()),
+        answer: json("The books.", "Stats"),
+        problems: ASKS,
+      },
+    },
+  },
+  {
+    path: "/metrics",
+    operations: {
+      GET: {
+        says: "The books for Prometheus; OpenMetrics where Accept asks for it.",
+        handle: ({ source, accept, metrics }) => {
+          const format = chooseFormat(accept);
+          const body = writeFamilies(familiesOf(source.metrics(), metrics), format);
+          return { kind: "text", status: 200, type: CONTENT_TYPES[format], body, vary: "Accept" };
+        },
+        answer: { says: "Every series.", types: Object.values(CONTENT_TYPES), schema: null },
+        problems: ASKS,
+      },
+    },
+  },
+  {
+    path: "/origins",
+    operations: {
+      GET: {
+        says: "Every origin with its targets, their connections, counts and health, and the names behind them.",
+        handle: ({ source }) => ok(source.origins()),
+        answer: json("The origins.", "Origins"),
+        problems: ASKS,
+      },
+    },
+  },
+  {
+    path: "/certificates",
+    operations: {
+      GET: {
+        says: "What each listener with TLS serves and asks for, and what origins are shown.",
+        handle: ({ source }) => ok(source.certificates()),
+        answer: json("The certificates.", "Certificates"),
+        problems: ASKS,
+      },
+    },
+  },
+  {
+    path: "/connections",
+    operations: {
+      GET: {
+        says: "Every connection of every worker, to clients and to origins.",
+        handle: async ({ source }) => ok(await source.connections()),
+        answer: json("The connections; workers that did not answer in time are named.", "Connections"),
+        problems: ASKS,
+      },
+    },
+  },
   {
     path: "/explain",
-    GET: ({ source, query }) => explainQuery(source, query),
-    POST: ({ source, body }) => ok(source.explain(body)),
+    operations: {
+      GET: {
+        says: "What would be done with a request, and why. Nothing is sent.",
+        handle: ({ source, query }) => explainQuery(source, query),
+        query: [
+          { name: "url", says: "http(s)://host/path", schema: { type: "string" } },
+          { name: "method", says: "Else GET.", schema: { type: "string" } },
+          { name: "header", says: "Name: value; as often as need be.", schema: { type: "string" } },
+          { name: "client", says: "The client's IP address, else 127.0.0.1.", schema: { type: "string" } },
+        ],
+        answer: json("The explanation.", "Explanation"),
+        problems: ASKS,
+      },
+      POST: {
+        says: "The same for a request given as JSON.",
+        handle: ({ source, body }) => ok(source.explain(body)),
+        body: "ExplainRequest",
+        answer: json("The explanation.", "Explanation"),
+        problems: ASKS,
+      },
+    },
   },
-  { path: "/targets/*/*/drain", POST: (call) => drain(call, false) },
-  { path: "/targets/*/*/undrain", POST: (call) => drain(call, true) },
+  {
+    path: "/targets/{origin}/{target}/drain",
+    operations: {
+      POST: {
+        says: "Takes a target out of use: no new requests, those in flight finish, its connections close.",
+        handle: (call) => drain(call, false),
+        answer: json("It drains, or did already.", "Drained"),
+        problems: DRAIN_PROBLEMS,
+      },
+    },
+  },
+  {
+    path: "/targets/{origin}/{target}/undrain",
+    operations: {
+      POST: {
+        says: "Brings a drained target back.",
+        handle: (call) => drain(call, true),
+        answer: json("It is back.", "Drained"),
+        problems: { ...DRAIN_PROBLEMS, 409: "It is not drained, or the proxy is not in a state for it." },
+      },
+    },
+  },
+  {
+    path: "/log-level",
+    operations: {
+      GET: {
+        says: "Least severe level that the log of the process shows.",
+        handle: ({ source }) => ok({ level: source.status().logLevel }),
+        answer: json("The level.", "LogLevel"),
+        problems: ASKS,
+      },
+      PUT: {
+        says: "Another level, until the process ends or it is set again.",
+        handle: setLogLevel,
+        body: "LogLevel",
+        answer: json("The level that holds now.", "LogLevel"),
+        problems: ASKS,
+      },
+    },
+  },
+  {
+    path: "/workers/{worker}/profile",
+    operations: {
+      POST: {
+        says: "A CPU profile of the JavaScript of a worker (a number, or main for the control plane), for DevTools.",
+        handle: takeProfile,
+        query: [
+          {
+            name: "seconds",
+            says: "How long it is taken.",
+            schema: { type: "number", minimum: 0.1, maximum: PROFILE_SECONDS_MAX, default: PROFILE_SECONDS_DEFAULT },
+          },
+        ],
+        answer: json("A .cpuprofile file.", "Profile"),
+        problems: {
+          ...ASKS,
+          404: "There is no such worker.",
+          409: "It is being profiled already, or the proxy is not in a state for it.",
+          503: "The worker is not at work, or did not answer.",
+        },
+      },
+    },
+  },
 ];
-
-/** What a path and method come to: a handler with the segments it takes, or a refusal. */
-export function findHandler(
-  method: string,
-  path: string,
-): { readonly handle: Handle; readonly segments: readonly string[] } | Answer {
-  for (const row of ROWS) {
-    const segments = matchPath(row.path, path);
-    if (segments === null) continue;
-    if (segments === "undecodable") return problem(400, "The path has a percent sign that begins no UTF-8.");
-    const handle = method === "POST" ? row.POST : method === "GET" || method === "HEAD" ? row.GET : undefined;
-    if (handle !== undefined) return { handle, segments };
-    const allow = [...(row.GET === undefined ? [] : ["GET", "HEAD"]), ...(row.POST === undefined ? [] : ["POST"])];
-    const detail = `${path} answers ${allow.filter((one) => one !== "HEAD").join(" and ")} only.`;
-    return { kind: "problem", status: 405, detail, allow: allow.join(", ") };
-  }
-  const paths = ROWS.map((row) => row.path).join(", ");
-  return problem(404, `The admin API has ${paths}.`);
-}
-
-function matchPath(pattern: string, path: string): readonly string[] | "undecodable" | null {
-  const [wanted, given] = [pattern.split("/"), path.split("/")];
-  if (wanted.length !== given.length) return null;
-  if (!wanted.every((segment, at) => segment === "*" || segment === given[at])) return null;
-  try {
-    return given.filter((_, at) => wanted[at] === "*").map(decodeURIComponent);
-  } catch {
-    return "undecodable";
-  }
-}
 
 /** `?url=…&method=…&header=Name:%20value&client=…`, header as often as need be. */
 function explainQuery(source: AdminSource, query: URLSearchParams): Answer {
@@ -113,11 +306,34 @@ function explainQuery(source: AdminSource, query: URLSearchParams): Answer {
   );
 }
 
-function drain({ source, segments, body }: Call, undo: boolean): Answer {
-  if (body !== undefined) return problem(400, "This call takes no body.");
+function drain({ source, segments }: Call, undo: boolean): Answer {
   const [origin = "", target = ""] = segments;
   const { concerned, changed } = source.drain(origin, target, undo);
   if (concerned === 0) return problem(404, `Origin "${origin}" has no target "${target}"; GET /origins lists them.`);
   if (undo && changed === 0) return problem(409, `Target "${target}" of origin "${origin}" is not drained.`);
   return ok({ origin, target, state: undo ? "undrained" : "draining", concerned, changed });
+}
+
+function setLogLevel({ source, body }: Call): Answer {
+  const { level, ...rest } = typeof body === "object" && body !== null ? (body as Record<string, unknown>) : {};
+  const wanted = LOG_LEVELS.find((one) => one === level);
+  if (wanted === undefined || Object.keys(rest).length > 0) {
+    return problem(400, `The body must be {"level": …} with one of ${LOG_LEVELS.join(", ")}.`);
+  }
+  source.setLogLevel(wanted);
+  return ok({ level: wanted });
+}
+
+async function takeProfile({ source, segments: [written = ""], query }: Call): Promise<Answer> {
+  const unknown = [...query.keys()].find((key) => key !== "seconds");
+  if (unknown !== undefined) return problem(400, `"${unknown}" is not known; there is seconds.`);
+  const seconds = Number(query.get("seconds") ?? PROFILE_SECONDS_DEFAULT);
+  if (!(seconds >= 0.1 && seconds <= PROFILE_SECONDS_MAX)) {
+    return problem(400, `seconds must be 0.1 to ${PROFILE_SECONDS_MAX}.`);
+  }
+  const worker = /^\d{1,5}$/.test(written) ? Number(written) : written === "main" ? written : null;
+  const profiled = worker === null ? null : await source.profile(worker, seconds * 1000);
+  if (profiled === null) return problem(404, `There is no worker "${written}"; GET /status lists them.`);
+  if (!profiled.ok) return problem(503, profiled.says);
+  return { kind: "text", status: 200, type: "application/json", body: profiled.profile };
 }

@@ -1,31 +1,35 @@
 /**
- * The local admin API; what it has is in routes.ts. It listens on loopback and answers only requests whose Host
- * names this machine, so that a web page in a browser here cannot reach it through a name of its own (DNS rebinding).
+ * The local admin API: takes requests, lets guard.ts refuse those it must not answer, and has the others answered by what
+ * routes.ts has. Everything that is refused is a problem document, what is no HTTP included.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
-import { isIP } from "node:net";
+import type { Socket } from "node:net";
 import { MillraceError, messageOf } from "../shared/errors.js";
-import { type Answer, problem, send } from "./answers.js";
+import { type Answer, type ProblemStatus, problem, rawProblem, send } from "./answers.js";
 import { readBody } from "./body.js";
-import { type AdminSource, findHandler } from "./routes.js";
+import { findOperation } from "./find.js";
+import { Guard, type GuardPlan } from "./guard.js";
+import { listen } from "./listen.js";
+import type { MetricsBounds } from "./metrics/families.js";
+import { DOCUMENT_ROUTE } from "./openapi.js";
+import type { AdminSource } from "./routes.js";
 
-/** Where and to whom the admin API answers. */
-export interface AdminPlan {
-  readonly address: string;
-  readonly port: number;
-  /** Values of Host answered besides the loopback names and addresses, without port. */
-  readonly hosts: readonly string[];
+/** Where and to whom the admin API answers, and what of. */
+export interface AdminPlan extends GuardPlan {
+  readonly metrics: MetricsBounds;
 }
 
-/** A running admin API. */
+/** A running admin API. Where it is a socket file, `address` is `unix:` and its path, and `port` 0. */
 export interface Admin {
   readonly address: string;
   readonly port: number;
   readonly close: () => Promise<void>;
 }
 
-const LOOPBACK_NAMES: ReadonlySet<string> = new Set(["localhost", "127.0.0.1", "[::1]"]);
+/** How long a request may take to arrive, in ms. */
+const REQUEST_MS_MAX = 10_000;
+/** Connections at once; it is people and their tools who ask. */
+const CONNECTIONS_MAX = 256;
 
 /**
  * Starts the admin API.
@@ -33,39 +37,56 @@ const LOOPBACK_NAMES: ReadonlySet<string> = new Set(["localhost", "127.0.0.1", "
  * @throws MillraceError `MILLRACE_LISTEN` when its address cannot be listened on.
  */
 export async function startAdmin(plan: AdminPlan, source: AdminSource): Promise<Admin> {
-  const server = createServer({ requestTimeout: 10_000 }, (request, response) => {
-    void serve(request, response, plan, source);
+  const guard = new Guard(plan);
+  const options = { requestTimeout: REQUEST_MS_MAX, headersTimeout: REQUEST_MS_MAX, requireHostHeader: false };
+  const answerTo = (request: IncomingMessage, response: ServerResponse) =>
+    void serve(request, response, guard, plan.metrics, source);
+  const server = createServer(options, answerTo);
+  server.maxConnections = CONNECTIONS_MAX;
+  server.on("checkExpectation", (request: IncomingMessage, response: ServerResponse) => {
+    send(response, problem(417, "Only 100-continue can be expected."), true);
+    request.resume();
   });
-  await listen(server, plan);
-  const place = server.address() as AddressInfo;
+  server.on("connect", (_: IncomingMessage, socket: Socket) => refuse(socket, 405, "There are no tunnels here."));
+  server.on("clientError", (failure: NodeJS.ErrnoException, socket: Socket) => {
+    const [status, detail] = describeNoRequest(failure.code);
+    refuse(socket, status, detail);
+  });
+  const place = await listen(server, plan.place);
   // The API must not keep a process alive whose proxy has stopped.
   server.unref();
-  return { address: place.address, port: place.port, close: () => close(server) };
+  return { ...place, close: () => close(server) };
 }
 
 /** Never rejects. */
 async function serve(
   request: IncomingMessage,
   response: ServerResponse,
-  plan: AdminPlan,
+  guard: Guard,
+  metrics: MetricsBounds,
   source: AdminSource,
 ): Promise<void> {
-  const answer = await answerTo(request, plan, source).catch(describeFailure);
+  const answer = await answerTo(request, guard, metrics, source).catch(describeFailure);
   // What was not read of the request must not be taken for the next one.
   if (!response.destroyed) send(response, answer, !request.complete);
 }
 
-async function answerTo(request: IncomingMessage, plan: AdminPlan, source: AdminSource): Promise<Answer> {
-  if (!isHostAllowed(request.headers.host, plan)) return problem(421, "This Host is not a name of the admin API.");
+async function answerTo(
+  request: IncomingMessage,
+  guard: Guard,
+  metrics: MetricsBounds,
+  source: AdminSource,
+): Promise<Answer> {
   const [path = "/", query = ""] = (request.url ?? "/").split("?", 2);
-  const found = findHandler(request.method ?? "", path);
+  const refusal = guard.judge(request, path);
+  if (refusal !== null) return refusal;
+  const found = findOperation(request.method ?? "", path, [DOCUMENT_ROUTE]);
   if ("kind" in found) return found;
-  if (request.method === "POST" && !isFromHere(request, plan)) {
-    return problem(403, "A page of another site must not move anything here.");
-  }
-  const body = await readBody(request);
+  const { operation, segments } = found;
+  const body = await readBody(request, operation.body !== undefined);
   if (!body.ok) return body.answer;
-  return found.handle({ source, segments: found.segments, query: new URLSearchParams(query), body: body.value });
+  const { accept } = request.headers;
+  return operation.handle({ source, segments, query: new URLSearchParams(query), body: body.value, accept, metrics });
 }
 
 function describeFailure(thrown: unknown): Answer {
@@ -80,33 +101,21 @@ function describeFailure(thrown: unknown): Answer {
   }
 }
 
-/**
- * Browsers send simple POSTs to any address, this one included, on behalf of any page; they say so in Origin. Programs
- * send none.
- */
-function isFromHere(request: IncomingMessage, plan: AdminPlan): boolean {
-  const { origin } = request.headers;
-  if (origin === undefined) return true;
-  return /^https?:\/\//.test(origin) && isHostAllowed(origin.replace(/^https?:\/\//, ""), plan);
+/** What the HTTP parser of Node.js says of bytes that are no request. */
+function describeNoRequest(code: string | undefined): readonly [ProblemStatus, string] {
+  switch (code) {
+    case "HPE_HEADER_OVERFLOW":
+      return [431, "The head of this request is too long."];
+    case "ERR_HTTP_REQUEST_TIMEOUT":
+      return [408, `A request must arrive within ${REQUEST_MS_MAX / 1000} s.`];
+    default:
+      return [400, "This is no HTTP/1.1 request."];
+  }
 }
 
-/** Loopback names, the address listened on, and the configured names; the port does not matter. */
-function isHostAllowed(host: string | undefined, plan: AdminPlan): boolean {
-  if (host === undefined) return false;
-  const name = host.toLowerCase().replace(/:\d+$/, "");
-  const own = isIP(plan.address) === 6 ? `[${plan.address.toLowerCase()}]` : plan.address;
-  const isOwn = name === own && own !== "0.0.0.0" && own !== "[::]";
-  return LOOPBACK_NAMES.has(name) || isOwn || plan.hosts.some((allowed) => allowed.toLowerCase() === name);
-}
-
-function listen(server: Server, plan: AdminPlan): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once("error", (thrown) => {
-      const says = `Cannot listen for the admin API on ${plan.address} port ${plan.port}: ${messageOf(thrown)}`;
-      reject(new MillraceError("MILLRACE_LISTEN", says, { cause: thrown }));
-    });
-    server.listen({ host: plan.address, port: plan.port }, () => resolve());
-  });
+function refuse(socket: Socket, status: ProblemStatus, detail: string): void {
+  if (socket.writable) socket.end(rawProblem(status, detail));
+  else socket.destroy();
 }
 
 function close(server: Server): Promise<void> {

@@ -2,7 +2,8 @@
  * How commands ask a running proxy: its admin API, with one clear sentence where that does not answer or refuses.
  */
 import { request } from "node:http";
-import { parseListenAddress } from "../config/addresses.js";
+import { type AdminPlace, parseAdminPlace } from "../config/addresses.js";
+import { readToken } from "../config/admin-token.js";
 import { messageOf } from "../shared/errors.js";
 import { EXIT, type ExitCode, print, say } from "./output.js";
 
@@ -10,14 +11,18 @@ import { EXIT, type ExitCode, print, say } from "./output.js";
 export interface AdminOptions {
   /** Where the admin API listens. */
   readonly admin: string;
+  /** Else the token is in the environment, under the name of the setting. */
+  readonly tokenFile?: string;
   readonly json: boolean;
 }
 
 /** What is asked. */
 export interface Question {
-  readonly method: "GET" | "POST";
+  readonly method: "GET" | "POST" | "PUT";
   readonly path: string;
   readonly body?: unknown;
+  /** How long the answer may take, in ms, where that is longer than for the others. */
+  readonly waitMs?: number;
 }
 
 /** How long the admin API may take, in ms. */
@@ -29,25 +34,75 @@ export async function askAdmin<T>(
   question: Question,
   describe: (answer: T) => readonly string[],
 ): Promise<ExitCode> {
-  const place = parseListenAddress(options.admin);
-  if (!place.ok) {
-    say(`--admin: ${place.says}`);
-    return EXIT.usage;
-  }
-  let answer: Answered;
-  try {
-    answer = await fetchAnswer(place.value, question);
-  } catch (thrown) {
-    say(`the admin API at ${options.admin} did not answer: ${messageOf(thrown)} (is the proxy run with --admin?)`);
-    return EXIT.failure;
-  }
-  if (answer.status !== 200) {
-    say(`the admin API at ${options.admin} refuses: ${detailOf(answer)}`);
-    return answer.status === 400 ? EXIT.usage : EXIT.failure;
-  }
-  if (options.json) print(answer.body.trimEnd());
-  else for (const line of describe(JSON.parse(answer.body) as T)) print(line);
+  const door = openDoor(options);
+  if (!door.ok) return sayRefusal(door);
+  const answer = await door.ask<T>(question);
+  if (!answer.ok) return sayRefusal(answer);
+  if (options.json) print(answer.text.trimEnd());
+  else for (const line of describe(answer.value)) print(line);
   return EXIT.ok;
+}
+
+/** Why there is no answer, and what that makes of the command. */
+export interface Refusal {
+  readonly ok: false;
+  readonly says: string;
+  readonly code: ExitCode;
+}
+
+/** An answer as it came and as it reads. */
+export interface Answer<T> {
+  readonly ok: true;
+  readonly text: string;
+  readonly value: T;
+}
+
+/** The way to an admin API; `ask` never rejects. */
+export interface Door {
+  readonly ok: true;
+  readonly ask: <T>(question: Question) => Promise<Answer<T> | Refusal>;
+}
+
+/** Says a refusal and returns its exit code. */
+export function sayRefusal({ says, code }: Refusal): ExitCode {
+  say(says);
+  return code;
+}
+
+/** Finds out where the options lead, and with which token. */
+export function openDoor(options: Pick<AdminOptions, "admin" | "tokenFile">): Door | Refusal {
+  const place = parseAdminPlace(options.admin);
+  if (!place.ok) return { ok: false, says: `--admin: ${place.says}`, code: EXIT.usage };
+  const token = tokenOf(options.tokenFile);
+  if (!token.ok) return { ok: false, says: `--token-file: ${token.says}`, code: EXIT.usage };
+  return { ok: true, ask: (question) => ask(options.admin, place.value, token.token, question) };
+}
+
+/** The environment's is the one that the proxy itself would be given by it. */
+function tokenOf(
+  file: string | undefined,
+): { readonly ok: true; readonly token: string } | ReturnType<typeof readToken> {
+  if (file !== undefined) return readToken({ file });
+  return { ok: true, token: process.env["MILLRACE_ADMIN__TOKEN"] ?? "" };
+}
+
+async function ask<T>(
+  where: string,
+  place: AdminPlace,
+  token: string,
+  question: Question,
+): Promise<Answer<T> | Refusal> {
+  try {
+    const answered = await fetchAnswer(place, token, question);
+    if (answered.status === 200) {
+      return { ok: true, text: answered.body, value: JSON.parse(answered.body) as T };
+    }
+    const code = answered.status === 400 ? EXIT.usage : EXIT.failure;
+    return { ok: false, says: `the admin API at ${where} refuses: ${detailOf(answered)}`, code };
+  } catch (thrown) {
+    const says = `the admin API at ${where} did not answer: ${messageOf(thrown)} (is the proxy run with --admin?)`;
+    return { ok: false, says, code: EXIT.failure };
+  }
 }
 
 interface Answered {
@@ -55,16 +110,16 @@ interface Answered {
   readonly body: string;
 }
 
-function fetchAnswer(
-  place: { readonly address: string; readonly port: number },
-  question: Question,
-): Promise<Answered> {
-  const { method, path, body } = question;
+function fetchAnswer(place: AdminPlace, token: string, question: Question): Promise<Answered> {
+  const { method, path, body, waitMs = ANSWER_MS_MAX } = question;
   const bytes = body === undefined ? undefined : Buffer.from(JSON.stringify(body));
-  const headers =
-    bytes === undefined ? {} : { "Content-Type": "application/json", "Content-Length": String(bytes.byteLength) };
+  const headers = {
+    ...(bytes === undefined ? {} : { "Content-Type": "application/json", "Content-Length": String(bytes.byteLength) }),
+    ...(token === "" ? {} : { Authorization: `Bearer ${token}` }),
+  };
+  const where = place.kind === "unix" ? { socketPath: place.path } : { host: place.address, port: place.port };
   return new Promise((resolve, reject) => {
-    const options = { host: place.address, port: place.port, method, path, headers, timeout: ANSWER_MS_MAX };
+    const options = { ...where, method, path, headers, timeout: waitMs };
     const asking = request(options, (response) => {
       const pieces: Buffer[] = [];
       response.on("data", (piece: Buffer) => pieces.push(piece));

@@ -9,13 +9,14 @@ import { readTlsFiles, usesOf } from "../config/tls-files.js";
 import { usableCpus } from "../control/cpus.js";
 import { resolveNames } from "../control/resolve.js";
 import { loadNative, type NativeCore } from "../native.js";
-import { messageOf } from "../shared/errors.js";
+import { type Complaint, MillraceError, messageOf } from "../shared/errors.js";
 import { EXIT, type ExitCode, print, say, sayComplaints } from "./output.js";
-import { chooseFile, sourceSettings } from "./settings-source.js";
+import { chooseFile, type Sourced, sourceSettings } from "./settings-source.js";
 
 interface CheckOptions {
   readonly config?: string;
   readonly offline: boolean;
+  readonly json: boolean;
 }
 
 /** Stands for the addresses of a name that is not resolved in offline mode (RFC 5737). */
@@ -27,19 +28,34 @@ export async function check(options: CheckOptions): Promise<ExitCode> {
     say("there is no millrace.config.{ts,mts,js,mjs,json,yaml} here or in /etc/millrace; name a file with -c");
     return EXIT.settings;
   }
-  const { checked } = await sourceSettings(file, {});
-  sayComplaints("warning", checked.warnings);
-  if (!checked.ok) {
-    sayComplaints("error", checked.complaints);
-    return EXIT.settings;
+  const { errors, warnings } = await findingsOf(file, options.offline);
+  if (options.json) {
+    print(JSON.stringify({ file, ok: errors.length === 0, errors, warnings }));
+  } else {
+    sayComplaints("warning", warnings);
+    sayComplaints("error", errors);
+    if (errors.length === 0) print(`${file}: ok${describeCount(warnings.length)}`);
   }
-  const refusal = await refusalOf(checked.settings, options.offline);
-  if (refusal !== null) {
-    sayComplaints("error", [{ path: "", says: refusal }]);
-    return EXIT.settings;
-  }
-  print(`${file}: ok${describeCount(checked.warnings.length)}`);
-  return EXIT.ok;
+  return errors.length === 0 ? EXIT.ok : EXIT.settings;
+}
+
+interface Findings {
+  readonly errors: readonly Complaint[];
+  readonly warnings: readonly Complaint[];
+}
+
+async function findingsOf(file: string, offline: boolean): Promise<Findings> {
+  const { checked } = await sourceSettings(file, {}).catch(unreadable);
+  const { warnings } = checked;
+  if (!checked.ok) return { errors: checked.complaints, warnings };
+  const refusal = await refusalOf(checked.settings, offline);
+  return { errors: refusal === null ? [] : [{ path: "", says: refusal }], warnings };
+}
+
+/** A file that cannot be read at all is one complaint more. */
+function unreadable(thrown: unknown): Pick<Sourced, "checked"> {
+  if (!(thrown instanceof MillraceError) || thrown.code !== "MILLRACE_SETTINGS") throw thrown;
+  return { checked: { ok: false, complaints: thrown.complaints, warnings: [] } };
 }
 
 function describeCount(warnings: number): string {

@@ -1,120 +1,15 @@
 #!/usr/bin/env node
 /**
- * The command `millrace`: declares the commands and their options; each command is a file of its own.
+ * The command `millrace`: runs what program.ts declares and leaves with the exit code of the command.
  */
-import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
-import { VERSION } from "../version.js";
-import { printCertificates } from "./cert.js";
-import { check } from "./check.js";
-import { printConnections } from "./connections.js";
-import { drain } from "./drain.js";
-import { explain } from "./explain.js";
-import { printOrigins } from "./origins.js";
+import { CommanderError } from "commander";
 import { EXIT, type ExitCode, endWithReader, sayFailure } from "./output.js";
-import { printConfig } from "./print-config.js";
-import { run } from "./run.js";
-import { printSchema } from "./schema.js";
-import { printStats } from "./stats.js";
-import { printVersion } from "./version.js";
-
-function declare(finish: (code: ExitCode) => void): Command {
-  const program = new Command("millrace")
-    .description("A reverse proxy for multi-core edge hosts.")
-    .version(VERSION, "-V, --version", "print the version")
-    .exitOverride()
-    .showHelpAfterError("(add --help for what is known)");
-
-  withSettings(program.command("run", { isDefault: true }))
-    .description("run the proxy; without --to and without a settings file, in front of a demo origin")
-    .action(async (options) => finish(await run(options)));
-  program
-    .command("check")
-    .description("check the settings and say everything that is wrong (exit 78) or odd")
-    .option("-c, --config <file>", "the settings file, else millrace.config.* here or in /etc/millrace")
-    .option("--offline", "do not resolve the names of targets", false)
-    .action(async (options) => finish(await check(options)));
-  program
-    .command("cert")
-    .description("print the certificates each listener would serve, with the days left; exit 1 when one has expired")
-    .option("-c, --config <file>", "the settings file, else millrace.config.* here or in /etc/millrace")
-    .option("--json", "as one line of JSON", false)
-    .action(async (options) => finish(await printCertificates(options)));
-  withSettings(program.command("print-config"))
-    .description("print the settings with every default filled in")
-    .option("--json", "as one line of JSON", false)
-    .action(async (options) => finish(await printConfig(options)));
-  program
-    .command("schema")
-    .description("print the JSON Schema of the settings")
-    .action(() => finish(printSchema()));
-  declareQuestions(program, finish);
-  program
-    .command("version")
-    .description("print the versions of Millrace, its native core and Node.js")
-    .action(() => finish(printVersion()));
-  return program;
-}
-
-/** Commands that ask a running proxy. */
-function declareQuestions(program: Command, finish: (code: ExitCode) => void): void {
-  withAdmin(program.command("stats"))
-    .description("print the books of a running proxy, asked at its admin API")
-    .action(async (options) => finish(await printStats(options)));
-  withAdmin(program.command("origins"))
-    .description("print origins and targets of a running proxy: state, connections, counts")
-    .action(async (options) => finish(await printOrigins(options)));
-  withAdmin(program.command("connections"))
-    .description("print every connection of a running proxy")
-    .action(async (options) => finish(await printConnections(options)));
-  withAdmin(program.command("explain"))
-    .description("say what a running proxy would do with a request, without sending it")
-    .argument("<method>", "e.g. GET")
-    .argument("<url>", "e.g. http://www.example.org/path")
-    .option("-H, --header <line>", "a header field, Name: value (may be repeated)", collect)
-    .option("--client <address>", "the client's IP address, else 127.0.0.1")
-    .action(async (method, url, options) => finish(await explain(method, url, options)));
-  withAdmin(program.command("drain"))
-    .description("take a target out of use: no new requests, finish, close")
-    .argument("<origin>", "name of the origin")
-    .argument("<target>", "as in the settings, name:port, or one address:port")
-    .option("--undo", "bring it back", false)
-    .action(async (origin, target, options) => finish(await drain(origin, target, options)));
-}
-
-function withAdmin(command: Command): Command {
-  return command
-    .option("--admin <address>", "where its admin API listens", "127.0.0.1:9901")
-    .option("--json", "as the API answers", false);
-}
-
-/** Options of every command that builds settings. */
-function withSettings(command: Command): Command {
-  return command
-    .option("-c, --config <file>", "the settings file, else millrace.config.* here or in /etc/millrace")
-    .option("--listen <address>", "where to listen, e.g. 127.0.0.1:8080 or :8080 (may be repeated)", collect)
-    .option("--to <url>", "forward everything there, e.g. http://127.0.0.1:9000 (may be repeated)", collect)
-    .addOption(new Option("--workers <n>", "edge worker threads, or auto").argParser(parseCount))
-    .addOption(new Option("--shards <n>", "partitions of the origin pool, or auto").argParser(parseCount))
-    .option("--no-steal", "keep idle origin connections to the worker that used them last")
-    .option("--access-log [sink]", "one JSON line a request, to stdout (default), stderr or a file")
-    .option("--admin [address]", "the admin API, on 127.0.0.1:9901 unless said otherwise")
-    .option("--log-level <level>", "trace, debug, info, warn, error, fatal or silent");
-}
-
-function collect(value: string, before: readonly string[] | undefined): readonly string[] {
-  return [...(before ?? []), value];
-}
-
-function parseCount(value: string): number | "auto" {
-  if (value === "auto") return value;
-  if (!/^\d{1,9}$/.test(value)) throw new InvalidArgumentError('must be a whole number or "auto".');
-  return Number(value);
-}
+import { declareProgram } from "./program.js";
 
 async function main(): Promise<void> {
   endWithReader();
   let code: ExitCode = EXIT.ok;
-  const program = declare((ended) => {
+  const program = declareProgram((ended) => {
     code = ended;
   });
   try {

@@ -33,9 +33,10 @@ export function describeOrigins({ origins, names }: OriginsReport): string[] {
     return targets.map((target) => {
       const failed = target.failedTcp + target.failedTls + target.failedSilence + target.failedBroken;
       const figures = [target.open, target.idle, target.inflight, target.waiting, target.succeeded, failed];
+      const latency = target.latencyMicros === 0 ? "-" : `${(target.latencyMicros / 1000).toFixed(1)} ms`;
       const why = target.health.history.at(-1)?.reason ?? "";
       const place = [name, target.label, placeOf(target), target.health.state];
-      return [...place, ...figures.map(String), `${(target.latencyMicros / 1000).toFixed(1)} ms`, why];
+      return [...place, ...figures.map(String), latency, why];
     });
   });
   const troubled = names.filter((one) => one.fault !== null || one.laterFamily !== null);

@@ -2,6 +2,7 @@
  * `millrace print-config`: the settings that would be run, with every default filled in.
  */
 import { stringify } from "yaml";
+import type { Settings } from "../config/settings.js";
 import { EXIT, type ExitCode, print, sayComplaints } from "./output.js";
 import { chooseFile, type SettingsOptions, sourceSettings } from "./settings-source.js";
 
@@ -12,6 +13,13 @@ export async function printConfig(options: SettingsOptions & { readonly json: bo
     sayComplaints("error", checked.complaints);
     return EXIT.settings;
   }
-  print(options.json ? JSON.stringify(checked.settings) : stringify(checked.settings).trimEnd());
+  const shown = withoutSecrets(checked.settings);
+  print(options.json ? JSON.stringify(shown) : stringify(shown).trimEnd());
   return EXIT.ok;
+}
+
+/** What is printed ends in tickets and chats; what stands in the token's place is none, so nobody runs with it. */
+function withoutSecrets(settings: Settings): unknown {
+  if (settings.admin === false || typeof settings.admin.token !== "string") return settings;
+  return { ...settings, admin: { ...settings.admin, token: "(hidden)" } };
 }

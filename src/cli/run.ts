@@ -76,7 +76,7 @@ function announceDemo(started: Started, demo: DemoOrigin): void {
   print(`\nMillrace listens on ${base} and forwards to a demo origin on ${demo.url}. Try:\n`);
   for (const example of demo.examples) print(`  ${example.command(base).padEnd(64)} # ${example.says}`);
   if (started.admin !== null) {
-    print(`  ${`curl ${urlOf(started.admin)}/stats`.padEnd(64)} # the books: connections, reuse, latencies`);
+    print(`  ${`curl ${urlOf(started.admin)}/status`.padEnd(64)} # versions, workers; /stats has the books`);
   }
   print("\nYour own service:  npm start -- --listen 127.0.0.1:8080 --to http://127.0.0.1:9000");
   print("Stop with Ctrl-C.\n");
@@ -92,6 +92,7 @@ function urlOf(
   place: { readonly address: string; readonly port: number },
   listener?: Settings["listeners"][number],
 ): string {
+  if (place.address.startsWith("unix:")) return place.address;
   const isSecure = typeof listener === "object" && listener.tls !== false;
   const address = place.address.includes(":") ? `[${place.address}]` : place.address;
   return `${isSecure ? "https" : "http"}://${address}:${place.port}`;

@@ -6,7 +6,11 @@ import { messageOf } from "../shared/errors.js";
 import { VERSION } from "../version.js";
 import { EXIT, type ExitCode, print } from "./output.js";
 
-export function printVersion(): ExitCode {
+export function printVersion({ json }: { readonly json: boolean }): ExitCode {
+  if (json) {
+    print(JSON.stringify({ millrace: VERSION, core: coreVersion(), node: process.versions.node }));
+    return EXIT.ok;
+  }
   print(`millrace ${VERSION}`);
   print(`core     ${coreVersion()}`);
   print(`node     ${process.versions.node} (${process.platform} ${process.arch})`);

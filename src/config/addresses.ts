@@ -11,6 +11,9 @@ export interface ListenAddress {
   readonly port: number;
 }
 
+/** Where the admin API listens: an address, or a socket in the file system. */
+export type AdminPlace = ({ readonly kind: "tcp" } & ListenAddress) | { readonly kind: "unix"; readonly path: string };
+
 /** What a target is written as. */
 export interface TargetAddress {
   /** An IP address, a name still to be resolved, or a service whose SRV records say hosts and ports (names.ts). */
@@ -31,6 +34,9 @@ export interface Network {
   readonly prefixBits: number;
 }
 
+/** `sun_path` of unix(7) without its end. */
+const SOCKET_PATH_BYTES_MAX = 107;
+
 /** Either the parts or what is wrong. */
 export type Parsed<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly says: string };
 
@@ -43,6 +49,20 @@ export function parseListenAddress(text: string): Parsed<ListenAddress> {
   const address = parts.host === "" ? "0.0.0.0" : parts.host === "localhost" ? "127.0.0.1" : parts.host;
   if (isIP(address) === 0) return wrong(`"${parts.host}" is not an IP address of this host`);
   return { ok: true, value: { address, port } };
+}
+
+/** An address as for a listener, or `unix:/path/of/a.sock`. */
+export function parseAdminPlace(text: string): Parsed<AdminPlace> {
+  if (!text.startsWith("unix:")) {
+    const parsed = parseListenAddress(text);
+    return parsed.ok ? { ok: true, value: { kind: "tcp", ...parsed.value } } : parsed;
+  }
+  const path = text.slice("unix:".length);
+  if (!path.startsWith("/") || path.includes("\0")) return wrong(`"${path}" is not an absolute path`);
+  if (Buffer.byteLength(path) > SOCKET_PATH_BYTES_MAX) {
+    return wrong(`the path of a socket has at most ${SOCKET_PATH_BYTES_MAX} bytes`);
+  }
+  return { ok: true, value: { kind: "unix", path } };
 }
 
 /**

@@ -4,7 +4,8 @@
  * origins are in check-origins.ts, within routes in check-routes.ts and check-policies.ts, about TLS in check-tls.ts.
  */
 import type { Complaint } from "../shared/errors.js";
-import { parseListenAddress } from "./addresses.js";
+import { parseAdminPlace } from "./addresses.js";
+import { readToken } from "./admin-token.js";
 import { judgeOrigins, warnAboutOrigins } from "./check-origins.js";
 import { judgePolicies, warnAboutPolicies } from "./check-policies.js";
 import { judgeRoutes, warnAboutRoutes } from "./check-routes.js";
@@ -35,7 +36,7 @@ export function checkSettings(written: unknown, folder: string = process.cwd()):
     complaints.push(...judgeOrigins(document), ...judgeRoutes(document), ...judgePolicies(document));
     complaints.push(...judgeAdmin(document), ...judgeTls(document));
     warnings.push(...warnAboutSpool(document), ...warnAboutRoutes(document), ...warnAboutOrigins(document));
-    warnings.push(...warnAboutPolicies(document), ...warnAboutTls(document));
+    warnings.push(...warnAboutPolicies(document), ...warnAboutTls(document), ...warnAboutAdmin(document));
     const files = readTlsFiles(usesOf(document));
     complaints.push(...files.complaints.map(({ path, says }) => ({ path, says })));
     warnings.push(...files.warnings, ...warnAboutServed(document, files.material));
@@ -124,16 +125,33 @@ function judgeListeners(document: Document): Complaint[] {
   return complaints;
 }
 
-/** The admin API has no passwords: who is not on this machine may ask only where the operator named the Host to use. */
+/** Who is not on this machine may ask only where the operator named the Host to use; a token must be there to be asked for. */
 function judgeAdmin(document: Document): Complaint[] {
   const admin = settingsSchema.shape.admin.safeParse(document["admin"]);
-  if (!admin.success || admin.data === false || admin.data.hosts.length > 0) return [];
-  const place = parseListenAddress(admin.data.address);
-  if (!place.ok || place.value.address.startsWith("127.") || place.value.address === "::1") return [];
-  return [
-    {
-      path: "admin.address",
-      says: "is not a loopback address; name the Hosts to answer in admin.hosts, or use 127.0.0.1",
-    },
-  ];
+  if (!admin.success || admin.data === false) return [];
+  const { address, hosts, token } = admin.data;
+  const complaints: Complaint[] = [];
+  if (isBeyondLoopback(address) && hosts.length === 0) {
+    const says = "is not a loopback address; name the Hosts to answer in admin.hosts, or use 127.0.0.1";
+    complaints.push({ path: "admin.address", says });
+  }
+  if (typeof token === "object") {
+    const read = readToken(token);
+    if (!read.ok) complaints.push({ path: "admin.token.file", says: read.says });
+  }
+  return complaints;
+}
+
+function warnAboutAdmin(document: Document): Complaint[] {
+  const admin = settingsSchema.shape.admin.safeParse(document["admin"]);
+  if (!admin.success || admin.data === false) return [];
+  const { address, token } = admin.data;
+  if (token !== undefined || !isBeyondLoopback(address)) return [];
+  return [{ path: "admin.token", says: "is not set: whoever reaches the admin API may ask and drain" }];
+}
+
+function isBeyondLoopback(address: string): boolean {
+  const place = parseAdminPlace(address);
+  if (!place.ok || place.value.kind === "unix") return false;
+  return !place.value.address.startsWith("127.") && place.value.address !== "::1";
 }

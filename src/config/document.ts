@@ -24,12 +24,19 @@ const FILES: ReadonlySet<string> = new Set(["cert", "key", "ca", "crl"]);
  * origins with https:// targets, and the paths of files from the folder on.
  */
 export function completeDocument(document: Document, folder: string): Document {
-  const { listeners, origins } = document;
+  const { admin, listeners, origins } = document;
   return {
     ...document,
+    ...(isRecord(admin) ? { admin: withTokenFile(admin, folder) } : {}),
     ...(Array.isArray(listeners) ? { listeners: listeners.map((one: unknown) => withFiles(one, folder)) } : {}),
     ...(isRecord(origins) ? { origins: mapValues(origins, (origin) => completeOrigin(origin, folder)) } : {}),
   };
+}
+
+function withTokenFile(admin: Document, folder: string): Document {
+  const token = admin["token"];
+  if (!isRecord(token) || typeof token["file"] !== "string" || token["file"] === "") return admin;
+  return { ...admin, token: { ...token, file: resolve(folder, token["file"]) } };
 }
 
 function completeOrigin(written: unknown, folder: string): unknown {

@@ -4,7 +4,9 @@
  * check.ts; routes, origins and what holds for all connections are declared in the other settings-*.ts.
  */
 import { z } from "zod";
-import { parseListenAddress, parseNetwork } from "./addresses.js";
+import { LOG_LEVELS } from "../shared/log.js";
+import { parseAdminPlace, parseListenAddress, parseNetwork } from "./addresses.js";
+import { judgeToken, TOKEN_LENGTH_MIN } from "./admin-token.js";
 import { isToken } from "./fields.js";
 import { bytes, count, flag, milliseconds, text } from "./leaves.js";
 import {
@@ -207,19 +209,50 @@ const accessLogSchema = z.strictObject({
 
 const logSchema = z.strictObject({
   level: z
-    .enum(["trace", "debug", "info", "warn", "error", "fatal", "silent"])
+    .enum(LOG_LEVELS)
     .default("info")
-    .describe("Least severe level that the log of the process (standard error) shows."),
+    .describe(
+      "Least severe level that the log of the process (standard error) shows; PUT /log-level of the admin API changes it.",
+    ),
+});
+
+const metricsSchema = z.strictObject({
+  targetsMax: count({
+    min: 0,
+    max: 100_000,
+    default: 500,
+    says: "Targets with series of their own, over all origins; what the others count is added up as target other.",
+  }),
+  perWorker: flag({
+    default: true,
+    says: "Whether series are told for each worker; else their sums only.",
+  }),
 });
 
 const adminSchema = z.strictObject({
-  address: listenAddress
-    .default("127.0.0.1:9901")
-    .describe("Where the admin API listens; a loopback address unless hosts says who may ask."),
+  address: text(
+    "Where the admin API listens: a loopback address unless hosts says who may ask, or unix: and the path of a socket that its owner alone may open.",
+    (value) => {
+      const parsed = parseAdminPlace(value);
+      return parsed.ok ? null : parsed.says;
+    },
+  ).default("127.0.0.1:9901"),
+  token: z
+    .union([
+      text(`The token itself, at least ${TOKEN_LENGTH_MIN} characters.`, judgeToken),
+      z.strictObject({
+        file: z.string().min(1).describe("The file that holds it, read again at each request."),
+      }),
+    ])
+    .optional()
+    .describe(
+      "Whoever asks must send it as Authorization: Bearer; only GET /livez and GET /readyz are answered without. The token, or the file that holds it.",
+    ),
   hosts: z
     .array(z.string().min(1))
     .default([])
     .describe("Values of Host that are answered besides the loopback names and addresses."),
+  metrics: metricsSchema.prefault({}).describe("How many series GET /metrics may have."),
 });
 
 const shutdownSchema = z.strictObject({
@@ -275,7 +308,7 @@ export const settingsSchema = z.strictObject({
   admin: z
     .union([z.literal(false), adminSchema])
     .default(false)
-    .describe("The local admin API: books, health, connections, explanations, draining of targets. Or false."),
+    .describe("The local admin API: books, metrics, health, connections, explanations, draining of targets. Or false."),
   shutdown: shutdownSchema.prefault({}).describe("How the process leaves."),
   origins: z.record(z.string(), originSchema).default({}).describe("The services behind this proxy, by name."),
   routes: z

@@ -131,6 +131,11 @@ export class HealthKeeper {
     this.#lookAt(this.#lastLookMs + this.#suspectLookMs);
   }
 
+  /** By class of this host's own faults: how often its alarm was raised. */
+  get localAlarms(): Readonly<Record<string, number>> {
+    return this.#alarm.raised;
+  }
+
   /** A worker says that a target failed. */
   handleTrouble(note: TroubleNote): void {
     const known = this.#known.get(note.target);

@@ -53,6 +53,7 @@ export class Origins {
   readonly #names: Names;
   readonly #policies: ReadonlyMap<string, HealthPolicy>;
   #plan: Plan | null = null;
+  #generation = 0;
   #attached: { readonly core: CorePort; readonly keeper: HealthKeeper; readonly gatherer: ConnectionGatherer } | null =
     null;
 
@@ -77,6 +78,7 @@ export class Origins {
   async resolve(): Promise<Plan> {
     await this.#names.start();
     this.#plan = this.#compile();
+    this.#generation += 1;
     return this.#plan;
   }
 
@@ -134,12 +136,23 @@ export class Origins {
       const plan = this.#compile();
       this.#attached.core.installPlan(plan);
       this.#plan = plan;
+      this.#generation += 1;
     } catch (thrown) {
       this.#log.error({ says: messageOf(thrown) }, `the core refuses a plan with ${what}; the old one goes on`);
       return false;
     }
     this.#attached.keeper.look();
     return true;
+  }
+
+  /** Plans made for the core so far, the first included. */
+  get generation(): number {
+    return this.#generation;
+  }
+
+  /** By class of this host's own faults: how often its alarm was raised. */
+  get localAlarms(): Readonly<Record<string, number>> {
+    return this.#attached?.keeper.localAlarms ?? {};
   }
 
   report(): OriginsReport {

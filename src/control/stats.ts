@@ -31,6 +31,12 @@ export interface Row {
   readonly histograms: Readonly<Record<HistogramName, Quantiles>>;
 }
 
+/** The books of one row as they stand in the block: histograms bucket by bucket. */
+export interface RawRow {
+  readonly counters: Readonly<Record<CounterName, number>>;
+  readonly histograms: Readonly<Record<HistogramName, readonly number[]>>;
+}
+
 /** One reading of the stats block. */
 export interface Stats {
   /** Milliseconds since the start. */
@@ -68,6 +74,19 @@ export class StatsBlock {
     };
   }
 
+  /** Every row with its buckets: the workers', then the acceptor's. */
+  readRaw(): { readonly workers: readonly RawRow[]; readonly acceptor: RawRow } {
+    const rows = this.#rows().map((row) => ({
+      counters: this.#readCounters([row]),
+      histograms: Object.fromEntries(
+        histograms().map((one) => [one.name, this.#readBuckets(one, [row])]),
+      ) as RawRow["histograms"],
+    }));
+    const [acceptor] = rows.slice(-1);
+    if (acceptor === undefined) throw new Error("the stats block has no row");
+    return { workers: rows.slice(0, -1), acceptor };
+  }
+
   /** Sum of one counter over all rows. */
   sum(name: CounterName): number {
     const counter = counters().find((one) => one.name === name);
@@ -81,15 +100,23 @@ export class StatsBlock {
 
   #readRows(rows: readonly number[]): Row {
     return {
-      counters: Object.fromEntries(counters().map((one) => [one.name, this.#sumAt(one.at, rows)])) as Row["counters"],
+      counters: this.#readCounters(rows),
       histograms: Object.fromEntries(
         histograms().map((one) => [one.name, this.#quantiles(one, rows)]),
       ) as Row["histograms"],
     };
   }
 
+  #readCounters(rows: readonly number[]): Row["counters"] {
+    return Object.fromEntries(counters().map((one) => [one.name, this.#sumAt(one.at, rows)])) as Row["counters"];
+  }
+
+  #readBuckets(histogram: HistogramShape, rows: readonly number[]): readonly number[] {
+    return Array.from({ length: histogram.buckets }, (_, bucket) => this.#sumAt(histogram.at + bucket, rows));
+  }
+
   #quantiles(histogram: HistogramShape, rows: readonly number[]): Quantiles {
-    const counts = Array.from({ length: histogram.buckets }, (_, bucket) => this.#sumAt(histogram.at + bucket, rows));
+    const counts = this.#readBuckets(histogram, rows);
     const at = (share: number) => quantile(counts, histogram.subBits, share);
     const count = counts.reduce((sum, one) => sum + one, 0);
     return { count, p50: at(0.5), p90: at(0.9), p99: at(0.99), p999: at(0.999), max: at(1) };

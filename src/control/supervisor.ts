@@ -12,6 +12,7 @@ import type { FromWorker, ToWorker } from "../shared/messages.js";
 import type { AccessLogSink } from "./access-log-sink.js";
 import { encodeHead } from "./explain.js";
 import type { CorePort } from "./origins.js";
+import { type Profiled, Profiles } from "./profiles.js";
 import { type Death, Seat } from "./seat.js";
 import { assertLayout, type CounterName, StatsBlock } from "./stats.js";
 import type { TargetReading } from "./targets.js";
@@ -52,6 +53,7 @@ export class Supervisor {
   /** A proxy of one worker has none: that worker takes its connections itself. */
   readonly #acceptor: Seat | null;
   readonly #edges: readonly Seat[];
+  readonly #profiles = new Profiles();
   readonly #lastDeaths = new Map<number | "acceptor", string>();
   #replaced = 0;
   #lastLossLogMs = Number.NEGATIVE_INFINITY;
@@ -113,6 +115,18 @@ export class Supervisor {
   /** Threads replaced since the start. */
   get workersReplaced(): number {
     return this.#replaced;
+  }
+
+  /** Whether each edge worker is at work, by its number. */
+  get workersReady(): readonly boolean[] {
+    return this.#edges.map((seat) => seat.isReady);
+  }
+
+  /** A CPU profile of an edge worker's JavaScript. */
+  async profile(worker: number, ms: number): Promise<Profiled> {
+    const seat = this.#edges[worker];
+    if (seat?.isReady !== true) return { ok: false, says: `worker ${worker} is not at work` };
+    return this.#profiles.take(worker, ms, () => seat.say({ kind: "profile", ms }));
   }
 
   /** Whether every thread is at work. */
@@ -186,6 +200,7 @@ export class Supervisor {
 
   #logDeath(worker: number | "acceptor", death: Death): void {
     this.#lastDeaths.set(worker, death.reason);
+    if (worker !== "acceptor") this.#profiles.handleDeath(worker);
     this.#log.error({ worker, ...death }, "a worker thread died; it is being replaced");
   }
 
@@ -217,6 +232,12 @@ export class Supervisor {
       case "accessLogReleased":
         this.#accessLog?.release(message.fd);
         return;
+      case "profiled": {
+        const { profile, says } = message;
+        if (worker !== "acceptor")
+          this.#profiles.handleAnswer(worker, profile === null ? { ok: false, says } : { ok: true, profile });
+        return;
+      }
       default:
         unreachable(message);
     }

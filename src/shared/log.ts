@@ -9,6 +9,16 @@ export type Log = Logger;
 /** How severe a line is; "silent" shows none. */
 export type LogLevel = "trace" | "debug" | "info" | "warn" | "error" | "fatal" | "silent";
 
+export const LOG_LEVELS = [
+  "trace",
+  "debug",
+  "info",
+  "warn",
+  "error",
+  "fatal",
+  "silent",
+] as const satisfies readonly LogLevel[];
+
 /** Lines kept while standard error is slow, in bytes; beyond it lines are dropped. */
 const QUEUE_BYTES_MAX = 4 * 1024 * 1024;
 

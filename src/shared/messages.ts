@@ -36,7 +36,9 @@ export type ToWorker =
   /** The access-log file was opened anew; answer with `accessLogReleased` when the old descriptor is no longer used. */
   | { readonly kind: "accessLogReopened"; readonly fd: number }
   /** The main thread wrote this many bytes of this worker's lines. */
-  | { readonly kind: "accessLogWritten"; readonly bytes: number };
+  | { readonly kind: "accessLogWritten"; readonly bytes: number }
+  /** Profile this thread for so long and answer with `profiled`. */
+  | { readonly kind: "profile"; readonly ms: number };
 
 /** Worker → main thread. */
 export type FromWorker =
@@ -48,6 +50,8 @@ export type FromWorker =
   /** Lines lost since the last such message, because the sink was slow or broken. */
   | { readonly kind: "accessLogLost"; readonly lines: number; readonly why: "slow" | "broken"; readonly says: string }
   | { readonly kind: "accessLogReleased"; readonly fd: number }
+  /** The text of a .cpuprofile file, or why there is none. */
+  | { readonly kind: "profiled"; readonly profile: string | null; readonly says: string }
   /** The engine panicked or a start failed; the thread leaves after this. */
   | { readonly kind: "failed"; readonly says: string };
 

@@ -1,28 +1,22 @@
 /**
- * Promises of the admin API: what it answers, to whom, and what it refuses.
+ * Promises of the admin API: what it answers, and what it refuses for what is asked. Who may ask is in
+ * admin-guard.test.ts, the document in admin-openapi.test.ts.
  */
 import assert from "node:assert/strict";
-import { request } from "node:http";
+import { connect } from "node:net";
 import { after, before, describe, it } from "node:test";
 import { BODY_BYTES_MAX } from "../../src/admin/body.js";
-import type { AdminSource } from "../../src/admin/routes.js";
 import { type Admin, startAdmin } from "../../src/admin/server.js";
 import { parseExplainInput } from "../../src/control/explain.js";
 import type { Stats } from "../../src/control/stats.js";
 import { MillraceError } from "../../src/shared/errors.js";
+import { ANYWHERE, type Asked, adminSource, askAt } from "../support/admin.js";
 
 interface Answer {
-  readonly status: number | undefined;
+  readonly status: number;
   readonly type: string | undefined;
   readonly allow: string | undefined;
-  readonly connection: string | undefined;
   readonly body: Readonly<Record<string, unknown>>;
-}
-
-interface Asked {
-  readonly method?: string;
-  readonly headers?: Readonly<Record<string, string>>;
-  readonly body?: string;
 }
 
 describe("the admin API", () => {
@@ -30,49 +24,30 @@ describe("the admin API", () => {
   let ready = true;
   let failure: Error | null = null;
   const explained: unknown[] = [];
-  const drained: string[] = [];
+  const moved: string[] = [];
 
-  const source: AdminSource = {
+  const source = adminSource(moved, {
     stats: () => {
       if (failure !== null) throw failure;
       return { uptimeMs: 5 } as Stats;
     },
     whyNotReady: () => (ready ? null : "The proxy is starting, draining, or a worker is missing."),
-    origins: () => ({ origins: [], names: [] }),
-    certificates: () => ({ listeners: [], origins: [] }),
-    connections: () => Promise.resolve({ workers: [], silent: [1] }),
     explain: (input) => {
       explained.push(input);
       parseExplainInput(input);
       return { route: "all", action: "forward", curl: null };
     },
-    drain: (origin, target, undo) => {
-      drained.push(`${undo ? "undrain" : "drain"} ${origin} ${target}`);
-      if (origin !== "app") return { concerned: 0, changed: 0 };
-      return { concerned: 2, changed: target === "still:80" ? 0 : 2 };
-    },
-  };
+  });
 
   before(async () => {
-    admin = await startAdmin({ address: "127.0.0.1", port: 0, hosts: ["edge.internal"] }, source);
+    admin = await startAdmin(ANYWHERE, source);
   });
   after(() => admin.close());
 
-  function ask(path: string, { method = "GET", headers = {}, body }: Asked = {}): Promise<Answer> {
-    return new Promise((resolve, reject) => {
-      const all = { Host: `127.0.0.1:${admin.port}`, ...headers };
-      const asked = request({ host: "127.0.0.1", port: admin.port, path, method, headers: all }, (response) => {
-        let text = "";
-        response.setEncoding("utf8").on("data", (piece: string) => (text += piece));
-        response.on("end", () => {
-          const { "content-type": type, allow, connection } = response.headers;
-          const answered = text === "" ? {} : (JSON.parse(text) as Answer["body"]);
-          resolve({ status: response.statusCode, type, allow, connection, body: answered });
-        });
-      });
-      asked.on("error", reject);
-      asked.end(body);
-    });
+  async function ask(path: string, asked: Asked = {}): Promise<Answer> {
+    const { status, headers, text } = await askAt(admin.port, path, asked);
+    const { "content-type": type, allow } = headers as Readonly<Record<string, string | undefined>>;
+    return { status, type, allow, body: text === "" ? {} : (JSON.parse(text) as Answer["body"]) };
   }
 
   /** A refusal: its status, and that it is a problem document that says the same. */
@@ -111,23 +86,8 @@ describe("the admin API", () => {
     assert.deepEqual([got.status, got.allow], [405, "POST"]);
     const put = await ask("/explain", { method: "PUT" });
     assert.deepEqual([put.status, put.allow], [405, "GET, HEAD, POST"]);
-  });
-
-  it("answers only names of this machine and those configured", async () => {
-    for (const host of ["localhost", "LOCALHOST:1", "127.0.0.1:9", "[::1]:9", "edge.internal"]) {
-      assert.equal((await ask("/livez", { headers: { Host: host } })).status, 200, host);
-    }
-    for (const host of ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example:80"]) {
-      assert.equal(await refused("/livez", { headers: { Host: host } }), 421, host);
-    }
-  });
-
-  it("takes no orders from pages of other sites", async () => {
-    const asPage = (origin: string) => ({ method: "POST", headers: { Origin: origin } });
-    for (const origin of ["http://evil.example", "null", "https://localhost.evil.example"]) {
-      assert.equal(await refused("/targets/app/a:80/drain", asPage(origin)), 403, origin);
-    }
-    assert.equal((await ask("/targets/app/a:80/drain", asPage(`http://127.0.0.1:${admin.port}`))).status, 200);
+    const level = await ask("/log-level", { method: "DELETE" });
+    assert.deepEqual([level.status, level.allow], [405, "GET, HEAD, PUT"]);
   });
 
   it("S1-05 explains a request given as JSON or in the query", async () => {
@@ -171,7 +131,7 @@ describe("the admin API", () => {
   });
 
   it("drains a target and undoes it, once each", async () => {
-    drained.length = 0;
+    moved.length = 0;
     const { body } = await ask("/targets/app/%5B::1%5D:80/drain", { method: "POST" });
     assert.deepEqual(body, { origin: "app", target: "[::1]:80", state: "draining", concerned: 2, changed: 2 });
     assert.equal(
@@ -184,13 +144,60 @@ describe("the admin API", () => {
     assert.equal(await refused("/targets/other/a:80/drain", { method: "POST" }), 404);
     assert.equal(await refused("/targets/app/%ff/drain", { method: "POST" }), 400);
     assert.equal(await refused("/targets/app/a:80/drain", { method: "POST", headers: json, body: "{}" }), 400);
-    assert.deepEqual(drained, [
+    assert.deepEqual(moved, [
       "drain app [::1]:80",
       "drain app still:80",
       "undrain app still:80",
       "undrain app a:80",
       "drain other a:80",
     ]);
+  });
+
+  it("changes the log level to one there is", async () => {
+    moved.length = 0;
+    assert.deepEqual((await ask("/log-level")).body, { level: "info" });
+    const put = (body: unknown) => ({ method: "PUT", headers: json, body: JSON.stringify(body) });
+    assert.deepEqual((await ask("/log-level", put({ level: "debug" }))).body, { level: "debug" });
+    for (const body of [{ level: "loud" }, { level: 1 }, {}, [], null, { level: "debug", more: 1 }]) {
+      assert.equal(await refused("/log-level", put(body)), 400, JSON.stringify(body));
+    }
+    assert.equal(await refused("/log-level", { method: "PUT" }), 400, "no body at all");
+    assert.deepEqual(moved, ["log debug"]);
+  });
+
+  it("profiles a worker there is, for a time that is allowed", async () => {
+    moved.length = 0;
+    const post = (path: string) => ask(path, { method: "POST" });
+    assert.deepEqual((await post("/workers/0/profile")).body["nodes"], []);
+    assert.equal((await post("/workers/main/profile?seconds=0.5")).status, 200);
+    assert.deepEqual(moved, ["profile 0 5000", "profile main 500"]);
+    for (const seconds of ["0", "61", "-1", "x", "NaN", "Infinity"]) {
+      assert.equal((await post(`/workers/0/profile?seconds=${seconds}`)).status, 400, seconds);
+    }
+    assert.equal((await post("/workers/0/profile?second=1")).status, 400);
+    assert.equal((await post("/workers/1/profile")).status, 503);
+    for (const worker of ["2", "-1", "x", "1e0", "acceptor"]) {
+      assert.equal((await post(`/workers/${worker}/profile`)).status, 404, worker);
+    }
+  });
+
+  it("answers what is no HTTP, and what it cannot do, with problems too", async () => {
+    for (const [says, status] of [
+      ["nonsense\r\n\r\n", 400],
+      ["GET /livez HTTP/1.1\r\nHost: localhost\r\nBroken line\r\n\r\n", 400],
+      [`GET /livez HTTP/1.1\r\nHost: localhost\r\nA: ${"x".repeat(20_000)}\r\n\r\n`, 431],
+      ["GET /livez HTTP/1.1\r\nConnection: close\r\n\r\n", 421],
+      ["GET /livez HTTP/1.1\r\nConnection: close\r\nHost: localhost\r\nHost: localhost\r\n\r\n", 421],
+      ["CONNECT a.example:443 HTTP/1.1\r\nHost: localhost\r\n\r\n", 405],
+      ["GET /livez HTTP/1.1\r\nHost: localhost\r\nExpect: wonders\r\n\r\n", 417],
+      ["POST /explain HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx", 400],
+    ] as const) {
+      const answer = await talk(admin.port, says);
+      assert.match(answer, new RegExp(`^HTTP/1\\.1 ${status} `), says.slice(0, 60));
+      assert.match(answer, /content-type: application\/problem\+json/i);
+      const body = JSON.parse(answer.slice(answer.indexOf("\r\n\r\n"))) as { readonly status: number };
+      assert.equal(body.status, status);
+    }
   });
 
   it("says 409 when the proxy is not in a state for it, and 500 when it fails, and goes on", async () => {
@@ -203,10 +210,22 @@ describe("the admin API", () => {
   });
 
   it("names the address it cannot listen on", async () => {
-    const taken = { address: "127.0.0.1", port: admin.port, hosts: [] };
-    await assert.rejects(startAdmin(taken, source), {
+    const place = { kind: "tcp", address: "127.0.0.1", port: admin.port } as const;
+    await assert.rejects(startAdmin({ ...ANYWHERE, place }, source), {
       code: "MILLRACE_LISTEN",
       message: /Cannot listen for the admin API on 127\.0\.0\.1 port \d+: .*EADDRINUSE/,
     });
   });
 });
+
+/** Everything that comes back for these bytes until the connection ends. */
+function talk(port: number, says: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(port, "127.0.0.1", () => socket.write(says));
+    let heard = "";
+    socket.setEncoding("latin1").on("data", (text: string) => (heard += text));
+    socket.on("end", () => resolve(heard));
+    socket.on("close", () => resolve(heard));
+    socket.on("error", reject);
+  });
+}

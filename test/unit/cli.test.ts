@@ -65,6 +65,26 @@ describe("millrace check", () => {
     assert.match(err, /warning: routes\[1\]: can never match/);
   });
 
+  it("says all of it as one line of JSON with --json", async () => {
+    const bad = await millrace([
+      "check",
+      "--json",
+      "--offline",
+      "-c",
+      file("bad2.yaml", "workrs: 1\norigins: {api: {targets: []}}\n"),
+    ]);
+    assert.deepEqual([bad.code, bad.err], [78, ""]);
+    const { ok, errors } = JSON.parse(bad.out) as {
+      readonly ok: boolean;
+      readonly errors: readonly { path: string }[];
+    };
+    assert.deepEqual([ok, errors.map(({ path }) => path).sort()], [false, ["origins.api.targets", "workrs"]]);
+    const good = await millrace(["check", "--json", "-c", file("good2.json", JSON.stringify(GOOD))]);
+    assert.deepEqual([good.code, (JSON.parse(good.out) as { readonly ok: boolean }).ok], [0, true]);
+    const broken = await millrace(["check", "--json", "-c", file("broken2.yaml", "origins:\n  a: [1\n")]);
+    assert.deepEqual([broken.code, (JSON.parse(broken.out) as { readonly ok: boolean }).ok], [78, false]);
+  });
+
   it("says line and column of what is not YAML", async () => {
     const { code, err } = await millrace(["check", "-c", file("broken.yaml", "origins:\n  a: [1\n")]);
     assert.equal(code, 78);

@@ -129,6 +129,7 @@ const TRIALS: readonly { readonly matches: RegExp; readonly tries: (command: str
   { matches: /^npm start -- --listen /, tries: tryRun },
   { matches: /^npx millrace run --listen .* --admin$/, tries: tryRunWithAdmin },
   { matches: /^npx millrace run -c /, tries: tryRunOfFile },
+  { matches: /^npx millrace init$/, tries: tryInit },
   { matches: /^npx millrace (check|print-config|schema)\b/, tries: tryOnce },
   // Tried by the command before them in the page, whose proxy they ask.
   { matches: /^(npx millrace stats|curl http:\/\/127\.0\.0\.1:(8080\/|9901\/stats))$/, tries: tryWasPaired },
@@ -179,6 +180,14 @@ async function tryRunOfFile(command: string): Promise<void> {
     const moved = await fetch(`${base}/static/a`, { redirect: "manual", headers: { Connection: "close" } });
     assert.equal(moved.status, 502, "the files are on a port where nobody listens");
   });
+}
+
+/** Where there is no file yet; the next commands of the page write their own. */
+async function tryInit(command: string): Promise<void> {
+  rmSync(join(folder, "millrace.config.yaml"), { force: true });
+  const { code, out } = millrace(argumentsOf(command) ?? []);
+  assert.equal(code, 0, out);
+  rmSync(join(folder, "millrace.config.yaml"));
 }
 
 async function tryOnce(command: string): Promise<void> {

@@ -121,6 +121,23 @@ describe("settings", () => {
     assert.match(about({ address: ":9901" })[0] ?? "", /^admin\.address: is not a loopback address/);
     assert.deepEqual(about({ address: ":9901", hosts: ["edge.internal"] }), []);
     assert.deepEqual(about({ address: "[::1]:9901" }), []);
+    assert.deepEqual(about({ address: "unix:/run/millrace/admin.sock" }), []);
+    assert.match(about({ address: "unix:admin.sock" })[0] ?? "", /is not an absolute path/);
+    assert.match(about({ address: `unix:/${"x".repeat(107)}` })[0] ?? "", /at most 107 bytes/);
+  });
+
+  it("want a token that nobody guesses, or a file that holds one", () => {
+    const about = (token: unknown) => complaintsAbout({ origins: API, admin: { token } as object });
+    assert.deepEqual(about("0123456789abcdef"), []);
+    for (const token of ["short", "has spaces in it, many", "(hidden)", ""]) {
+      assert.match(about(token)[0] ?? "", /^admin\.token/, token);
+    }
+    assert.match(about({ file: "/no/such/token" })[0] ?? "", /^admin\.token\.file: cannot be read: ENOENT/);
+    const beyond = checkSettings({ origins: API, admin: { address: ":9901", hosts: ["edge.internal"] } });
+    assert.deepEqual(
+      beyond.warnings.map(({ path }) => path),
+      ["admin.token"],
+    );
   });
 
   it("want routes as soon as there are several origins, and an origin as soon as there are none", () => {

@@ -11,11 +11,14 @@ use proto::exchange::Stage;
 pub struct Census {
     pub clients: usize,
     pub clients_idle: usize,
+    /// Clients whose TLS handshake is under way.
+    pub clients_shaking: usize,
     pub exchanges: usize,
     pub tunnels: usize,
     pub waiting: usize,
     /// Connections that are to be looked at in the next pass.
     pub put_off: usize,
+    /// Connections to targets that cannot carry a request yet.
     pub connecting: usize,
     /// Established origin connections that carry something.
     pub active: usize,
@@ -38,6 +41,7 @@ impl<I: Io> Worker<I> {
         let mut census = Census { clients, exchanges, put_off, ..Census::default() };
         for client in self.clients.keys().into_iter().filter_map(|key| self.clients.get(key)) {
             census.clients_idle += usize::from(client.state == ClientState::Idle);
+            census.clients_shaking += usize::from(client.state == ClientState::Handshake);
             census.client_input_max = census.client_input_max.max(client.input.len());
             census.client_outbox_max = census.client_outbox_max.max(client.outbox.len());
         }
@@ -47,7 +51,7 @@ impl<I: Io> Worker<I> {
             census.kept_max = census.kept_max.max(exchange.kept.len());
         }
         for origin in self.origins.keys().into_iter().filter_map(|key| self.origins.get(key)) {
-            census.connecting += usize::from(origin.state == OriginState::Connecting);
+            census.connecting += usize::from(matches!(origin.state, OriginState::Connecting | OriginState::Handshake));
             census.active += usize::from(matches!(origin.state, OriginState::Active | OriginState::Tunnel));
             census.origin_input_max = census.origin_input_max.max(origin.input.len());
             census.origin_outbox_max = census.origin_outbox_max.max(origin.outbox.len());

@@ -124,7 +124,10 @@ impl<I: Io> Worker<I> {
         match std::mem::replace(&mut check.state, State::Resting) {
             State::Resting => {}
             State::Connecting { link } => link.close(&mut self.io, &mut self.blocks),
-            State::Handshake { link, mut outbox } | State::Asking { link, mut outbox, .. } => {
+            State::Handshake { mut link, mut outbox } | State::Asking { mut link, mut outbox, .. } => {
+                if !outbox.is_empty() {
+                    link.break_off();
+                }
                 outbox.clear(&mut self.blocks);
                 link.close(&mut self.io, &mut self.blocks);
             }
@@ -186,6 +189,7 @@ impl<I: Io> Worker<I> {
             State::Resting => {}
             State::Connecting { link } if event.writable || event.dead => match link.connect_result(&mut self.io) {
                 Ok(()) => {
+                    link.handle_event(event);
                     self.secure_check(key);
                     if event.read_closed {
                         self.shake_check(key, true);
@@ -195,11 +199,13 @@ impl<I: Io> Worker<I> {
             },
             State::Connecting { .. } => {}
             State::Handshake { link, outbox } => {
+                link.handle_event(event);
                 // A target that takes no more of the handshake shows it in what is read.
                 let _ = outbox.flush(&mut self.io, link, &mut self.blocks);
                 self.shake_check(key, event.read_closed);
             }
             State::Asking { link, outbox, .. } => {
+                link.handle_event(event);
                 if event.writable && outbox.flush(&mut self.io, link, &mut self.blocks).is_err() {
                     // The target reads no more; it may have answered all the same, or its reset is read now.
                     outbox.clear(&mut self.blocks);

@@ -142,6 +142,7 @@ impl<I: Io> Worker<I> {
         let Some(client) = self.clients.get_mut(key) else { return };
         client.readable |= event.readable || event.read_closed;
         client.read_closed |= event.read_closed;
+        client.link.handle_event(event);
         if event.dead {
             self.client_gone(key);
             return;

@@ -4,7 +4,7 @@
 
 use crate::blocks::Blocks;
 use crate::http2::stream::Stream;
-use crate::io::{Io, Peek, Trouble};
+use crate::io::{Io, Peek, Ready, Trouble};
 use crate::outbox::Outbox;
 use crate::tls::{Session, TlsTrouble};
 use h2::Reason;
@@ -22,6 +22,8 @@ pub struct Link<S> {
     pub tls: Option<Box<Session>>,
     /// The last read stopped before the socket was empty.
     stopped: bool,
+    /// An event told that the peer's end has come. No event tells of it again.
+    ended: bool,
 }
 
 /// What carries a connection's bytes.
@@ -41,11 +43,11 @@ pub enum Shake {
 
 impl<S> Link<S> {
     pub fn plain(socket: S) -> Self {
-        Self { carrier: Carrier::Socket(socket), tls: None, stopped: false }
+        Self { carrier: Carrier::Socket(socket), tls: None, stopped: false, ended: false }
     }
 
     pub fn on_stream(stream: Stream) -> Self {
-        Self { carrier: Carrier::Stream(Box::new(stream)), tls: None, stopped: false }
+        Self { carrier: Carrier::Stream(Box::new(stream)), tls: None, stopped: false, ended: false }
     }
 
     /// Its own socket; a stream has none.
@@ -105,6 +107,11 @@ impl<S: Send> Link<S> {
         self.tls.is_some()
     }
 
+    /// Takes in what an event told of the socket.
+    pub fn handle_event(&mut self, event: &Ready) {
+        self.ended |= event.read_closed || event.dead;
+    }
+
     /// Whether another read finds more after one of `count` bytes into room for `room`. The peer's word that it sends
     /// nothing more counts, and so does a failure behind what was read, for they have no event of their own.
     #[must_use]
@@ -155,7 +162,8 @@ impl<S: Send> Link<S> {
                 Ok(Came::Records { opened, drained }) => {
                     len += opened;
                     reads += 1;
-                    if drained {
+                    // Half a record with the end behind it is read up to that end.
+                    if drained && (len > 0 || !self.ended) {
                         break;
                     }
                     if reads == READS_MAX {
@@ -250,6 +258,9 @@ impl<S: Send> Link<S> {
         let (mut outbox, mut buf) = (Outbox::default(), [0u8; 1]);
         let read = self.read(io, blocks, &mut outbox, &mut buf);
         let replied = outbox.is_empty();
+        if !replied {
+            self.break_off();
+        }
         outbox.clear(blocks);
         match read {
             // A reply that does not fit at once: the connection is not fit for another request.

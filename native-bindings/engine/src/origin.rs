@@ -85,6 +85,9 @@ impl<I: Io> Worker<I> {
         let Some(origin) = self.origins.get_mut(key) else { return };
         origin.readable |= event.readable || event.read_closed || event.dead;
         origin.read_closed |= event.read_closed;
+        if let Place::Held(link) = &mut origin.place {
+            link.handle_event(event);
+        }
         match origin.state {
             OriginState::Connecting if event.writable || event.dead => self.connection_settled(key),
             OriginState::Connecting => {}
@@ -147,11 +150,16 @@ impl<I: Io> Worker<I> {
         self.row.one(Counter::OriginOpen);
         let began = self.exchanges.get(exchange).map_or(self.now_us, |o| o.times.connect_us);
         self.row.record(Histogram::Connect, self.now_us.saturating_sub(began));
-        if exchange.is_none() {
-            self.rest_standby(key);
-            return;
+        // What came with the handshake was said before anything was asked: whatever it looks like, it is no answer.
+        let spoke = self.origins.get(key).is_some_and(Origin::holds_plain);
+        match (exchange.is_none(), spoke) {
+            (false, false) => self.send_held(exchange),
+            (false, true) => {
+                self.attempt_failed(exchange, OriginFault::WriteError);
+            }
+            (true, false) => self.rest_standby(key),
+            (true, true) => self.close_origin(key, Counter::OriginCloseStray),
         }
-        self.send_held(exchange);
     }
 
     /// A connection that never came to be is taken off the books.

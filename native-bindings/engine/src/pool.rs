@@ -258,8 +258,12 @@ impl<S> Pool<S> {
         }
         let waits = |t: &&Arc<TargetShared>| t.waiting.load(Relaxed) > 0;
         let targets = self.targets.read();
-        let sibling = targets.values().filter(|t| Arc::ptr_eq(&t.origin, &freed.origin)).find(waits);
-        sibling.or_else(|| targets.values().find(|t| self.open_max != 0 && waits(t))).cloned()
+        // By number, not in the order of the map: what is told the same dice does the same.
+        let first = |of_origin: bool| {
+            let beside = targets.values().filter(|t| !of_origin || Arc::ptr_eq(&t.origin, &freed.origin));
+            beside.filter(waits).min_by_key(|t| t.number)
+        };
+        first(true).or_else(|| if self.open_max == 0 { None } else { first(false) }).cloned()
     }
 
     /// Whether idle connections may rest where a worker cannot take them.

@@ -1,8 +1,10 @@
 //! Whether the workers' books agree with themselves, with what the workers hold, and with what the kernel has open.
 
 use crate::ledger::Tally;
+use crate::world::WORKERS_MAX;
 use engine::census::Census;
-use engine::stats::{COUNTERS, Counter, Kind, ROW_WORDS};
+use engine::stats::{COUNTERS, Counter, Kind, ROW_WORDS, Row};
+use proto::fault::{ClientFault, OriginFault, WireFault};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// All rows of a run's stats block.
@@ -12,6 +14,11 @@ impl Books<'_> {
     #[must_use]
     pub fn sum(&self, counter: Counter) -> u64 {
         self.at(counter as usize)
+    }
+
+    #[must_use]
+    pub fn fault(&self, fault: OriginFault) -> u64 {
+        self.at(COUNTERS.len() + WireFault::ALL.len() + ClientFault::ALL.len() + fault as usize)
     }
 
     /// The sum over all rows; a gauge of one row may stand below zero.
@@ -48,6 +55,7 @@ impl Books<'_> {
             ),
             ("clients open", self.sum(Counter::ClientOpen), total(|c| c.clients)),
             ("clients idle", self.sum(Counter::ClientIdle), total(|c| c.clients_idle)),
+            ("handshakes of clients", self.sum(Counter::TlsShaking), total(|c| c.clients_shaking)),
             ("exchanges open", self.sum(Counter::ExchangesOpen), total(|c| c.exchanges)),
             ("tunnels open", self.sum(Counter::TunnelsOpen), total(|c| c.tunnels)),
             ("queue length", self.sum(Counter::QueueLength), total(|c| c.waiting)),
@@ -83,6 +91,12 @@ impl Books<'_> {
         tally.queued = self.sum(Counter::Queued);
         tally.spooled = self.sum(Counter::Spooled);
         tally.spool_refused = self.sum(Counter::SpoolRefused);
+        tally.handshakes = [Counter::TlsHandshakes, Counter::OriginTlsHandshakes].map(|counter| self.sum(counter));
+        tally.resumed = [Counter::TlsResumed, Counter::OriginTlsResumed].map(|counter| self.sum(counter));
+        tally.doubted = self.fault(OriginFault::TlsVerify);
+        let failed = [OriginFault::TlsAlert, OriginFault::TlsEof, OriginFault::TlsTimeout];
+        let of_targets = failed.map(|fault| self.fault(fault)).iter().sum::<u64>() + tally.doubted;
+        tally.shakes_failed = [self.sum(Counter::TlsFailed), of_targets];
         tally.turns = self.sum(Counter::Turns);
     }
 }
@@ -96,7 +110,7 @@ pub fn judge_spool(gauge: u64, total: u64, on_disk: u64, most: u64) -> Result<()
 }
 
 /// No connection holds more than one read of what its peer may have on the way, or of a file, and one head or answer of
-/// our own.
+/// our own. Where TLS is spoken, what comes at once is a record, however little of it may be on the way.
 pub fn judge_memory(
     census: &Census,
     buffer_bytes: usize,
@@ -116,4 +130,17 @@ pub fn judge_memory(
         Some((what, held, most)) => Err(format!("memory: {what} holds {held} bytes, more than {most}")),
         None => Ok(()),
     }
+}
+
+/// The stats block of this thread, all zero.
+#[must_use]
+pub fn clean_block() -> &'static [AtomicU64] {
+    thread_local! {
+        static BLOCK: &'static [AtomicU64] = Row::leak(WORKERS_MAX);
+    }
+    BLOCK.with(|words| {
+        words.iter().for_each(|word| word.store(0, Relaxed));
+        debug_assert_eq!(words.len(), WORKERS_MAX * ROW_WORDS);
+        *words
+    })
 }

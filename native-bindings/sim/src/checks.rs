@@ -8,6 +8,7 @@ use crate::kernel::Socket;
 use crate::ledger::{Ledger, Mood, fail, say};
 use crate::net;
 use crate::reader::Head;
+use crate::secure;
 use engine::host::Host;
 use engine::stats::Counter;
 use proto::plan::{HealthCheck, HealthProbe, Plan, StatusRange};
@@ -144,6 +145,9 @@ pub fn hear(notes: &[u8], host: &Host<Socket>, mood: Mood, ledger: &mut Ledger) 
                 fail(format!("a check found fault with a target that is well: {line}"));
             }
             continue;
+        }
+        if secure::target(target.identity.target) == Some(true) {
+            fail(format!("a check found a target well that nobody may believe: {line}"));
         }
         let name = &target.identity.origin;
         let given = ledger.checkups.entry(target.identity.target).or_default();

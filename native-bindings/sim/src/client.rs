@@ -1,9 +1,11 @@
 //! A client: sends its requests in pieces, one after another or pipelined, reads at its own pace, leaves as it likes,
 //! and judges every byte that comes back.
 
-use crate::ledger::{Ledger, Mood, dice, say};
+use crate::ledger::{Ledger, Mood, dice, fail, say};
+use crate::line::{Came, Leave, Line};
 use crate::net::{self, What};
-use crate::requests::{self, Shot};
+use crate::requests::{self, Shot, Wanted};
+use crate::secure::{self, Kind, Visitor};
 use crate::verdict::Verdict;
 use std::collections::VecDeque;
 
@@ -22,7 +24,9 @@ struct Manner {
 
 pub struct Client {
     pub number: u32,
-    end: u32,
+    line: Line,
+    /// Nothing of its may be heard, and so it may be told nothing.
+    uninvited: bool,
     mood: Mood,
     manner: Manner,
     shots: VecDeque<Shot>,
@@ -52,7 +56,9 @@ impl Client {
             half_closes: d.chance(150),
         });
         let count = dice(|d| d.between(1, 6));
-        let shots = (0..count).map(|_| dice(|d| requests::make(d, ledger, mood, ip, manner.http10))).collect();
+        let mut shots: VecDeque<Shot> =
+            (0..count).map(|_| dice(|d| requests::make(d, ledger, mood, ip, manner.http10))).collect();
+        let (line, kind) = enter(end, &mut shots, ledger);
         let abort = mood == Mood::Wild && dice(|d| d.chance(200));
         let abort_at_us = abort.then(|| now + dice(|d| d.skewed(5_000_000)));
         if let Some(at) = abort_at_us {
@@ -61,7 +67,8 @@ impl Client {
         net::with(|net| net.plan(0, What::Wake(number)));
         Self {
             number,
-            end,
+            line,
+            uninvited: kind == Kind::Uninvited,
             mood,
             manner,
             shots,
@@ -80,11 +87,12 @@ impl Client {
 
     pub fn act(&mut self, ledger: &mut Ledger) {
         if self.gone {
+            self.line.linger();
             return;
         }
         let now = net::with(|net| net.now_us);
         if self.abort_at_us.is_some_and(|at| at <= now) {
-            self.leave("aborts", dice(|d| d.chance(500)));
+            self.leave("aborts", if dice(|d| d.chance(500)) { Leave::Cut } else { Leave::Politely });
             return;
         }
         self.read(ledger, now);
@@ -99,7 +107,7 @@ impl Client {
     /// Everybody goes home.
     pub fn send_home(&mut self) {
         if !self.gone {
-            self.leave("goes home", false);
+            self.leave("goes home", Leave::Politely);
         }
     }
 
@@ -109,24 +117,26 @@ impl Client {
         }
         let slow = self.manner.reads;
         let most = if slow == 0 { usize::MAX } else { slow };
-        let (bytes, fin, reset) = net::with(|net| {
-            let bytes = net.take(self.end, most);
-            let end = &net.ends[self.end as usize];
-            let drained = end.unread() == 0;
-            (bytes, end.fin_in && drained, end.reset_in && drained)
-        });
-        if slow != 0 && !bytes.is_empty() {
+        let Came { bytes, any, end, cut } = self.line.take(most);
+        if self.line.is_void() && !self.uninvited {
+            self.uninvited = true;
+            void(&mut self.shots, ledger);
+        }
+        if self.uninvited && !bytes.is_empty() {
+            fail(format!("client {}, which was not let in, was told something", self.number));
+        }
+        if slow != 0 && any {
             let gap = dice(|d| if d.chance(20) { d.skewed(3_000_000) } else { d.skewed(3_000) });
             self.read_at_us = now + gap;
             net::with(|net| net.plan(gap, What::Wake(self.number)));
         }
         self.verdict.take(&bytes, ledger);
-        if fin || reset {
-            self.verdict.end(reset, ledger);
-            if self.verdict.tunnelling() && fin && !reset && self.mood != Mood::Wild {
+        if end || cut {
+            self.verdict.end(cut, ledger);
+            if self.verdict.tunnelling() && !cut && self.mood != Mood::Wild {
                 return;
             }
-            self.leave("sees the end", false);
+            self.leave("sees the end", Leave::Idle);
         }
     }
 
@@ -154,7 +164,7 @@ impl Client {
                 let left = stop - self.sent;
                 stop = self.sent + 1 + dice(|d| d.below(left as u64)) as usize;
             }
-            let taken = net::with(|net| net.send(self.end, &shot.bytes[self.sent..stop], false)).unwrap_or(0);
+            let taken = self.line.send(&shot.bytes[self.sent..stop], false);
             say(|| format!("  client {} sends {taken} of request {}", self.number, shot.id));
             if self.sent == 0 && taken > 0 {
                 self.verdict.expect(shot.id, shot.wanted, ledger);
@@ -201,12 +211,12 @@ impl Client {
         let mut bytes = Vec::new();
         let left = ask.up_bytes - self.tunnel_sent;
         crate::content::fill(crate::content::tunnel_key(id, true), self.tunnel_sent, left as usize, &mut bytes);
-        let taken = net::with(|net| net.send(self.end, &bytes, false)).unwrap_or(0);
+        let taken = self.line.send(&bytes, false);
         self.tunnel_sent += taken as u64;
         if self.tunnel_sent == ask.up_bytes {
             ask.tunnel_whole = true;
             self.fin_sent = true;
-            net::with(|net| net.send_fin(self.end));
+            self.line.send_fin();
         }
     }
 
@@ -215,14 +225,14 @@ impl Client {
         if !self.shots.is_empty() || self.sent > 0 || self.verdict.tunnelling() {
             // An answer that closes ends the conversation, whatever was still to be said.
             if self.verdict.closing && !self.verdict.awaits() && self.manner.pipelines {
-                self.leave("is told to close", false);
+                self.leave("is told to close", Leave::Idle);
             }
             return;
         }
         if self.manner.half_closes && !self.fin_sent {
             self.fin_sent = true;
             say(|| format!("  client {} half-closes", self.number));
-            net::with(|net| net.send_fin(self.end));
+            self.line.send_fin();
         }
         if self.verdict.awaits() {
             return;
@@ -233,7 +243,9 @@ impl Client {
                 self.leave_at_us = Some(now + wait);
                 net::with(|net| net.plan(wait, What::Wake(self.number)));
             }
-            Some(at) if at <= now => self.leave("has done", dice(|d| d.chance(150))),
+            Some(at) if at <= now => {
+                self.leave("has done", if dice(|d| d.chance(150)) { Leave::Cut } else { Leave::Idle })
+            }
             Some(_) => {}
         }
     }
@@ -244,9 +256,45 @@ impl Client {
         self.verdict.awaits() && !self.verdict.closing
     }
 
-    fn leave(&mut self, why: &str, reset: bool) {
+    fn leave(&mut self, why: &str, how: Leave) {
         self.gone = true;
         say(|| format!("  client {} {why}", self.number));
-        net::with(|net| if reset { net.reset_end(self.end) } else { net.close(self.end) });
+        self.line.leave(how);
     }
+}
+
+/// None of these requests may be heard.
+fn void(shots: &mut VecDeque<Shot>, ledger: &mut Ledger) {
+    for shot in shots {
+        if let Some(ask) = ledger.ask_mut(shot.id) {
+            ask.illegal = true;
+        }
+        (shot.wanted, shot.hold_at) = (Wanted::Refusal, None);
+    }
+}
+
+/// The client's way to the network. Where TLS is spoken, some clients may be heard by nobody, and send accordingly.
+fn enter(end: u32, shots: &mut VecDeque<Shot>, ledger: &mut Ledger) -> (Line, Kind) {
+    let Some(Visitor { session, manner, kind, field }) = secure::visitor() else {
+        return (Line::plain(end), Kind::Guest);
+    };
+    say(|| format!("  it speaks TLS: {kind:?}, {manner:?}"));
+    for shot in shots.iter_mut() {
+        if let Some(ask) = ledger.ask_mut(shot.id) {
+            ask.client_cert.clone_from(&field);
+        }
+    }
+    if kind != Kind::Guest {
+        void(shots, ledger);
+    }
+    if kind == Kind::Plain {
+        shots.truncate(1);
+        shots[0].bytes = format!("GET /r/{} HTTP/1.1\r\nHost: sim\r\n\r\n", shots[0].id).into_bytes();
+        return (Line::plain(end), kind);
+    }
+    if kind == Kind::Garbage {
+        shots.clear();
+    }
+    net::with(|net| net.seal(end));
+    (Line::sealed(end, session, manner), kind)
 }

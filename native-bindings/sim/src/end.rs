@@ -1,5 +1,6 @@
 //! One end of a virtual connection: what has arrived and what is on its way to it.
 
+use crate::sniff::Sniffer;
 use engine::io::Trouble;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -63,6 +64,8 @@ pub struct End {
     pub turned_back: bool,
     /// The proxy opened it for a check.
     pub check: bool,
+    /// The proxy speaks TLS here.
+    pub sniffer: Option<Box<Sniffer>>,
     /// Such bytes were read here: the connection may carry no other request.
     pub tainted: bool,
     inbound: Vec<u8>,
@@ -94,6 +97,7 @@ impl End {
             stray_poll: None,
             turned_back: false,
             check: false,
+            sniffer: None,
             tainted: false,
             inbound: Vec::new(),
             at: 0,

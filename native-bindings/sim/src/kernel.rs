@@ -4,6 +4,7 @@
 use crate::disk::SimFile;
 use crate::end::{Dial, End};
 use crate::net::{self, Net, What};
+use crate::sniff::Sniffer;
 use engine::io::{File, Io, Peek, Ready, Token, Trouble};
 use std::net::SocketAddr;
 
@@ -187,6 +188,9 @@ impl Net {
 
     fn write(&mut self, worker: u32, end: u32, bytes: &[u8]) -> Result<usize, Trouble> {
         self.seats[worker as usize].calls += 1;
+        if let Some(sniffer) = self.ends[end as usize].sniffer.take() {
+            return self.write_sealed(worker, end, bytes, sniffer);
+        }
         self.judge_check(end, bytes);
         self.judge_request(worker, end, bytes);
         let result = self.send(end, bytes, false);
@@ -195,6 +199,36 @@ impl Net {
             Err(_) => self.ends[end as usize].turned_back = is_request(bytes),
         }
         self.say(|| format!("w{worker} p{end} write {} -> {result:?} {}", bytes.len(), preview(bytes)));
+        result
+    }
+}
+
+impl Net {
+    /// As `write`, where TLS is spoken: what is sealed is judged as if it were not, once, when it is shown first.
+    fn write_sealed(
+        &mut self,
+        worker: u32,
+        end: u32,
+        bytes: &[u8],
+        mut sniffer: Box<Sniffer>,
+    ) -> Result<usize, Trouble> {
+        let shown = sniffer.show(bytes);
+        for plain in shown.iter().flatten() {
+            self.judge_check(end, plain);
+            self.judge_request(worker, end, plain);
+            self.say(|| format!("w{worker} p{end} seals {} {}", plain.len(), preview(plain)));
+        }
+        let result = self.send(end, bytes, false);
+        // Of what a broken connection is given, nothing leaves.
+        let leaves = !matches!(result, Err(trouble) if trouble != Trouble::WouldBlock);
+        if let Some(what) = shown.err().filter(|_| leaves) {
+            self.fail(format!("p{end}: {what}"));
+        }
+        for plain in sniffer.take(result.unwrap_or(0)) {
+            self.judge_attempt(end, &plain);
+        }
+        self.ends[end as usize].sniffer = Some(sniffer);
+        self.say(|| format!("w{worker} p{end} write {} sealed -> {result:?}", bytes.len()));
         result
     }
 }

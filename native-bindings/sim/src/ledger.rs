@@ -1,8 +1,9 @@
 //! What was asked, executed and answered, by identity: the record that both kinds of peers are judged by.
 
 use crate::checks::Checkups;
-use crate::dice::Dice;
+use crate::dice::{Dice, mix};
 use crate::net;
+use crate::trust::Doubted;
 use proto::plan::HealthProbe;
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -23,6 +24,8 @@ pub struct Ask {
     pub method: &'static str,
     /// The client's address, which the origin must be told.
     pub ip: String,
+    /// The certificate that the origin must be told of.
+    pub client_cert: Option<String>,
     pub body_bytes: u64,
     pub upgrade: bool,
     /// Bytes a tunnel carries from client to origin, and back.
@@ -61,6 +64,7 @@ pub struct Ledger {
     pub asks: Vec<Ask>,
     pub tally: Tally,
     pub checkups: Checkups,
+    pub doubted: Doubted,
     /// By origin: how it is checked.
     pub probes: HashMap<String, HealthProbe>,
     /// Most executions of a request that may be repeated: one a target, and one repeat.
@@ -90,8 +94,16 @@ pub struct Tally {
     pub checks: u64,
     pub checks_bad: u64,
     pub workers_lost: u64,
+    /// TLS with clients, and with targets.
+    pub handshakes: [u64; 2],
+    pub resumed: [u64; 2],
+    pub shakes_failed: [u64; 2],
+    /// Certificates that were doubted.
+    pub doubted: u64,
     pub turns: u64,
     pub steps: u64,
+    /// Of what happened and when: the same for the same seeds.
+    pub digest: u64,
 }
 
 impl Tally {
@@ -114,8 +126,15 @@ impl Tally {
         self.checks += other.checks;
         self.checks_bad += other.checks_bad;
         self.workers_lost += other.workers_lost;
+        for side in [0, 1] {
+            self.handshakes[side] += other.handshakes[side];
+            self.resumed[side] += other.resumed[side];
+            self.shakes_failed[side] += other.shakes_failed[side];
+        }
+        self.doubted += other.doubted;
         self.turns += other.turns;
         self.steps += other.steps;
+        self.digest = mix(self.digest ^ other.digest);
     }
 }
 

@@ -1,9 +1,16 @@
 //! Seeded simulation of whole workers: a virtual kernel under `engine::io::Io`, hostile and honest peers around it, and
 //! invariants swept after every turn. One seed is one conversation, the same every time.
+//!
+//! In every sixth run a listener or some targets speak TLS. Then the peers' own sessions stand between their bytes and the
+//! network (`line.rs`), which tears, delays and cuts records like any bytes; some peers spoil their sessions (`secure.rs`).
+//! Whoever judges reads plain bytes on both sides, and in what the proxy writes to targets (`sniff.rs`). Certificates,
+//! tickets and secrets are drawn anew in every process, and no length, hence nothing that happens, depends on them.
 #![forbid(unsafe_code)]
 
+mod agenda;
 mod answers;
 mod books;
+mod certificates;
 mod checks;
 mod client;
 mod content;
@@ -14,11 +21,16 @@ mod document;
 mod end;
 mod kernel;
 mod ledger;
+mod line;
 mod net;
 mod origin;
 mod reader;
 mod requests;
+mod secure;
+mod sessions;
 mod settings;
+mod sniff;
+mod trust;
 mod verdict;
 mod world;
 

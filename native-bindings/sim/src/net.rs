@@ -4,31 +4,17 @@
 //! A read shorter than its buffer has drained the socket, an edge comes on arrival, FIN, reset and on room after a short
 //! write, and what an event says is looked up when it is fetched: exactly what the engine may rest on, and no more.
 
-use crate::dice::Dice;
+pub use crate::agenda::What;
+use crate::dice::{Dice, mix};
 use crate::disk::Disk;
 use crate::end::{Dial, End, Packet, Side};
+use crate::secure;
+use crate::sniff::Sniffer;
 use engine::io::Trouble;
 use std::cell::RefCell;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::net::SocketAddr;
-
-/// What the agenda holds.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum What {
-    /// The next packet reaches this end.
-    Deliver(u32),
-    /// An edge, for whatever reason, at this end of the proxy's.
-    Edge(u32),
-    /// A connection attempt of the proxy's comes to its end.
-    Dial(u32),
-    /// A peer has something to do.
-    Wake(u32),
-    Turn(u32),
-    /// The clock of a worker, if it was not set anew since.
-    Clock(u32, u32),
-    Chaos,
-}
 
 /// How hostile network and kernel are; per mille unless a name says otherwise.
 #[derive(Clone, Debug, Default)]
@@ -91,6 +77,8 @@ pub struct Net {
     pub reached: u64,
     pub failure: Option<String>,
     pub trace: Option<Vec<String>>,
+    /// Of everything that happened and when: two runs of a seed must agree on it.
+    pub digest: u64,
     agenda: BinaryHeap<Reverse<(u64, u64, What)>>,
     polls: u64,
     order: u64,
@@ -150,6 +138,8 @@ impl Net {
     pub fn next(&mut self) -> Option<What> {
         let Reverse((at, _, what)) = self.agenda.pop()?;
         self.now_us = self.now_us.max(at);
+        let (kind, of) = what.parts();
+        self.digest = mix(self.digest ^ self.now_us << 8 ^ kind << 4 ^ u64::from(of));
         Some(what)
     }
 
@@ -183,6 +173,7 @@ impl Net {
             _ => Dial::Pending(to),
         };
         self.ends[peer as usize].dial = outcome;
+        self.ends[own as usize].sniffer = secure::target(to).map(|_| Box::new(Sniffer::of_target()));
         self.ends[own as usize].dial = outcome;
         let latency = self.latency_us();
         if outcome != Dial::Silent {

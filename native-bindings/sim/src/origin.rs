@@ -4,14 +4,16 @@
 use crate::answers::{self, Out, STRAY, STRAY_408, Script};
 use crate::checks;
 use crate::content::{first_wrong, request_key, tunnel_key};
-use crate::ledger::{Ledger, Mood, dice, fail, say};
+use crate::ledger::{Ask, Ledger, Mood, dice, fail, say};
+use crate::line::{Came, Leave, Line};
 use crate::net::{self, What};
 use crate::reader::{Event, Frame, Head, Reader};
+use crate::secure;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 pub struct OriginPeer {
-    end: u32,
+    line: Line,
     number: u32,
     target: SocketAddr,
     mood: Mood,
@@ -38,7 +40,13 @@ impl OriginPeer {
     #[must_use]
     pub fn new(end: u32, number: u32, target: SocketAddr, mood: Mood) -> Self {
         let mut peer = Self {
-            end,
+            line: secure::host(target).map_or_else(
+                || Line::plain(end),
+                |(session, manner)| {
+                    say(|| format!("  it speaks TLS: {manner:?}"));
+                    Line::sealed(end, session, manner)
+                },
+            ),
             number,
             target,
             mood,
@@ -64,6 +72,7 @@ impl OriginPeer {
 
     pub fn act(&mut self, ledger: &mut Ledger) {
         if self.gone {
+            self.line.linger();
             return;
         }
         self.read(ledger);
@@ -72,17 +81,13 @@ impl OriginPeer {
     }
 
     fn read(&mut self, ledger: &mut Ledger) {
-        let trapped = self.trap.take_if(|_| net::with(|net| net.ends[self.end as usize].unread() > 0));
+        let trapped = self.trap.take_if(|_| self.line.holds_unread());
         if let Some(out) = trapped {
             say(|| format!("  origin {} springs its trap: {out:?}", self.number));
-            self.leave(&out);
+            self.leave_idle(&out);
             return;
         }
-        let (bytes, fin, reset) = net::with(|net| {
-            let bytes = net.take(self.end, usize::MAX);
-            let end = &net.ends[self.end as usize];
-            (bytes, end.fin_in, end.reset_in)
-        });
+        let Came { bytes, end, cut, .. } = self.line.take(usize::MAX);
         if !bytes.is_empty() {
             self.idle_due_us = None;
             self.reader.feed(&bytes);
@@ -100,12 +105,10 @@ impl OriginPeer {
                 return;
             }
         }
-        if reset {
-            self.leave(&Out::Close);
-        } else if fin && !self.tunnel {
+        if cut || end && !self.tunnel {
             // The proxy never closes one direction only, outside a tunnel.
             self.leave(&Out::Close);
-        } else if fin {
+        } else if end {
             self.end_of_tunnel(ledger);
         }
     }
@@ -147,7 +150,7 @@ impl OriginPeer {
         if self.script.iter().any(|(_, out)| matches!(out, Out::Whole(..))) {
             fail(format!("request {id} came to {} before the answer to the last had left", self.target));
         }
-        judge_head(head, id, ask.method, &ask.ip);
+        judge_head(head, id, &ask);
         let bytes = dice(answers::size);
         let Some(execution) = ledger.execute(id, self.target) else { return };
         self.current = Some((id, execution));
@@ -264,7 +267,7 @@ impl OriginPeer {
             match &out {
                 Out::Bytes(bytes) | Out::Stray(bytes) => {
                     let stray = matches!(out, Out::Stray(_));
-                    let sent = net::with(|net| net.send(self.end, &bytes[self.sent..], stray)).unwrap_or(0);
+                    let sent = self.line.send(&bytes[self.sent..], stray);
                     self.sent += sent;
                     if let Some(execution) = self.current.and_then(|(id, n)| ledger.execution(id, n)) {
                         execution.begun |= sent > 0 && self.answered && !stray;
@@ -288,9 +291,8 @@ impl OriginPeer {
             } else if self.script.is_empty() && !self.tunnel {
                 self.rest(now);
             } else if self.script.is_empty() {
-                net::with(|net| net.send_fin(self.end));
-                let ended = net::with(|net| net.ends[self.end as usize].fin_in);
-                if ended {
+                self.line.send_fin();
+                if self.line.peer_ended() {
                     self.leave(&Out::Close);
                 }
             }
@@ -329,27 +331,33 @@ impl OriginPeer {
                 self.leave(&Out::Close);
             }
             4..=5 if wild => self.leave(&Out::Reset),
-            _ => self.leave(&Out::Close),
+            _ => self.leave_idle(&Out::Close),
         }
     }
 
     fn stray(&mut self, text: &str) {
         say(|| format!("  origin {} speaks out of turn: {text:?}", self.number));
-        let _ = net::with(|net| net.send(self.end, text.as_bytes(), true));
+        self.line.send(text.as_bytes(), true);
     }
 
     fn leave(&mut self, how: &Out) {
         self.gone = true;
         self.script.clear();
         say(|| format!("  origin {} leaves: {how:?}", self.number));
-        net::with(|net| match how {
-            Out::Reset => net.reset_end(self.end),
-            _ => net.close(self.end),
-        });
+        self.line.leave(if matches!(how, Out::Reset) { Leave::Cut } else { Leave::Politely });
+    }
+
+    /// As `leave`, when nothing is on its way that TLS's word would have to end.
+    fn leave_idle(&mut self, how: &Out) {
+        self.gone = true;
+        self.script.clear();
+        say(|| format!("  origin {} leaves: {how:?}", self.number));
+        self.line.leave(if matches!(how, Out::Reset) { Leave::Cut } else { Leave::Idle });
     }
 }
 
-fn judge_head(head: &Head, id: u64, method: &str, ip: &str) {
+fn judge_head(head: &Head, id: u64, ask: &Ask) {
+    let (method, ip) = (ask.method, ask.ip.as_str());
     let is = |name: &str, wanted: &[&str]| head.all(name).collect::<Vec<_>>() == wanted;
     if !head.start.starts_with(method) || !head.start.ends_with(" HTTP/1.1") {
         fail(format!("request {id} came as {:?}", head.start));
@@ -357,6 +365,8 @@ fn judge_head(head: &Head, id: u64, method: &str, ip: &str) {
         fail(format!("request {id} of {ip} came as one of {:?}", head.get("x-forwarded-for")));
     } else if head.get("x-hop").is_some() || head.get("x-real-ip").is_some() || head.get("keep-alive").is_some() {
         fail(format!("request {id} came with fields that were not for its origin"));
+    } else if !is("client-cert", ask.client_cert.as_deref().as_slice()) {
+        fail(format!("request {id} came with the certificate of another client, or without its own"));
     } else if head.all("host").count() != 1 {
         fail(format!("request {id} came without exactly one Host"));
     }

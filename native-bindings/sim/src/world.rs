@@ -1,7 +1,7 @@
 //! One run: workers, network and peers on one agenda, from the first connection to the last timer. After every turn
 //! the books and the buffers are judged; at the end nothing may be left.
 
-use crate::books::{Books, judge_memory, judge_spool};
+use crate::books::{Books, clean_block, judge_memory, judge_spool};
 use crate::checks;
 use crate::client::Client;
 use crate::dice::Dice;
@@ -9,10 +9,12 @@ use crate::kernel::{SimIo, Socket};
 use crate::ledger::{Ledger, Mood, Tally, dice, fail, say};
 use crate::net::{self, What};
 use crate::origin::OriginPeer;
+use crate::secure;
 use crate::settings;
+use crate::trust;
 use engine::host::{Host, Message};
 use engine::spool::PIECE_BYTES;
-use engine::stats::{Counter, ROW_WORDS, Row};
+use engine::stats::{Counter, Row};
 use engine::target::TargetState;
 use engine::worker::{Worker, settle};
 use proto::plan::Plan;
@@ -20,7 +22,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-const WORKERS_MAX: usize = 3;
+pub const WORKERS_MAX: usize = 3;
 const STEPS_MAX: u64 = 150_000;
 /// Polls of one turn: its passes are bounded.
 const POLLS_MAX: u64 = 8;
@@ -28,6 +30,8 @@ const POLLS_MAX: u64 = 8;
 /// is looked at in vain, but no sooner than a tick later.
 const IDLE_TURNS_MAX: u32 = 40;
 const IDLE_TURNS_US: u64 = 100_000;
+/// A record, and what sealing adds to what is sent.
+const RECORD_ROOM_BYTES: usize = 18 * 1024;
 /// When clients come; when whoever is still there is sent home.
 const ARRIVALS_US: u64 = 3_000_000;
 const HOME_US: u64 = 2_000_000_000;
@@ -61,7 +65,8 @@ impl World {
         let mut dice = Dice::new(seed);
         let mood = settings::mood(&mut dice);
         let knobs = settings::knobs(&mut dice, mood);
-        let plan = settings::plan(&mut dice, mood);
+        let mut plan = settings::plan(&mut dice, mood);
+        secure::begin(seed, mood, &mut plan);
         let (workers, clients) = (plan.workers, dice.between(1, 10) as u32);
         let executions_max = 1 + plan.origins.iter().map(|o| o.targets.len()).max().unwrap_or(0);
         net::with(|net| {
@@ -72,7 +77,7 @@ impl World {
         say(|| format!("seed {seed}: {mood:?}, {clients} clients, {knobs:?}\n{plan:#?}"));
         let probes = plan.origins.iter().filter_map(|o| Some((o.name.clone(), o.health.clone()?.probe))).collect();
         let plans = [plan.clone(), checks::without(&plan)];
-        let host = Arc::new(Host::new(plan).expect("a plan without TLS"));
+        let host = Arc::new(Host::new(plan).expect("a plan that can be run"));
         let mut world = Self {
             mood,
             host,
@@ -112,7 +117,7 @@ impl World {
         self.judge_end()?;
         Books(self.words).tell(&mut self.ledger.tally);
         self.ledger.tally.steps = self.steps;
-        self.ledger.tally.file_reads = net::with(|net| net.disk.reads);
+        (self.ledger.tally.file_reads, self.ledger.tally.digest) = net::with(|net| (net.disk.reads, net.digest));
         Ok(self.ledger.tally)
     }
 
@@ -150,6 +155,8 @@ impl World {
     fn take_arrivals(&mut self) {
         for (end, target) in net::with(|net| std::mem::take(&mut net.arrivals)) {
             checks::note_connection(&mut self.ledger.checkups, target);
+            let check = net::with(|net| net.is_check(end));
+            trust::note_connection(&mut self.ledger.doubted, target, check);
             let number = self.actors.len() as u32;
             net::with(|net| net.ends[end as usize].owner = number);
             self.actors.push(Actor::Origin(OriginPeer::new(end, number, target, self.mood)));
@@ -171,6 +178,7 @@ impl World {
             self.workers[number as usize].log().lines().clear();
             let notes = std::mem::take(self.workers[number as usize].log().notes());
             checks::hear(&notes, &self.host, self.mood, &mut self.ledger);
+            trust::hear(&notes, self.mood);
         }
         net::with(|net| {
             if net.has_ready(number) {
@@ -235,7 +243,8 @@ impl World {
             let replay = settings::REPLAY_BYTES as usize;
             let file_piece = if plan.spool.folder.is_empty() { 0 } else { PIECE_BYTES as usize };
             let head_bytes = limits.head_bytes as usize;
-            if let Err(what) = judge_memory(census, buffer as usize, head_bytes, replay, file_piece) {
+            let piece = if secure::is_spoken() { RECORD_ROOM_BYTES + buffer as usize } else { buffer as usize };
+            if let Err(what) = judge_memory(census, piece, head_bytes, replay, file_piece) {
                 fail(what);
             }
         }
@@ -374,22 +383,11 @@ impl World {
             return Err(format!("worker {place} holds {:?} after everybody has left", self.workers[place].census()));
         }
         Books(self.words).judge_end()?;
+        trust::judge(&Books(self.words), self.mood, &self.ledger)?;
         let (open, files) = net::with(|net| (net.open_of_proxy(), net.disk.files));
         match (open, files) {
             (0, 0) => Ok(()),
             _ => Err(format!("{open} sockets and {files} files are open after everybody has left")),
         }
     }
-}
-
-/// The stats block of this thread, all zero.
-fn clean_block() -> &'static [AtomicU64] {
-    thread_local! {
-        static BLOCK: &'static [AtomicU64] = Row::leak(WORKERS_MAX);
-    }
-    BLOCK.with(|words| {
-        words.iter().for_each(|word| word.store(0, Relaxed));
-        debug_assert_eq!(words.len(), WORKERS_MAX * ROW_WORDS);
-        *words
-    })
 }

@@ -1,0 +1,113 @@
+/**
+ * What the admin API of one running proxy shows and moves, out of the parts the proxy is made of.
+ */
+import type { AdminSource, Status } from "./admin/routes.js";
+import { parseExplainInput } from "./control/explain.js";
+import type { Origins } from "./control/origins.js";
+import type { Profiled } from "./control/profiles.js";
+import type { Stats } from "./control/stats.js";
+import type { Supervisor } from "./control/supervisor.js";
+import { type ListenerPlace, loadNative } from "./native.js";
+import { MillraceError, messageOf } from "./shared/errors.js";
+import type { Log, LogLevel } from "./shared/log.js";
+import { profileThread } from "./shared/profile.js";
+import { VERSION } from "./version.js";
+
+/** What is asked of the proxy itself. Each throws `MILLRACE_STATE` at the wrong time. */
+export interface Operated extends Pick<AdminSource, "stats" | "connections" | "certificates"> {
+  readonly state: "stopped" | "starting" | "running" | "stopping";
+  /** What the books say beside the stats block. */
+  readonly frame: () => Omit<Stats, "all" | "workers" | "acceptor">;
+  readonly whyNotReady: () => string | null;
+  /** The origins, only while it runs. */
+  readonly running: (what: string) => Origins;
+}
+
+/** The parts of one proxy, from its launch on. */
+export interface Parts {
+  readonly proxy: () => Operated;
+  readonly supervisor: Supervisor;
+  readonly origins: Origins;
+  readonly listeners: readonly ListenerPlace[];
+  readonly log: Log;
+}
+
+/** The source of the admin API. */
+export function operationsOf(parts: Parts): AdminSource {
+  const { supervisor, origins, log, proxy } = parts;
+  const startedAtMs = Date.now();
+  let isProfiled = false;
+  return {
+    status: () => statusOf(parts, startedAtMs),
+    stats: () => proxy().stats(),
+    metrics: () => {
+      const { user, system } = process.cpuUsage();
+      const { state, whyNotReady, frame } = proxy();
+      return {
+        ...frame(),
+        ...supervisor.stats.readRaw(),
+        ...versions(),
+        startedAtMs,
+        isReady: whyNotReady() === null,
+        generation: origins.generation,
+        origins: state === "running" ? origins.report().origins : [],
+        localAlarms: origins.localAlarms,
+        cpuSeconds: (user + system) / 1e6,
+        residentBytes: process.memoryUsage.rss(),
+      };
+    },
+    whyNotReady: () => proxy().whyNotReady(),
+    origins: () => proxy().running("origins").report(),
+    connections: () => proxy().connections(),
+    certificates: () => proxy().certificates(),
+    explain: (input) => proxy().running("explain").explain(parseExplainInput(input)),
+    drain: (origin, target, undo) => proxy().running("drainTarget").drain(origin, target, undo),
+    setLogLevel: (level) => {
+      const [from, isSeen] = [log.level, log.isLevelEnabled("info")];
+      // The change is said whichever way it goes, where one of the two levels shows it.
+      if (isSeen) log.info({ from, to: level }, "the log level is changed");
+      log.level = level;
+      if (!isSeen) log.info({ from, to: level }, "the log level is changed");
+    },
+    profile: (worker, ms) => {
+      if (worker === "main") {
+        if (isProfiled) throw new MillraceError("MILLRACE_STATE", "the control plane is being profiled already");
+        isProfiled = true;
+        return profileHere(ms).finally(() => {
+          isProfiled = false;
+        });
+      }
+      return worker < supervisor.workersReady.length ? supervisor.profile(worker, ms) : null;
+    },
+  };
+}
+
+function versions() {
+  return { version: VERSION, core: loadNative().version(), node: process.versions.node };
+}
+
+function statusOf({ proxy, supervisor, origins, listeners, log }: Parts, startedAtMs: number): Status {
+  const { state, whyNotReady, frame } = proxy();
+  const { uptimeMs, workersReplaced } = frame();
+  return {
+    ...versions(),
+    pid: process.pid,
+    state: state === "running" ? "running" : "stopping",
+    whyNotReady: whyNotReady(),
+    generation: origins.generation,
+    startedAt: new Date(startedAtMs).toISOString(),
+    uptimeMs,
+    listeners,
+    workers: supervisor.workersReady.map((ready, worker) => ({ worker, ready })),
+    workersReplaced,
+    logLevel: log.level as LogLevel,
+  };
+}
+
+async function profileHere(ms: number): Promise<Profiled> {
+  try {
+    return { ok: true, profile: await profileThread(ms) };
+  } catch (thrown) {
+    return { ok: false, says: messageOf(thrown) };
+  }
+}
