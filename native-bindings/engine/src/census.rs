@@ -10,6 +10,9 @@ use proto::exchange::Stage;
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Census {
     pub clients: usize,
+    /// Of these, such as speak HTTP/2; and their streams, which are no connections.
+    pub sessions: usize,
+    pub streams: usize,
     pub clients_idle: usize,
     /// Clients whose TLS handshake is under way.
     pub clients_shaking: usize,
@@ -27,6 +30,7 @@ pub struct Census {
     pub pool_open: usize,
     pub client_input_max: usize,
     pub client_outbox_max: usize,
+    pub session_outbox_max: usize,
     pub origin_input_max: usize,
     pub origin_outbox_max: usize,
     pub kept_max: usize,
@@ -37,13 +41,21 @@ pub struct Census {
 impl<I: Io> Worker<I> {
     #[must_use]
     pub fn census(&self) -> Census {
-        let (clients, exchanges, put_off) = (self.clients.len(), self.exchanges.len(), self.again.len());
-        let mut census = Census { clients, exchanges, put_off, ..Census::default() };
+        let (exchanges, put_off) = (self.exchanges.len(), self.again.len());
+        let mut census = Census { exchanges, put_off, ..Census::default() };
         for client in self.clients.keys().into_iter().filter_map(|key| self.clients.get(key)) {
             census.clients_idle += usize::from(client.state == ClientState::Idle);
             census.clients_shaking += usize::from(client.state == ClientState::Handshake);
             census.client_input_max = census.client_input_max.max(client.input.len());
-            census.client_outbox_max = census.client_outbox_max.max(client.outbox.len());
+            // What a session wrote counts for itself.
+            let outbox = match client.http2.is_some() {
+                true => &mut census.session_outbox_max,
+                false => &mut census.client_outbox_max,
+            };
+            *outbox = client.outbox.len().max(*outbox);
+            census.sessions += usize::from(client.http2.is_some());
+            let count = if client.link.is_stream() { &mut census.streams } else { &mut census.clients };
+            *count += 1;
         }
         for exchange in self.exchanges.keys().into_iter().filter_map(|key| self.exchanges.get(key)) {
             census.tunnels += usize::from(exchange.core.stage == Stage::Tunnelling);

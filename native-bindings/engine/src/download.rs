@@ -104,7 +104,7 @@ impl<I: Io> Worker<I> {
             Err(fault) => (&bytes[..0], false, Some(Cut::Malformed(fault))),
         };
         if is_stream(&self.clients, key) {
-            let trailers = std::mem::take(&mut ongoing.answer_trailers);
+            let trailers = if done { std::mem::take(&mut ongoing.answer_trailers) } else { Vec::new() };
             self.answer_on_stream(key, &out, data, done, &trailers);
             self.out = out;
             self.piece_passed(exchange, fault, done, data.len());

@@ -233,8 +233,8 @@ impl<I: Io> Worker<I> {
     /// The connection is gone, or about to be: whoever waits for an answer on it does so in vain.
     pub(crate) fn end_streams(&mut self, key: Key) {
         let Some(session) = self.clients.get_mut(key).and_then(|client| client.http2.as_mut()) else { return };
-        let streams: Vec<Key> = session.streams.drain().map(|(_, stream)| stream).collect();
-        for stream in streams {
+        let streams = std::mem::take(&mut session.streams);
+        for stream in streams.into_values() {
             self.client_gone(stream);
         }
     }

@@ -56,6 +56,8 @@ impl Books<'_> {
             ("clients open", self.sum(Counter::ClientOpen), total(|c| c.clients)),
             ("clients idle", self.sum(Counter::ClientIdle), total(|c| c.clients_idle)),
             ("handshakes of clients", self.sum(Counter::TlsShaking), total(|c| c.clients_shaking)),
+            ("sessions of HTTP/2", self.sum(Counter::Http2Open), total(|c| c.sessions)),
+            ("streams of HTTP/2", self.sum(Counter::Http2StreamsOpen), total(|c| c.streams)),
             ("exchanges open", self.sum(Counter::ExchangesOpen), total(|c| c.exchanges)),
             ("tunnels open", self.sum(Counter::TunnelsOpen), total(|c| c.tunnels)),
             ("queue length", self.sum(Counter::QueueLength), total(|c| c.waiting)),
@@ -109,6 +111,9 @@ pub fn judge_spool(gauge: u64, total: u64, on_disk: u64, most: u64) -> Result<()
     Ok(())
 }
 
+/// Frames that a session of HTTP/2 writes at once: what its pipe holds, and the one frame that finds it not yet full.
+const SESSION_BYTES_MAX: usize = 160 * 1024;
+
 /// No connection holds more than one read of what its peer may have on the way, or of a file, and one head or answer of
 /// our own. Where TLS is spoken, what comes at once is a record, however little of it may be on the way.
 pub fn judge_memory(
@@ -117,11 +122,14 @@ pub fn judge_memory(
     head_bytes: usize,
     replay_bytes: usize,
     file_piece: usize,
+    http2: bool,
 ) -> Result<(), String> {
     let piece = buffer_bytes + head_bytes + 1024;
     let bounds = [
         ("a client's input", census.client_input_max, piece),
-        ("a client's outbox", census.client_outbox_max, piece),
+        // A session that is over leaves its last frames to its client.
+        ("a client's outbox", census.client_outbox_max, if http2 { SESSION_BYTES_MAX.max(piece) } else { piece }),
+        ("a session's outbox", census.session_outbox_max, SESSION_BYTES_MAX),
         ("an origin's input", census.origin_input_max, piece),
         ("an origin's outbox", census.origin_outbox_max, (piece + replay_bytes).max(file_piece + 1024)),
         ("a kept body", census.kept_max, piece + replay_bytes),

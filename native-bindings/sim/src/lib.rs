@@ -7,6 +7,7 @@
 //! tickets and secrets are drawn anew in every process, and no length, hence nothing that happens, depends on them.
 #![forbid(unsafe_code)]
 
+mod actor;
 mod agenda;
 mod answers;
 mod books;
@@ -22,6 +23,7 @@ mod end;
 mod kernel;
 mod ledger;
 mod line;
+mod multiplexer;
 mod net;
 mod origin;
 mod reader;
@@ -30,6 +32,7 @@ mod secure;
 mod sessions;
 mod settings;
 mod sniff;
+mod stream;
 mod trust;
 mod verdict;
 mod world;

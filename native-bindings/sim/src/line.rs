@@ -390,7 +390,8 @@ fn flip_at(records: &[u8], hello: bool, chance: usize) -> usize {
     let at = begins[chance % begins.len()];
     match records[at] {
         SEALED_RECORD => at + HEADER_BYTES + chance % len_at(at),
-        _ if hello => RANDOM.start + chance % RANDOM.len(),
+        // An alert that answers a hello has no random bytes.
+        _ if hello && records.len() >= RANDOM.end => RANDOM.start + chance % RANDOM.len(),
         _ => at + HEADER_BYTES + len_at(at) - 1,
     }
 }

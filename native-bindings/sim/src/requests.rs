@@ -90,6 +90,14 @@ pub fn make(dice: &mut Dice, ledger: &mut Ledger, mood: Mood, ip: &str, http10: 
     }
 }
 
+/// Makes one for a stream of HTTP/2: its head says what it is, and its body is sent by frames.
+pub fn make_for_stream(dice: &mut Dice, ledger: &mut Ledger, mood: Mood, ip: &str) -> Shot {
+    match dice.below(100) {
+        0..=5 => own(ledger, ip, false),
+        _ => honest(dice, ledger, mood, ip, false),
+    }
+}
+
 fn illegal(dice: &mut Dice, ledger: &mut Ledger, ip: &str) -> Shot {
     let id = ledger.add(Ask { method: "GET", ip: ip.to_owned(), illegal: true, ..Ask::default() });
     let template = dice.pick(ILLEGAL);

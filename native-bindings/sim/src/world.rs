@@ -1,12 +1,14 @@
 //! One run: workers, network and peers on one agenda, from the first connection to the last timer. After every turn
 //! the books and the buffers are judged; at the end nothing may be left.
 
+use crate::actor::Actor;
 use crate::books::{Books, clean_block, judge_memory, judge_spool};
 use crate::checks;
 use crate::client::Client;
 use crate::dice::Dice;
 use crate::kernel::{SimIo, Socket};
 use crate::ledger::{Ledger, Mood, Tally, dice, fail, say};
+use crate::multiplexer::{self, Multiplexer};
 use crate::net::{self, What};
 use crate::origin::OriginPeer;
 use crate::secure;
@@ -24,6 +26,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 pub const WORKERS_MAX: usize = 3;
 const STEPS_MAX: u64 = 150_000;
+/// Several bodies at once through one small buffer take longer.
+const STEPS_OF_STREAMS_MAX: u64 = 1_000_000;
 /// Polls of one turn: its passes are bounded.
 const POLLS_MAX: u64 = 8;
 /// Turns in a row that found nothing to do, and the time within which so many are a busy loop: a timer that was put off
@@ -35,11 +39,6 @@ const RECORD_ROOM_BYTES: usize = 18 * 1024;
 /// When clients come; when whoever is still there is sent home.
 const ARRIVALS_US: u64 = 3_000_000;
 const HOME_US: u64 = 2_000_000_000;
-
-enum Actor {
-    Client(Client),
-    Origin(OriginPeer),
-}
 
 pub struct World {
     mood: Mood,
@@ -67,6 +66,7 @@ impl World {
         let knobs = settings::knobs(&mut dice, mood);
         let mut plan = settings::plan(&mut dice, mood);
         secure::begin(seed, mood, &mut plan);
+        multiplexer::begin(seed, &mut plan);
         let (workers, clients) = (plan.workers, dice.between(1, 10) as u32);
         let executions_max = 1 + plan.origins.iter().map(|o| o.targets.len()).max().unwrap_or(0);
         net::with(|net| {
@@ -103,6 +103,7 @@ impl World {
 
     /// Runs to the end; the tally, or what went wrong.
     pub fn run(&mut self) -> Result<Tally, String> {
+        let steps_max = if multiplexer::is_spoken() { STEPS_OF_STREAMS_MAX } else { STEPS_MAX };
         while let Some(what) = net::with(|net| net.next()) {
             self.steps += 1;
             self.step(what);
@@ -110,8 +111,8 @@ impl World {
             if let Some(failure) = failure {
                 return Err(failure);
             }
-            if self.steps > STEPS_MAX {
-                return Err(format!("no rest after {STEPS_MAX} steps"));
+            if self.steps > steps_max {
+                return Err(format!("no rest after {steps_max} steps"));
             }
         }
         self.judge_end()?;
@@ -136,10 +137,7 @@ impl World {
                 net::with(|net| net.dialled(end));
                 self.take_arrivals();
             }
-            What::Wake(actor) => match &mut self.actors[actor as usize] {
-                Actor::Client(client) => client.act(&mut self.ledger),
-                Actor::Origin(origin) => origin.act(&mut self.ledger),
-            },
+            What::Wake(actor) => self.actors[actor as usize].act(&mut self.ledger),
             What::Turn(worker) => self.turn(worker),
             What::Clock(worker, serial) => net::with(|net| {
                 let seat = &mut net.seats[worker as usize];
@@ -243,8 +241,11 @@ impl World {
             let replay = settings::REPLAY_BYTES as usize;
             let file_piece = if plan.spool.folder.is_empty() { 0 } else { PIECE_BYTES as usize };
             let head_bytes = limits.head_bytes as usize;
-            let piece = if secure::is_spoken() { RECORD_ROOM_BYTES + buffer as usize } else { buffer as usize };
-            if let Err(what) = judge_memory(census, piece, head_bytes, replay, file_piece) {
+            let sealed = if secure::is_spoken() { RECORD_ROOM_BYTES } else { 0 };
+            // What came on a stream is read at once, up to its window, however little the network carries at a time.
+            let window = if multiplexer::is_spoken() { plan.http2.stream_window_bytes as usize } else { 0 };
+            let piece = sealed + (buffer as usize).max(window);
+            if let Err(what) = judge_memory(census, piece, head_bytes, replay, file_piece, multiplexer::is_spoken()) {
                 fail(what);
             }
         }
@@ -298,7 +299,7 @@ impl World {
     }
 
     fn all_clients_gone(&self) -> bool {
-        self.actors.iter().all(|actor| !matches!(actor, Actor::Client(client) if !client.gone))
+        self.actors.iter().all(Actor::is_gone)
     }
 
     fn drain(&self) {
@@ -337,12 +338,10 @@ impl World {
 
     fn go_home(&mut self) {
         for actor in &mut self.actors {
-            if let Actor::Client(client) = actor {
-                if self.mood == Mood::Calm && !client.gone && client.misses_answer() {
-                    fail(format!("client {} never got its answer", client.number));
-                }
-                client.send_home();
+            if let (Mood::Calm, Some(number)) = (self.mood, actor.misses_answer()) {
+                fail(format!("client {number} never got its answer"));
             }
+            actor.send_home();
         }
         // Checks go on for as long as the proxy does, or until a plan does without them.
         match checks::are_asked(&self.plans[0]) {
@@ -374,8 +373,12 @@ impl World {
             net.seats[worker as usize].bell = true;
             net.schedule(worker);
         });
-        let client = Client::new(number, end, &address.to_string(), self.mood, &mut self.ledger);
-        self.actors.push(Actor::Client(client));
+        let (ip, mood, ledger) = (address.to_string(), self.mood, &mut self.ledger);
+        self.actors.push(if multiplexer::is_wanted() {
+            Actor::Multiplexer(Box::new(Multiplexer::new(number, end, &ip, mood, ledger)))
+        } else {
+            Actor::Client(Client::new(number, end, &ip, mood, ledger))
+        });
     }
 
     fn judge_end(&mut self) -> Result<(), String> {

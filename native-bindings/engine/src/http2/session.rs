@@ -12,7 +12,7 @@ use h2::{Reason, RecvStream};
 use http::Request;
 use proto::http2::{Limit, Meter};
 use proto::plan::Http2 as Http2Plan;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -56,7 +56,7 @@ pub struct Session {
     pub bell: Arc<Bell>,
     waker: Waker,
     /// Streams under way, by their number.
-    pub streams: HashMap<u32, Key>,
+    pub streams: BTreeMap<u32, Key>,
     /// Those of them that wait for the connection.
     pub paused: Vec<Key>,
     /// Bytes that wait in the outboxes of its streams.
@@ -104,7 +104,7 @@ impl Session {
             meter: Meter::new(plan.meter(), true, now_ms),
             waker: bell.waker(),
             bell,
-            streams: HashMap::new(),
+            streams: BTreeMap::new(),
             paused: Vec::new(),
             held: 0,
             head_since_ms: Some(now_ms),
