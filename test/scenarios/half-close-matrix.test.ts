@@ -1,6 +1,7 @@
 /**
  * The half-close matrix: a client's FIN in every state of its exchange, under each policy of a route, on one worker and
- * over two. Origins' FINs are at the end. Rows that need HTTP/2 or the cache wait for those and say so.
+ * over two. Origins' FINs are at the end. Rows of HTTP/2 are in http2-client-ends.test.ts;
+ * those that need the cache wait for it and say so.
  */
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
@@ -344,9 +345,6 @@ scenario(
   },
 );
 
-test("half-close matrix: FIN of an HTTP/2 connection with open streams", {
-  skip: "waits for HTTP/2",
-}, () => {});
 test("half-close matrix: fill-cache-only, and fills that outlive their client", {
   skip: "waits for the cache",
 }, () => {});

@@ -10,7 +10,7 @@ use crate::worker::Worker;
 use proto::exchange::Continue;
 use proto::fault::{OriginFault, WireFault};
 use proto::http1::encode::{AnswerEncoding, encode_answer, encode_interim};
-use proto::http1::fields::{FieldKind, value_of};
+use proto::http1::fields::{FieldKind, eq_ignore_case, value_of};
 use proto::http1::framing::{AnswerBody, AnswerFraming, decide_answer};
 use proto::http1::head::{Field, Parsed, ResponseHead, Version};
 use proto::plan::{Action, ConnectionAuth, FieldEdit, Plan};
@@ -70,9 +70,10 @@ impl<I: Io> Worker<I> {
                 }
                 Ok(Parsed::Complete) => {}
             }
+            let (asked, client) = (ongoing.core.upgrade, ongoing.client);
             let (head_bytes, rest) = bytes[at..].split_at_mut(head.len);
             match head.status {
-                101 if ongoing.core.upgrade => {
+                101 if asked && self.switches_as_asked(client, head, head_bytes) => {
                     self.begin_tunnel(exchange, head, head_bytes, rest);
                     return None;
                 }
@@ -93,6 +94,16 @@ impl<I: Io> Worker<I> {
             }
         }
         None
+    }
+
+    /// Whether a switch goes where it was asked to go. To an extended CONNECT it is a WebSocket or nothing: the client
+    /// would take anything else for one. Of HTTP/1, the client reads the answer's Upgrade itself.
+    fn switches_as_asked(&self, client: Key, head: &ResponseHead, bytes: &[u8]) -> bool {
+        let to_websocket = || {
+            let upgrade = value_of(bytes, &head.fields, FieldKind::Upgrade);
+            upgrade.is_some_and(|value| eq_ignore_case(value, b"websocket"))
+        };
+        !self.asked_to_connect(client) || to_websocket()
     }
 
     /// RFC 9110 15.2: a proxy passes interim answers on, except to a client that cannot know them (1.0) and except a
