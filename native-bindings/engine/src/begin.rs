@@ -18,11 +18,14 @@ use proto::exchange::{Exchange, UploadFault};
 use proto::fault::ClientFault;
 use proto::http1::fields::{FieldKind, eq_ignore_case, value_of};
 use proto::http1::framing::{RequestBody, RequestFraming, decide_request};
-use proto::http1::head::{Field, Method, RequestHead, TargetForm};
+use proto::http1::head::{Field, Method, RequestHead, TargetForm, Version};
 use proto::identity::{asked_name, bound_of};
 use proto::plan::{Action, ConnectionAuth, NamePolicy};
 use proto::route::{Asked, came_secure, normalise_path, without_port};
 use std::rc::Rc;
+
+/// Bytes read at once from an origin for a stream, to begin with.
+const STREAM_ROOM_BYTES: u32 = 16 * 1024;
 
 /// Methods that are passed on, for an answer that has to name them.
 const METHODS: &str = "GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS";
@@ -89,6 +92,7 @@ impl<I: Io> Worker<I> {
         ongoing.trailers.extend_from_slice(&trailers);
         self.trailers = trailers;
         self.take_policy(&mut ongoing, head);
+        set_room(&mut ongoing);
         let exchange = self.exchanges.insert(ongoing);
         if let Some(client) = self.clients.get_mut(key) {
             client.exchange = exchange;
@@ -268,6 +272,14 @@ impl<I: Io> Worker<I> {
             UploadFault::Wire(fault) => self.refuse_bytes(key, fault),
             UploadFault::TooLarge(fault) => self.refuse_client(key, fault, Counter::ClientCloseRefused),
         }
+    }
+}
+
+/// Many streams share one connection, so each holds little; and what comes with a head is least of all.
+fn set_room(ongoing: &mut Ongoing) {
+    if ongoing.core.version == Version::Http2 {
+        ongoing.room = STREAM_ROOM_BYTES;
+        ongoing.room_max = ongoing.plan.plan.http2.stream_buffer_bytes;
     }
 }
 

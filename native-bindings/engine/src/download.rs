@@ -12,7 +12,6 @@ use crate::tls::TlsTrouble;
 use crate::worker::Worker;
 use proto::exchange::{AtEof, Piece, Stage};
 use proto::fault::{OriginFault, WireFault};
-use proto::limits::SCRATCH_BYTES;
 use std::rc::Rc;
 
 /// Reads of one connection in one pass; the others are looked at before it goes on.
@@ -28,7 +27,7 @@ impl<I: Io> Worker<I> {
             if !matches!(ongoing.core.stage, Stage::Sent | Stage::Relaying) {
                 return;
             }
-            let client_takes = self.client_takes(ongoing.client);
+            let client_takes = self.client_takes(ongoing.client, ongoing.core.stage == Stage::Sent);
             let Some(ongoing) = self.exchanges.get_mut(exchange) else { return };
             let key = ongoing.origin;
             let Some(origin) = self.origins.get_mut(key) else { return };
@@ -151,8 +150,8 @@ impl<I: Io> Worker<I> {
         let left = self.clients.get(client).map_or(0, |c| c.outbox.len());
         if left > passed / 2 {
             ongoing.room = (ongoing.room / 2).max(ROOM_MIN);
-        } else if left == 0 && (ongoing.room as usize) < SCRATCH_BYTES {
-            ongoing.room *= 2;
+        } else if left == 0 && ongoing.room < ongoing.room_max {
+            ongoing.room = (ongoing.room * 2).min(ongoing.room_max);
         }
         if let Some(origin) = self.origins.get(origin) {
             self.wheel.arm(origin.timer, self.now_us / 1000 + ongoing.between_bytes_ms());

@@ -99,8 +99,9 @@ pub struct Ongoing {
     pub write_broke: bool,
     /// Interim answers seen.
     pub interim: u8,
-    /// Bytes read at once from the origin; smaller for a client that takes little.
+    /// Bytes read at once from the origin, and the most; smaller for a client that takes little.
     pub room: u32,
+    pub room_max: u32,
     /// In a tunnel: the client's, and the origin's, FIN was passed on.
     pub upload_ended: bool,
     pub download_ended: bool,
@@ -195,6 +196,7 @@ impl Ongoing {
             write_broke: false,
             interim: 0,
             room: SCRATCH_BYTES as u32,
+            room_max: SCRATCH_BYTES as u32,
             upload_ended: false,
             download_ended: false,
         }

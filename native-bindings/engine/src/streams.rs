@@ -168,8 +168,9 @@ impl<I: Io> Worker<I> {
     }
 
     /// Whether a client takes more of its answer now. A stream also waits for its connection: for its socket, and for what
-    /// all its streams hold.
-    pub(crate) fn client_takes(&mut self, key: Key) -> bool {
+    /// all its streams hold; but not to begin (`first`), for a head needs no window, and one answer that its client leaves
+    /// lying must not keep the others from it.
+    pub(crate) fn client_takes(&mut self, key: Key, first: bool) -> bool {
         let Some(client) = self.clients.get(key) else { return true };
         let Some(stream) = client.link.stream() else { return client.outbox.is_empty() };
         if !client.outbox.is_empty() {
@@ -179,7 +180,7 @@ impl<I: Io> Worker<I> {
         let Some(connection) = self.clients.get_mut(stream.parent) else { return true };
         let blocked = !connection.outbox.is_empty();
         let Some(session) = connection.http2.as_mut() else { return true };
-        let takes = !blocked && session.held < most;
+        let takes = !blocked && (first || session.held < most);
         if !takes && !session.paused.contains(&key) {
             session.paused.push(key);
         }
