@@ -32,12 +32,12 @@ pub struct Outbox {
     counted: bool,
 }
 
-/// What a flush came to, in bytes.
+/// What a write came to, in bytes.
 #[derive(Clone, Copy, Default)]
 pub struct Flushed {
     /// Taken by the kernel.
     pub taken: usize,
-    /// Of these, the application's own that nobody has counted yet.
+    /// The application's own that nobody has counted yet: of these, or all that were sealed.
     pub uncounted: usize,
 }
 
@@ -53,8 +53,8 @@ impl Outbox {
         self.bytes.len() - self.at
     }
 
-    /// Writes all parts in order, keeping what does not fit. Returns the bytes the kernel took. `last`: the connection
-    /// is closed or shut right behind them, unless something had to be kept.
+    /// Writes all parts in order, keeping what does not fit. `last`: the connection is closed or shut right behind them,
+    /// unless something had to be kept.
     pub fn send<I: Io>(
         &mut self,
         io: &mut I,
@@ -62,9 +62,10 @@ impl Outbox {
         blocks: &mut Blocks,
         parts: &[&[u8]],
         last: bool,
-    ) -> Result<usize, Trouble> {
+    ) -> Result<Flushed, Trouble> {
         let Some(session) = link.tls.as_mut() else {
-            return self.put(io, &link.socket, blocks, parts, last);
+            let taken = self.put(io, &link.socket, blocks, parts, last)?;
+            return Ok(Flushed { taken, uncounted: taken });
         };
         let mut sealed = std::mem::take(&mut blocks.sealed);
         sealed.clear();
@@ -78,7 +79,7 @@ impl Outbox {
         blocks.sealed = sealed;
         self.counted = true;
         // Counted are the application's bytes, once, when they are sealed: what is left of a record says nothing of them.
-        result.map(|_| parts.iter().map(|part| part.len()).sum())
+        result.map(|taken| Flushed { taken, uncounted: parts.iter().map(|part| part.len()).sum() })
     }
 
     /// Writes bytes that are the wire's own already: words of a handshake.
