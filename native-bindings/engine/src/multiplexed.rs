@@ -127,7 +127,7 @@ impl<I: Io> Worker<I> {
                 return;
             }
             match client.outbox.send(&mut self.io, &mut client.link, &mut self.blocks, &[&output], false) {
-                Ok(written) => self.row.add(Counter::ClientBytesOut, written as u64),
+                Ok(flushed) => self.row.add(Counter::ClientBytesOut, flushed.uncounted as u64),
                 // The kernel reports a reset connection by an event, which ends the session in its turn.
                 Err(_) => client.outbox.clear(&mut self.blocks),
             }
