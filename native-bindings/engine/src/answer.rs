@@ -183,8 +183,8 @@ impl<I: Io> Worker<I> {
         let Some(client) = self.clients.get_mut(key) else { return };
         let (was_empty, stream) = (client.outbox.is_empty(), client.link.is_stream());
         match client.outbox.send(&mut self.io, &mut client.link, &mut self.blocks, parts, last) {
-            Ok(written) => {
-                self.row.add(Counter::ClientBytesOut, written as u64);
+            Ok(sent) => {
+                self.row.add(Counter::ClientBytesOut, sent.uncounted as u64);
                 if was_empty && !client.outbox.is_empty() {
                     let due = self.now_us / 1000 + u64::from(self.plan.plan.timeouts.client_write_ms);
                     self.wheel.arm(client.timer, due);

@@ -85,7 +85,7 @@ impl<I: Io> Worker<I> {
         };
 
         let asked = Asking { client: key, route, origin_index, began_us: self.now_us };
-        let mut ongoing = Ongoing::new(core, plan, head, &framing, asked);
+        let mut ongoing = self.boxed(Ongoing::new(core, plan, head, &framing, asked));
         ongoing.head = self.blocks.take(head.len);
         ongoing.head.extend_from_slice(head_bytes);
         // Most requests have none, and then nothing is allocated.

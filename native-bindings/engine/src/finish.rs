@@ -13,6 +13,9 @@ use proto::fault::ClientFault;
 use proto::identity::{AfterExchange, WhyNotReusable, is_reusable};
 use std::rc::Rc;
 
+/// Boxes kept for further exchanges.
+const BOXES_KEPT_MAX: usize = 256;
+
 impl<I: Io> Worker<I> {
     /// The answer was handed over whole.
     pub(crate) fn finish(&mut self, exchange: Key) {
@@ -46,7 +49,7 @@ impl<I: Io> Worker<I> {
     }
 
     /// Takes the exchange off the books and gives up or returns its connection.
-    pub(crate) fn end_exchange(&mut self, exchange: Key) -> Option<Ongoing> {
+    pub(crate) fn end_exchange(&mut self, exchange: Key) -> Option<Box<Ongoing>> {
         if self.exchanges.get(exchange)?.core.stage == Stage::Queued {
             self.leave_line(exchange);
         }
@@ -70,11 +73,30 @@ impl<I: Io> Worker<I> {
         Some(ongoing)
     }
 
-    /// Gives the exchange's buffers back.
-    pub(crate) fn recycle(&mut self, mut ongoing: Ongoing) {
+    /// Gives the exchange's buffers back, and keeps its box for another. What it held of its own goes now, and so does the
+    /// plan it began under, which may be an old one.
+    pub(crate) fn recycle(&mut self, mut ongoing: Box<Ongoing>) {
         self.blocks.release(&mut ongoing.head);
         self.blocks.release(&mut ongoing.kept);
         self.count_file_gone(ongoing.spool.take());
+        if self.boxes.len() < BOXES_KEPT_MAX {
+            (ongoing.trailers, ongoing.answer_trailers, ongoing.bound) = (Vec::new(), Vec::new(), None);
+            if !Rc::ptr_eq(&ongoing.plan, &self.plan) {
+                ongoing.plan = Rc::clone(&self.plan);
+            }
+            self.boxes.push(ongoing);
+        }
+    }
+
+    /// An exchange in a box of one that is over, if there is any.
+    pub(crate) fn boxed(&mut self, fresh: Ongoing) -> Box<Ongoing> {
+        match self.boxes.pop() {
+            Some(mut used) => {
+                *used = fresh;
+                used
+            }
+            None => Box::new(fresh),
+        }
     }
 
     /// The exchange is done with its connection: it rests if the truth table says so.

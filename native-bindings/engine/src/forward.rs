@@ -93,7 +93,7 @@ impl<I: Io> Worker<I> {
     }
 
     fn look_at(&mut self, exchange: Key, link: &mut Link<I::Socket>) -> Peek {
-        let thorough = !self.exchanges.get(exchange).is_some_and(Ongoing::is_repeatable);
+        let thorough = !self.exchanges.get(exchange).is_some_and(|o| o.is_repeatable());
         let seen = link.peek(&mut self.io, thorough);
         if seen == Peek::StrayBytes { link.look_inside(&mut self.io, &mut self.blocks) } else { seen }
     }
@@ -109,8 +109,8 @@ impl<I: Io> Worker<I> {
 
     /// Whether the route lets this request have some idle connections only: what is not one of them gives way to its own.
     fn is_particular(&self, exchange: Key) -> bool {
-        let particular = |o: &Ongoing| !o.is_repeatable() && o.policy().unrepeatable != ReusePolicy::Reuse;
-        self.exchanges.get(exchange).is_some_and(particular)
+        let Some(ongoing) = self.exchanges.get(exchange) else { return false };
+        !ongoing.is_repeatable() && ongoing.policy().unrepeatable != ReusePolicy::Reuse
     }
 
     /// One idle connection that is what the request wants; with names that outrank addresses, one of any target.

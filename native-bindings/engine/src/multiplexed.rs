@@ -54,7 +54,7 @@ impl<I: Io> Worker<I> {
             self.row.less(Counter::ClientIdle);
         }
         client.state = ClientState::Multiplexed;
-        let (plan, rung) = (&self.plan.plan, &self.host.rungs[self.index as usize]);
+        let (plan, rung) = (&self.plan.plan, &self.rung);
         let token = Token::Client(key);
         let mut session = Box::new(Session::new(&plan.http2, list_bytes(&plan.limits), rung, token, now_ms));
         let passed = session.feed(bytes, now_ms);
@@ -127,7 +127,7 @@ impl<I: Io> Worker<I> {
                 return;
             }
             match client.outbox.send(&mut self.io, &mut client.link, &mut self.blocks, &[&output], false) {
-                Ok(written) => self.row.add(Counter::ClientBytesOut, written as u64),
+                Ok(flushed) => self.row.add(Counter::ClientBytesOut, flushed.uncounted as u64),
                 // The kernel reports a reset connection by an event, which ends the session in its turn.
                 Err(_) => client.outbox.clear(&mut self.blocks),
             }
@@ -255,13 +255,20 @@ impl<I: Io> Worker<I> {
 
     /// Goes on with the connections and streams whose bells rang: streams first, so that what they say leaves with
     /// their connection's next piece.
+    #[inline]
     pub(crate) fn answer_bells(&mut self) {
+        if self.rung.any() {
+            self.answer_rung();
+        }
+    }
+
+    fn answer_rung(&mut self) {
         for _ in 0..ROUNDS_MAX {
-            if !self.host.rungs[self.index as usize].any() {
+            if !self.rung.any() {
                 return;
             }
             let mut names = std::mem::take(&mut self.rang);
-            self.host.rungs[self.index as usize].take(&mut names);
+            self.rung.take(&mut names);
             for name in &names {
                 if let Token::Client(key) = Token::unpack(*name) {
                     self.stream_rang(key);

@@ -184,11 +184,13 @@ impl<I: Io> Worker<I> {
         let Some(origin) = self.origins.get_mut(key) else { return false };
         let Place::Held(link) = &mut origin.place else { return false };
         let exchange = origin.exchange;
-        // Whether it ends well or in an error, the kernel may have taken bytes of the request by now.
+        let flushed = origin.outbox.flush(&mut self.io, link, &mut self.blocks);
+        // Before an error the kernel may have taken some.
+        let sent = flushed.as_ref().map_or(true, |flushed| flushed.taken > 0);
         if let Some(ongoing) = self.exchanges.get_mut(exchange) {
-            ongoing.core.sent_any = true;
+            ongoing.core.sent_any |= sent;
         }
-        match origin.outbox.flush(&mut self.io, link, &mut self.blocks) {
+        match flushed {
             Ok(flushed) => {
                 origin.active_ms = self.now_us / 1000;
                 let drained = origin.outbox.is_empty();
@@ -228,10 +230,10 @@ impl<I: Io> Worker<I> {
         let now_ms = self.now_us / 1000;
         origin.active_ms = now_ms;
         match origin.outbox.send(&mut self.io, link, &mut self.blocks, parts, false) {
-            Ok(written) => {
-                ongoing.core.sent_any |= written > 0;
-                ongoing.bytes_sent += written as u64;
-                self.row.add(Counter::OriginBytesOut, written as u64);
+            Ok(sent) => {
+                ongoing.core.sent_any |= sent.taken > 0;
+                ongoing.bytes_sent += sent.uncounted as u64;
+                self.row.add(Counter::OriginBytesOut, sent.uncounted as u64);
                 if ongoing.core.stage == Stage::Sent {
                     self.wheel.arm(origin.timer, now_ms + ongoing.first_byte_ms());
                 }

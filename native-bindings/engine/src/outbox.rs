@@ -33,12 +33,12 @@ pub struct Outbox {
     counted: bool,
 }
 
-/// What a flush came to, in bytes.
+/// What a write came to, in bytes.
 #[derive(Clone, Copy, Default)]
 pub struct Flushed {
     /// Taken by the kernel.
     pub taken: usize,
-    /// Of these, the application's own that nobody has counted yet.
+    /// The application's own that nobody has counted yet: of these, or all that were sealed.
     pub uncounted: usize,
 }
 
@@ -54,8 +54,8 @@ impl Outbox {
         self.bytes.len() - self.at
     }
 
-    /// Writes all parts in order, keeping what does not fit. Returns the bytes the kernel took. `last`: the connection
-    /// is closed or shut right behind them, unless something had to be kept.
+    /// Writes all parts in order, keeping what does not fit. `last`: the connection is closed or shut right behind them,
+    /// unless something had to be kept.
     pub fn send<I: Io>(
         &mut self,
         io: &mut I,
@@ -63,12 +63,15 @@ impl Outbox {
         blocks: &mut Blocks,
         parts: &[&[u8]],
         last: bool,
-    ) -> Result<usize, Trouble> {
+    ) -> Result<Flushed, Trouble> {
         if let Some(stream) = link.stream_mut() {
             return self.put_on_stream(stream, blocks, parts, last);
         }
         let (session, socket) = match link.ways() {
-            Some((None, socket)) => return self.put(io, socket, blocks, parts, last),
+            Some((None, socket)) => {
+                let taken = self.put(io, socket, blocks, parts, last)?;
+                return Ok(Flushed { taken, uncounted: taken });
+            }
             Some((Some(session), socket)) => (session, socket),
             None => return Err(Trouble::Reset),
         };
@@ -84,7 +87,7 @@ impl Outbox {
         blocks.sealed = sealed;
         self.counted = true;
         // Counted are the application's bytes, once, when they are sealed: what is left of a record says nothing of them.
-        result.map(|_| parts.iter().map(|part| part.len()).sum())
+        result.map(|taken| Flushed { taken, uncounted: parts.iter().map(|part| part.len()).sum() })
     }
 
     /// Writes bytes that are the wire's own already: words of a handshake.
@@ -106,7 +109,7 @@ impl Outbox {
         blocks: &mut Blocks,
         parts: &[&[u8]],
         last: bool,
-    ) -> Result<usize, Trouble> {
+    ) -> Result<Flushed, Trouble> {
         self.counted = true;
         let mut skip = 0;
         if self.is_empty() {
@@ -116,7 +119,7 @@ impl Outbox {
             };
         }
         self.keep(blocks, parts, skip);
-        Ok(0)
+        Ok(Flushed { taken: skip, uncounted: 0 })
     }
 
     /// Keeps the parts but for their first bytes.

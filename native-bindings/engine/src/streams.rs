@@ -64,7 +64,7 @@ impl<I: Io> Worker<I> {
         let nonce = if connect { self.nonce() } else { String::new() };
         let mut bytes = self.blocks.take(BLOCK_BYTES);
         let written = text::write_request(&mut bytes, &request, ended, &nonce);
-        let bell = Bell::new(&self.host.rungs[self.index as usize]);
+        let bell = Bell::new(&self.rung);
         let mut stream = Stream::of_client(parent, bell, respond, body);
         stream.connect = connect;
         let Some(key) = self.new_stream(parent, stream) else { return };

@@ -199,7 +199,7 @@ impl<S: Send> Way<'_, S> {
                 *self.readable = self.from.may_hold_more(count, scratch.len()) || self.read_closed;
                 let read = count as u64;
                 match self.outbox.send(io, self.to, blocks, &[&scratch[..count]], false) {
-                    Ok(written) => (Step::Moved, Passed { read, written: written as u64 }),
+                    Ok(sent) => (Step::Moved, Passed { read, written: sent.uncounted as u64 }),
                     Err(_) => (Step::Broken, Passed { read, written: 0 }),
                 }
             }

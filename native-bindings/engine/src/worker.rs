@@ -11,6 +11,7 @@ use crate::compiled::Compiled;
 use crate::dice::Dice;
 use crate::exchange::Ongoing;
 use crate::host::{Host, Message};
+use crate::http2::bell::Rung;
 use crate::io::{Io, Ready, Token};
 use crate::keeper::Tally;
 use crate::log::Log;
@@ -40,7 +41,11 @@ pub struct Worker<I: Io> {
     pub(crate) row: Row,
     pub(crate) clients: Slab<Client<I::Socket>>,
     pub(crate) origins: Slab<Origin<I::Socket>>,
-    pub(crate) exchanges: Slab<Ongoing>,
+    /// Boxed, because an exchange is large and moves from hand to hand when it ends.
+    pub(crate) exchanges: Slab<Box<Ongoing>>,
+    /// Boxes of exchanges that are over.
+    #[allow(clippy::vec_box, reason = "they go into the slab as boxes")]
+    pub(crate) boxes: Vec<Box<Ongoing>>,
     pub(crate) checks: Slab<Check<I::Socket>>,
     pub(crate) wheel: Wheel,
     pub(crate) blocks: Blocks,
@@ -77,6 +82,8 @@ pub struct Worker<I: Io> {
     pub(crate) descriptors_max: u64,
     /// Connections that stopped before they were drained, or have bytes in hand: looked at in the next pass.
     pub(crate) again: Vec<Token>,
+    /// What of HTTP/2 can go on.
+    pub(crate) rung: Arc<Rung>,
     /// Bells of HTTP/2 that rang, while they are answered.
     pub(crate) rang: Vec<u64>,
     pub(crate) log: Log,
@@ -106,6 +113,7 @@ impl<I: Io> Worker<I> {
             clients: Slab::default(),
             origins: Slab::default(),
             exchanges: Slab::default(),
+            boxes: Vec::new(),
             checks: Slab::default(),
             wheel,
             keeper,
@@ -130,6 +138,7 @@ impl<I: Io> Worker<I> {
             answer_head: None,
             turns: plan.plan.origins.iter().map(|o| Balancer::new(&o.balance)).collect(),
             again: Vec::new(),
+            rung: Arc::clone(&host.rungs[index as usize]),
             rang: Vec::new(),
             again_spare: Vec::new(),
             log: Log::new(plan.plan.access_log),

@@ -22,6 +22,7 @@ const PLAIN: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n";
 /// Neither TLS nor, by its first byte, a request.
 const GARBAGE: &[u8] = b"\x05\x01\x00 some protocol that nobody speaks here \xff\xfe\x00\x00";
 
+const HANDSHAKE_RECORD: u8 = 22;
 const SEALED_RECORD: u8 = 23;
 const HEADER_BYTES: usize = 5;
 /// Where the random bytes stand in either side's first record.
@@ -155,7 +156,7 @@ impl Line {
             return;
         };
         let blunt = how == Leave::Idle && sealed.manner.blunt;
-        let torn = how == Leave::Cut && sealed.manner.blunt;
+        let torn = how == Leave::Cut && !sealed.manner.blunt;
         if how == Leave::Cut && !torn {
             net::with(|net| net.reset_end(self.end));
             sealed.stop();
@@ -390,8 +391,7 @@ fn flip_at(records: &[u8], hello: bool, chance: usize) -> usize {
     let at = begins[chance % begins.len()];
     match records[at] {
         SEALED_RECORD => at + HEADER_BYTES + chance % len_at(at),
-        // An alert that answers a hello has no random bytes.
-        _ if hello && records.len() >= RANDOM.end => RANDOM.start + chance % RANDOM.len(),
+        HANDSHAKE_RECORD if hello => RANDOM.start + chance % RANDOM.len(),
         _ => at + HEADER_BYTES + len_at(at) - 1,
     }
 }

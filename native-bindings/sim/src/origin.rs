@@ -126,8 +126,9 @@ impl OriginPeer {
                 }
                 self.upload_bytes += data.len() as u64;
                 if self.mood == Mood::Wild && !self.tunnel && dice(|d| d.chance(40)) {
-                    let how = if dice(|d| d.chance(500)) { Out::Close } else { Out::Reset };
-                    self.leave(&how);
+                    // The close of an answer that has no length would be its end.
+                    let closes = dice(|d| d.chance(500)) && !self.answered;
+                    self.leave(if closes { &Out::Close } else { &Out::Reset });
                 }
             }
             Event::End(trailers) => self.complete(&trailers, ledger),
@@ -151,6 +152,9 @@ impl OriginPeer {
             fail(format!("request {id} came to {} before the answer to the last had left", self.target));
         }
         judge_head(head, id, &ask);
+        if secure::target(self.target) == Some(true) {
+            fail(format!("request {id} came to {}, which nobody may believe", self.target));
+        }
         let bytes = dice(answers::size);
         let Some(execution) = ledger.execute(id, self.target) else { return };
         self.current = Some((id, execution));

@@ -58,6 +58,12 @@ fn nothing_is_written_behind_half_a_record() {
     [775, 5_492].into_iter().for_each(is_clean);
 }
 
+/// The kernel took nothing of a sealed request, twice, and what its target said meanwhile was taken for the answer.
+#[test]
+fn a_sealed_request_is_sent_when_the_kernel_took_some_of_it() {
+    is_clean(150_995);
+}
+
 fn is_clean(seed: u64) {
     if let Err(failure) = run_seed(seed, false) {
         panic!("seed {} failed at step {}: {}", failure.seed, failure.step, failure.what);
