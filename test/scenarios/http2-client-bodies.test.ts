@@ -246,3 +246,25 @@ scenario(
     assert.ok(last !== undefined && (last.flags & FLAGS.endStream) !== 0);
   },
 );
+
+scenario(
+  "a client that measures the way by a PING beside each DATA, as gRPC's do, is no attacker",
+  { settings: priorKnowledge(), origin: serve(sized), originOptions: { record: false } },
+  async (scene) => {
+    const peer = await openHttp2(scene, { window: "kept", bodies: false });
+    const stream = await peer.request(`GET /${8 * MIB}`);
+    let pings = 0;
+    for (let seen = 0; !peer.received(stream).ended; ) {
+      const there = await peer.until("DATA", () =>
+        peer.received(stream).bytes > seen ? peer.received(stream).bytes : undefined,
+      );
+      await peer.give(stream, there - seen);
+      seen = there;
+      await peer.roundTrip();
+      pings += 1;
+    }
+    assert.equal(peer.received(stream).bytes, 8 * MIB);
+    assert.ok(pings > 60, `${pings} times`);
+    assert.equal(await scene.counter("http2_limit_pings"), 0);
+  },
+);

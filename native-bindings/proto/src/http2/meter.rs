@@ -138,6 +138,8 @@ pub struct Meter {
     greeted: bool,
     /// WINDOW_UPDATE frames that what we sent explains.
     explained: u32,
+    /// PING frames that it explains: receivers measure the way by one beside each DATA (gRPC's all do).
+    explained_pings: u32,
     /// RST_STREAM frames of ours that the peer's own doing asked for.
     pub own_resets_sent: u64,
     /// Streams of the peer's that were refused because it had too many.
@@ -165,6 +167,7 @@ impl Meter {
             greeted: false,
             // What a client opens its windows with.
             explained: UPDATES_PER_DATA,
+            explained_pings: 0,
             own_resets_sent: 0,
             refused: 0,
         }
@@ -219,6 +222,10 @@ impl Meter {
                 self.greeted = true;
                 (&mut self.settings, limits.settings_per_s, Limit::Settings)
             }
+            PING if !frame.has(FLAG_FIRST) && self.explained_pings > 0 => {
+                self.explained_pings -= 1;
+                return None;
+            }
             PING if !frame.has(FLAG_FIRST) => (&mut self.pings, limits.pings_per_s, Limit::Pings),
             WINDOW_UPDATE if self.explained > 0 => {
                 self.explained -= 1;
@@ -237,7 +244,11 @@ impl Meter {
         let mut passed = None;
         while let Some(frame) = self.went.next(&mut bytes) {
             match frame.kind {
-                DATA => self.explained = self.explained.saturating_add(UPDATES_PER_DATA),
+                DATA => {
+                    self.explained = self.explained.saturating_add(UPDATES_PER_DATA);
+                    // No more than a bucket's worth: they come while the DATA does, or not at all.
+                    self.explained_pings = (self.explained_pings + 1).min(self.limits.pings_per_s);
+                }
                 RST_STREAM => passed = passed.or(self.judge_reset(bytes, now_ms)),
                 _ => {}
             }

@@ -59,6 +59,23 @@ fn what_has_to_be_said_costs_nothing() {
 }
 
 #[test]
+fn a_ping_beside_each_data_of_ours_is_explained_and_no_more_than_a_bucket_of_them_waits() {
+    let mut meter = meter();
+    for _ in 0..1000 {
+        assert_eq!(meter.said(&frame(DATA, 0, b"answer"), 1000), None);
+        assert_eq!(meter.heard(&frame(PING, 0, &[0; 8]), 1000), None);
+    }
+    for _ in 0..1000 {
+        assert_eq!(meter.said(&frame(DATA, 0, b"answer"), 1000), None);
+    }
+    let most = meter.limits.pings_per_s * 2;
+    for _ in 0..most {
+        assert_eq!(meter.heard(&frame(PING, 0, &[0; 8]), 1000), None);
+    }
+    assert_eq!(meter.heard(&frame(PING, 0, &[0; 8]), 1000), Some(Limit::Pings));
+}
+
+#[test]
 fn a_header_block_has_so_many_continuations_and_no_more() {
     let mut meter = meter();
     assert_eq!(meter.heard(&frame(HEADERS, 0, b"a"), 1000), None);
