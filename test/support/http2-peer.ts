@@ -130,7 +130,7 @@ export class Http2Peer {
     const { body, trailers, open = false } = options;
     const stream = await this.open(requestFields(line, options), body === undefined && trailers === undefined && !open);
     if (body !== undefined) await this.upload(stream, body, trailers === undefined && !open);
-    if (trailers !== undefined) await this.send(headers(stream, encodeFields(trailers)));
+    if (trailers !== undefined) await this.trailers(stream, trailers);
     return stream;
   }
 
@@ -149,6 +149,11 @@ export class Http2Peer {
   /** Sends the head of an answer. */
   respond(stream: number, status: number, fields: readonly FieldPair[] = [], end = false): Promise<void> {
     return this.send(headers(stream, encodeFields([[":status", String(status)], ...fields]), { end }));
+  }
+
+  /** Ends a message by trailers. */
+  trailers(stream: number, fields: readonly FieldPair[]): Promise<void> {
+    return this.send(headers(stream, encodeFields(fields)));
   }
 
   /** Sends DATA without a look at the windows. */
@@ -186,6 +191,11 @@ export class Http2Peer {
     const both = stream === 0 ? [0] : [0, stream];
     for (const one of both) this.#windows.handleGiven(one, bytes);
     return this.send(...both.map((one) => windowUpdate(one, bytes)));
+  }
+
+  /** Takes note of window that is given by frames of the test's own. */
+  expects(stream: number, bytes: number): void {
+    this.#windows.handleGiven(stream, bytes);
   }
 
   /** Changes what we announced; what is in flight meanwhile is the test's to know. */
