@@ -176,7 +176,7 @@ impl<I: Io> Worker<I> {
             session.left = true;
             self.row.one(Counter::OriginHttp2Goaway);
         }
-        if session.meter.settled {
+        if session.meter.has_greeted() {
             session.shared.take_settings();
             if !session.ready {
                 session.ready = true;

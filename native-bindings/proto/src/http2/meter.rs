@@ -145,8 +145,6 @@ pub struct Meter {
     pub own_resets_sent: u64,
     /// Streams of the peer's that were refused because it had too many.
     pub refused: u64,
-    /// The peer's SETTINGS came.
-    pub settled: bool,
     /// The peer said that it takes no more streams.
     pub leaving: bool,
     /// The last stream whose first HEADERS we sent: later ones never reached the peer.
@@ -177,7 +175,6 @@ impl Meter {
             explained_pings: 0,
             own_resets_sent: 0,
             refused: 0,
-            settled: false,
             leaving: false,
             opened: 0,
         }
@@ -199,7 +196,6 @@ impl Meter {
     pub fn heard(&mut self, mut bytes: &[u8], now_ms: u64) -> Option<Limit> {
         while let Some(frame) = self.came.next(&mut bytes) {
             self.leaving |= frame.kind == GOAWAY;
-            self.settled |= frame.kind == SETTINGS && !frame.has(FLAG_FIRST);
             if let Some(limit) = self.judge(frame, now_ms) {
                 return Some(limit);
             }
