@@ -154,7 +154,7 @@ impl<I: Io> Worker<I> {
                 return over;
             }
             match origin.outbox.send(&mut self.io, link, &mut self.blocks, &[&output], false) {
-                Ok(written) => self.row.add(Counter::OriginBytesOut, written as u64),
+                Ok(sent) => self.row.add(Counter::OriginBytesOut, sent.uncounted as u64),
                 Err(_) => {
                     // What is read says how it ended, and what the target said before it did.
                     origin.outbox.clear(&mut self.blocks);
