@@ -68,7 +68,21 @@ function judgeOrigin(origin: Origin, at: string): Complaint[] {
   if (origin.health.http !== undefined && origin.health.tcp !== undefined) {
     complaints.push({ path: `${at}.health`, says: "has http and tcp; only one may be there" });
   }
-  return [...complaints, ...judgeTimesOut(origin, at), ...judgeLocalAddress(origin, at)];
+  return [...complaints, ...judgeVersions(origin, at), ...judgeTimesOut(origin, at), ...judgeLocalAddress(origin, at)];
+}
+
+/** Only TLS lets a target choose a version; a request of a check is one of HTTP/1. */
+function judgeVersions(origin: Origin, at: string): Complaint[] {
+  const { httpVersions, health } = origin;
+  if (!httpVersions.includes("2")) return [];
+  if (httpVersions.includes("1.1")) {
+    if (isSecure(origin)) return [];
+    const says = 'lets targets choose by ALPN, which http:// targets do not have; say ["2"] or ["1.1"]';
+    return [{ path: `${at}.httpVersions`, says }];
+  }
+  if (health.http === undefined) return [];
+  const says = 'asks by HTTP/1.1, which this origin is not spoken to in (httpVersions); say tcp, or add "1.1"';
+  return [{ path: `${at}.health.http`, says }];
 }
 
 /** What grows begins no higher than it may end. */

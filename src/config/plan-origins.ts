@@ -101,7 +101,8 @@ export function compileOrigin(
     slowStartMs: origin.slowStartMs,
     panicPercent: origin.health.panicPercent,
     health: checkOf(origin.health),
-    ...(isSecure ? { tls: compileOriginTls(origin.tls ?? ORIGIN_TLS_DEFAULTS, material) } : {}),
+    ...compileVersions(origin),
+    ...(isSecure ? { tls: compileOriginTls(origin.tls ?? ORIGIN_TLS_DEFAULTS, origin.httpVersions, material) } : {}),
   };
 }
 
@@ -122,6 +123,11 @@ function placeOf(address: string): Pick<WrittenTarget, "label" | "host" | "port"
 
 function tierOf(tier: "primary" | "backup" | number): number {
   return tier === "primary" ? 0 : tier === "backup" ? 1 : tier;
+}
+
+function compileVersions({ httpVersions }: OriginSettings): Pick<PlanOrigin, "http"> {
+  if (!httpVersions.includes("2")) return {};
+  return { http: httpVersions.includes("1.1") ? "either" : "http2" };
 }
 
 function compileHost(host: string): PlanHostPolicy {

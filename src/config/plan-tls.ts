@@ -15,7 +15,8 @@ import { pairKey, type TlsMaterial, type WrittenPair } from "./tls-files.js";
 /** In order of preference. Clients that speak HTTP/1.0 say so (`curl --http1.0`), and are served. */
 const CLIENT_ALPN = ["http/1.1", "http/1.0"] as const;
 const CLIENT_ALPN_HTTP2 = ["h2", ...CLIENT_ALPN] as const;
-const ORIGIN_ALPN = ["http/1.1"] as const;
+/** By version, in order of preference. */
+const ORIGIN_ALPN = { "2": "h2", "1.1": "http/1.1" } as const;
 
 /** TLS of a listener that speaks HTTP/2 besides HTTP/1, or HTTP/1 alone. */
 export function compileListenerTls(tls: ListenerTls, http2: boolean, material: TlsMaterial): PlanListenerTls {
@@ -41,7 +42,11 @@ export function compileListenerTls(tls: ListenerTls, http2: boolean, material: T
 }
 
 /** TLS to an origin. */
-export function compileOriginTls(tls: OriginTls, material: TlsMaterial): PlanOriginTls {
+export function compileOriginTls(
+  tls: OriginTls,
+  httpVersions: readonly ("1.1" | "2")[],
+  material: TlsMaterial,
+): PlanOriginTls {
   return {
     systemRoots: tls.systemRoots,
     roots: compileAuthorities(tls.ca ?? [], material),
@@ -50,7 +55,7 @@ export function compileOriginTls(tls: OriginTls, material: TlsMaterial): PlanOri
     verifyName: compileName<PlanVerifyName>(tls.verifyName),
     certificate: tls.clientCertificate === undefined ? null : compilePair(tls.clientCertificate, material),
     ...compileVersions(tls.versions),
-    alpn: ORIGIN_ALPN,
+    alpn: (["2", "1.1"] as const).filter((version) => httpVersions.includes(version)).map((one) => ORIGIN_ALPN[one]),
     pins: tls.pins,
     handshakeMs: tls.handshakeMs,
   };

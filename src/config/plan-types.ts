@@ -155,6 +155,8 @@ export interface PlanOrigin {
   readonly slowStartMs: number;
   readonly panicPercent: number;
   readonly health: PlanHealthCheck | null;
+  /** Absent = "http1". */
+  readonly http?: "either" | "http2";
   /** Absent = plain text. */
   readonly tls?: PlanOriginTls;
 }

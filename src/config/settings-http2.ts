@@ -23,6 +23,16 @@ export const listenerVersions = z
     'Versions of HTTP that are spoken. Over TLS the client chooses by ALPN; without TLS "2" means that a connection which begins with HTTP/2\'s preface speaks it (prior knowledge). Absent = ["1.1", "2"] over TLS, else ["1.1"].',
   );
 
+/** `origins.<name>.httpVersions`. */
+export const originVersions = z
+  .array(z.enum(["1.1", "2"]))
+  .min(1, { error: 'needs "1.1", "2" or both' })
+  .refine((list) => new Set(list).size === list.length, { error: "names a version twice" })
+  .default(["1.1"])
+  .describe(
+    'Versions of HTTP that its targets are spoken to in. ["2", "1.1"]: HTTP/2 is offered by ALPN (https:// only), and what the target chooses is spoken. ["2"]: HTTP/2 only; https:// targets must agree by ALPN, http:// targets are spoken to without asking (h2c with prior knowledge). On one connection of HTTP/2 run the requests of many clients at once.',
+  );
+
 /** `http2`. */
 export const http2Schema = z.strictObject({
   streams: count({

@@ -10,6 +10,7 @@ import { count, flag, milliseconds, oneOrMore, percent, seconds, text } from "./
 import { MATCH_WORDS, type MatchWord } from "./matching.js";
 import { PRESET_NAMES } from "./presets.js";
 import { healthSchema } from "./settings-health.js";
+import { originVersions } from "./settings-http2.js";
 import { originTlsSchema } from "./settings-tls.js";
 
 const HOUR_MS = 3_600_000;
@@ -134,6 +135,7 @@ export const originSchema = z.strictObject({
     says: "How long a target that came back takes to its full share.",
   }),
   health: healthSchema.prefault({}).describe("Which targets may be used."),
+  httpVersions: originVersions,
   tls: originTlsSchema
     .optional()
     .describe(

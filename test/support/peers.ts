@@ -61,14 +61,14 @@ export class Peer {
   }
 
   /** Starts nginx with these lines inside its `server` block, and `http` lines before it; with `ssl`, it speaks TLS. */
-  static async nginx(server: string, http = "", { ssl = false } = {}): Promise<Peer> {
+  static async nginx(server: string, http = "", { ssl = false, http2 = false } = {}): Promise<Peer> {
     const port = await sparePort();
     const folder = mkdtempSync(join(tmpdir(), "millrace-nginx-"));
     chmodSync(folder, 0o755); // started by root, nginx serves as somebody else
     const config = `daemon off; worker_processes 1; error_log ${folder}/error.log; pid ${folder}/pid; events { worker_connections 1024; }
 http { access_log off; client_body_temp_path ${folder}/body; proxy_temp_path ${folder}/proxy; fastcgi_temp_path ${folder}/f; uwsgi_temp_path ${folder}/u; scgi_temp_path ${folder}/s;
 ${http}
-server { listen 127.0.0.1:${port}${ssl ? " ssl" : ""}; ${server} } }\n`;
+server { listen 127.0.0.1:${port}${ssl ? " ssl" : ""}${http2 ? " http2" : ""}; ${server} } }\n`;
     writeFileSync(join(folder, "nginx.conf"), config);
     return Peer.#start("nginx", ["-p", folder, "-c", join(folder, "nginx.conf")], port, folder);
   }

@@ -219,6 +219,8 @@ pub fn settle_worker(host: u32, worker: u32) -> Result<()> {
         return Err(fault(format!("there is no worker {worker}")));
     }
     settle::<SysIo>(&running.host, worker, running.row(worker)?);
+    // Others may have had streams on its connections.
+    running.ring_all();
     Ok(())
 }
 

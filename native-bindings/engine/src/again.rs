@@ -235,6 +235,7 @@ impl<I: Io> Worker<I> {
                 // The repeat after a stale connection is not one of the route's attempts.
                 ongoing.attempts = ongoing.attempts.saturating_sub(1);
             }
+            (ongoing.on_stream, ongoing.joined) = (false, None);
             ongoing.write_broke = false;
             ongoing.fin_sent = false;
             ongoing.bytes_sent = 0;
@@ -323,6 +324,9 @@ impl<I: Io> Worker<I> {
         match ongoing.core.stage {
             Stage::Queued => self.queue_wait_over(exchange),
             Stage::Pausing => self.pause_over(exchange),
+            Stage::Connecting if ongoing.joined.is_some() && ongoing.wait_due_ms <= now_ms => {
+                self.opening_settled(exchange, true);
+            }
             _ => self.arm_exchange(exchange),
         }
     }

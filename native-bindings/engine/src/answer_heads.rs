@@ -141,7 +141,7 @@ impl<I: Io> Worker<I> {
     fn begin_answer(&mut self, exchange: Key, head: &ResponseHead, bytes: &[u8], rest: &mut [u8]) {
         let Some(ongoing) = self.exchanges.get_mut(exchange) else { return };
         let plan = Rc::clone(&ongoing.plan);
-        let framing = match decide_answer(bytes, head, ongoing.core.method) {
+        let framing = match framing_of(bytes, head, ongoing) {
             Ok(framing) => framing,
             Err(fault) => {
                 self.answer_malformed(exchange, fault);
@@ -170,6 +170,9 @@ impl<I: Io> Worker<I> {
         let Some(ongoing) = self.exchanges.get_mut(exchange) else { return };
         let drain_bytes = plan.plan.limits.drain_bytes;
         let told = ongoing.core.handle_answer_head(head.status, &framing, may_keep, drain_bytes);
+        if ongoing.on_stream {
+            ongoing.core.end_by_stream();
+        }
         ongoing.answer_keeps = framing.keep_alive;
         ongoing.promise_broken = framing.promise_broken;
         if framing.promise_broken {
@@ -180,6 +183,7 @@ impl<I: Io> Worker<I> {
         ongoing.answer_until_close = told.body == AnswerBody::UntilClose;
         let taken = ongoing.core.take_download(rest, &plan.head_limits, &mut ongoing.answer_trailers);
         let http10 = ongoing.core.version == Version::Http10;
+        let on_stream = ongoing.on_stream;
         let edits = answer_edits(ongoing);
         let date = self.log.date();
         let mut out = std::mem::take(&mut self.out);
@@ -198,7 +202,7 @@ impl<I: Io> Worker<I> {
                 edits: &edits,
                 date: Some(&date),
                 hsts: hsts.as_bytes(),
-                ..plain_encoding(&plan.plan, head)
+                ..plain_encoding(&plan.plan, head, on_stream)
             },
         );
         self.count_answer(head.status);
@@ -250,6 +254,15 @@ impl<I: Io> Worker<I> {
     }
 }
 
+/// How the answer is framed; on a stream the stream says where it ends, which is no promise of its connection's.
+fn framing_of(bytes: &[u8], head: &ResponseHead, ongoing: &Ongoing) -> Result<AnswerFraming, WireFault> {
+    let framing = decide_answer(bytes, head, ongoing.core.method)?;
+    if !ongoing.on_stream {
+        return Ok(framing);
+    }
+    Ok(AnswerFraming { keep_alive: true, promise_broken: false, keep_alive_timeout_s: None, ..framing })
+}
+
 /// What the route changes in an answer's fields, and the cookie that brings its client back.
 fn answer_edits(ongoing: &Ongoing) -> Cow<'_, [FieldEdit]> {
     let edits = match &ongoing.plan.plan.routes[ongoing.route as usize].action {
@@ -263,10 +276,10 @@ fn answer_edits(ongoing: &Ongoing) -> Cow<'_, [FieldEdit]> {
 }
 
 /// What every answer of an origin is passed on with: no body, nothing about the connection, our name on its way.
-pub(crate) fn plain_encoding<'a>(plan: &'a Plan, head: &ResponseHead) -> AnswerEncoding<'a> {
+pub(crate) fn plain_encoding<'a>(plan: &'a Plan, head: &ResponseHead, on_stream: bool) -> AnswerEncoding<'a> {
     AnswerEncoding {
         via: plan.forwarding.via.then_some(plan.name.as_bytes()),
-        received_version: head.version,
+        received_version: if on_stream { Version::Http2 } else { head.version },
         ..AnswerEncoding::default()
     }
 }

@@ -8,6 +8,7 @@ use crate::client::ClientState;
 use crate::compiled::Compiled;
 use crate::exchange::{Asking, Ongoing};
 use crate::forward::Found;
+use crate::http2::text::asks_for_websocket;
 use crate::io::{Io, Token};
 use crate::slab::Key;
 use crate::stats::Counter;
@@ -175,6 +176,7 @@ impl<I: Io> Worker<I> {
         ongoing.visited = if ongoing.origin_index < 64 { 1 << ongoing.origin_index } else { 0 };
         (ongoing.keyed, ongoing.key_hash, ongoing.sticky) = (has_key, key_hash, sticky);
         (ongoing.escalated_before, ongoing.owner) = (escalated_before, owner);
+        ongoing.websocket = ongoing.core.upgrade && asks_for_websocket(head, &ongoing.head);
         if owner.is_some() {
             if let Some(client) = self.clients.get_mut(ongoing.client) {
                 client.owns = true;

@@ -226,7 +226,9 @@ impl<I: Io> Worker<I> {
         let origin = &plan.plan.origins[check.origin];
         let host = check_host(&check.asked, &origin.targets[check.place].label).to_owned();
         let asked = asked_name(origin, host.as_bytes(), Some(name_of_host(&host)));
-        let made = Session::client(tls, asked.as_deref().unwrap_or(check.target.identity.server_name(None)));
+        // A request of a check is one of HTTP/1; a check that asks nothing shakes hands as requests do.
+        let http1 = matches!(check.asked.probe, HealthProbe::Http { .. });
+        let made = Session::client(tls, asked.as_deref().unwrap_or(check.target.identity.server_name(None)), http1);
         let State::Connecting { mut link } = std::mem::replace(&mut check.state, State::Resting) else { return };
         let mut outbox = Outbox::default();
         let begun = made.and_then(|session| link.secure(session, &mut self.io, &mut self.blocks, &mut outbox));

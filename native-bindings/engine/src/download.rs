@@ -44,7 +44,9 @@ impl<I: Io> Worker<I> {
                     origin.readable = link.may_hold_more(count, room) || origin.read_closed;
                     origin.active_ms = self.now_us / 1000;
                     ongoing.bytes_received += count as u64;
-                    self.row.add(Counter::OriginBytesIn, count as u64);
+                    if !link.is_stream() {
+                        self.row.add(Counter::OriginBytesIn, count as u64);
+                    }
                     if ongoing.core.stage == Stage::Sent {
                         self.take_answer(exchange, &mut scratch[..count]);
                     } else {
@@ -161,6 +163,13 @@ impl<I: Io> Worker<I> {
     /// The origin's end of the connection came: by its word (None), by a FIN alone where TLS has a word for it, or broken.
     fn origin_ended(&mut self, exchange: Key, trouble: Option<Trouble>) {
         let Some(ongoing) = self.exchanges.get_mut(exchange) else { return };
+        if ongoing.on_stream {
+            match trouble {
+                None => self.answer_ended(exchange),
+                Some(_) => self.stream_broke(exchange),
+            }
+            return;
+        }
         if let Some(origin) = self.origins.get_mut(ongoing.origin) {
             origin.read_closed = true;
             origin.readable = false;

@@ -2,6 +2,7 @@
 
 use crate::io::Io;
 use crate::log::write_json_text;
+use crate::origin::Speaks;
 use crate::slab::Key;
 use crate::worker::Worker;
 
@@ -56,14 +57,21 @@ impl<I: Io> Worker<I> {
     fn dump_origin(&self, out: &mut Vec<u8>, key: Key) {
         let Some(origin) = self.origins.get(key) else { return };
         let target = &origin.lease.target;
+        let (http, streams, requests) = match &origin.speaks {
+            Speaks::Http1 => ("1.1", 0, origin.lease.requests),
+            Speaks::Asking(_) => ("", 0, origin.lease.requests),
+            Speaks::Http2(session) => ("2", session.shared.streams(), session.shared.used()),
+            // Not a connection: one stream of one, which may be another worker's.
+            Speaks::Stream(_) => ("2", 1, 1),
+        };
         let line = format!(
-            "{{\"target\":{},\"address\":\"{}\",\"state\":\"{}\",\"ageMs\":{},\"quietMs\":{},\"requests\":{},\"owner\":{},\"origin\":",
+            "{{\"target\":{},\"address\":\"{}\",\"state\":\"{}\",\"http\":\"{http}\",\"streams\":{streams},\"ageMs\":{},\"quietMs\":{},\"requests\":{},\"owner\":{},\"origin\":",
             target.number,
             target.identity.target,
             format!("{:?}", origin.state).to_lowercase(),
             self.now_ms().saturating_sub(origin.lease.opened_ms),
             self.now_ms().saturating_sub(origin.active_ms),
-            origin.lease.requests,
+            requests,
             origin.lease.bound.as_ref().and_then(|b| b.owner).map_or("null".to_owned(), |o| o.to_string())
         );
         out.extend_from_slice(line.as_bytes());

@@ -2,6 +2,7 @@
 //! times that belong to it.
 
 use crate::compiled::Compiled;
+use crate::shared_origin::Opening;
 use crate::slab::Key;
 use crate::spool::Spooled;
 use crate::stats::Counter;
@@ -102,6 +103,15 @@ pub struct Ongoing {
     /// Bytes read at once from the origin, and the most; smaller for a client that takes little.
     pub room: u32,
     pub room_max: u32,
+    /// It asks for a WebSocket.
+    pub websocket: bool,
+    /// It wants a connection that speaks HTTP/1.
+    pub http1: bool,
+    /// Its present attempt is a stream of HTTP/2.
+    pub on_stream: bool,
+    /// The opening that it waits for, or that it is about to begin.
+    pub joined: Option<Arc<Opening>>,
+    pub begun: Option<Arc<Opening>>,
     /// In a tunnel: the client's, and the origin's, FIN was passed on.
     pub upload_ended: bool,
     pub download_ended: bool,
@@ -197,6 +207,11 @@ impl Ongoing {
             interim: 0,
             room: SCRATCH_BYTES as u32,
             room_max: SCRATCH_BYTES as u32,
+            websocket: false,
+            http1: false,
+            on_stream: false,
+            joined: None,
+            begun: None,
             upload_ended: false,
             download_ended: false,
         }
@@ -242,7 +257,8 @@ impl Ongoing {
     #[must_use]
     pub fn may_keep_body(&self) -> bool {
         let bound = u64::from(self.plan.plan.limits.replay_body_bytes);
-        self.is_repeatable() && self.core.upload_bytes <= bound
+        // What a target did not process is sent again whatever its method (S3-07).
+        (self.is_repeatable() || self.on_stream) && self.core.upload_bytes <= bound
     }
 
     /// What its route asks of connections and retries.

@@ -273,6 +273,7 @@ fn connection(ongoing: &Ongoing, target: &CompiledTarget) -> String {
         }
         ReusePolicy::Standby if ready > 0 => (true, "a connection is ready that has carried nothing"),
         ReusePolicy::Standby => (false, "no connection is ready that has carried nothing"),
+        _ if target.shared.multiplexed.has_room() => (true, "a stream on a connection of HTTP/2 that others use too"),
         _ if idle == 0 => (false, "no connection is idle"),
         ReusePolicy::Reuse => (true, "the first idle one that is still quiet"),
         ReusePolicy::ReuseIfRecent { .. } => (true, "one that was used recently enough, else a new one"),

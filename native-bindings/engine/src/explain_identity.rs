@@ -3,7 +3,7 @@
 use crate::exchange::Ongoing;
 use crate::json::Json;
 use proto::identity::Identity;
-use proto::plan::{OriginTls, TlsVersion};
+use proto::plan::{OriginHttp, OriginTls, TlsVersion};
 
 /// The key of the pool as a sentence: what must be equal for a connection to be shared.
 pub(crate) fn identity(identity: &Identity, ongoing: &Ongoing) -> String {
@@ -17,6 +17,11 @@ pub(crate) fn identity(identity: &Identity, ongoing: &Ongoing) -> String {
             text.push_str(&format!(", client certificate {:016x}", tls.client_certificate));
         }
     }
+    text.push_str(match identity.http {
+        OriginHttp::Http1 => "",
+        OriginHttp::Either => ", HTTP/2 or HTTP/1.1 by ALPN",
+        OriginHttp::Http2 => ", HTTP/2",
+    });
     if let Some(local) = identity.local {
         text.push_str(&format!(", from {local}"));
     }

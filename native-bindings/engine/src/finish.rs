@@ -103,6 +103,11 @@ impl<I: Io> Worker<I> {
     fn leave_origin(&mut self, ongoing: &Ongoing) {
         let key = ongoing.origin;
         let Some(origin) = self.origins.get(key) else { return };
+        if origin.is_stream() {
+            // It has no rest; its connection goes on.
+            self.close_origin(key, Counter::OriginCloseNotKept);
+            return;
+        }
         let plan = Rc::clone(&ongoing.plan);
         let origin_plan = &plan.plan.origins[ongoing.origin_index as usize];
         let finished = ongoing.core.stage == Stage::Relaying && ongoing.core.download_done();

@@ -4,9 +4,10 @@
 use crate::exchange::Ongoing;
 use crate::io::{Io, Peek, SocketOptions, Token, Trouble};
 use crate::link::Link;
-use crate::origin::{Origin, OriginState, Place};
+use crate::origin::{Origin, OriginState, Place, Speaks};
 use crate::outbox::Outbox;
 use crate::pool::{Lease, Taken, Wanted};
+use crate::shared_origin::{Opened, Opening};
 use crate::slab::Key;
 use crate::stats::Counter;
 use crate::target::TargetShared;
@@ -29,6 +30,16 @@ pub enum Found {
     Ended,
 }
 
+/// What a connection is opened for.
+pub(crate) struct Errand {
+    /// Requests that it has already.
+    pub requests: u64,
+    /// It is to speak HTTP/1 whatever its target would.
+    pub http1: bool,
+    /// What others wait for already.
+    pub opening: Option<Arc<Opening>>,
+}
+
 impl<I: Io> Worker<I> {
     /// Chooses a target that was not tried and gets a connection to it.
     pub(crate) fn find_connection(&mut self, exchange: Key) -> Found {
@@ -46,9 +57,17 @@ impl<I: Io> Worker<I> {
         let plan = Rc::clone(&ongoing.plan);
         let target = &plan.origins[ongoing.origin_index as usize].targets[ongoing.target as usize].shared;
         let mut why_new = if fresh { Counter::NewRepeat } else { Counter::NewNoIdle };
+        if target.identity.http.has_http2() {
+            if let Some(found) = self.seek_stream(exchange, target, fresh) {
+                return found;
+            }
+        }
         if !fresh {
             match self.reuse(exchange, target) {
-                Ok(()) => return Found::Connection,
+                Ok(()) => {
+                    self.abandon_opening(exchange, target);
+                    return Found::Connection;
+                }
                 Err(why) => why_new = why,
             }
         }
@@ -56,6 +75,7 @@ impl<I: Io> Worker<I> {
         if target.waiting.load(Relaxed) == 0 && self.find_place(exchange, target, fresh) {
             return self.open_connection(exchange, Arc::clone(target), why_new);
         }
+        self.abandon_opening(exchange, target);
         self.wait_in_line(exchange, target)
     }
 
@@ -202,6 +222,7 @@ impl<I: Io> Worker<I> {
             readable: false,
             read_closed: false,
             surplus: false,
+            speaks: Speaks::Http1,
         });
         self.wheel.set_owner(timer, Token::Origin(key).pack());
         if let Some(Place::Held(link)) = self.origins.get(key).map(|o| &o.place) {
@@ -242,7 +263,10 @@ impl<I: Io> Worker<I> {
         } else {
             pool.take_oldest(self.index, |_| true)
         };
-        let Some(idle) = idle else { return false };
+        let Some(idle) = idle else {
+            self.let_session_go(target);
+            return false;
+        };
         self.row.less(Counter::OriginIdle);
         self.discard_taken(idle, Counter::OriginCloseEvicted);
         self.host.pool.ask_for_place(target, target_max, origin_max)
@@ -256,7 +280,8 @@ impl<I: Io> Worker<I> {
         ongoing.why_new = why_new;
         let plan = Arc::clone(&ongoing.plan.plan);
         let (origin_plan, bound) = (&plan.origins[ongoing.origin_index as usize], ongoing.bound.clone());
-        match self.dial(origin_plan, Arc::clone(&target), bound, 1) {
+        let errand = Errand { requests: 1, http1: ongoing.http1, opening: ongoing.begun.take() };
+        match self.dial(origin_plan, Arc::clone(&target), bound, errand) {
             Ok(key) => {
                 if let Some(origin) = self.origins.get_mut(key) {
                     origin.exchange = exchange;
@@ -279,7 +304,7 @@ impl<I: Io> Worker<I> {
         plan: &OriginPlan,
         target: Arc<TargetShared>,
         bound: Option<Box<proto::identity::Bound>>,
-        requests: u64,
+        errand: Errand,
     ) -> Result<Key, Trouble> {
         let now_ms = self.now_ms();
         self.watch_descriptors();
@@ -290,14 +315,24 @@ impl<I: Io> Worker<I> {
                     &SocketOptions { keepalive_ms: plan.tcp_keepalive_ms, user_timeout_ms: plan.tcp_user_timeout_ms },
                 );
                 let age_due_ms = self.age_due_ms(plan, now_ms);
-                let lease = Lease { target, opened_ms: now_ms, requests, age_due_ms, bound };
+                let may_http2 = target.identity.http.has_http2() && !errand.http1;
+                if may_http2 {
+                    self.host.multiplexes.store(true, Relaxed);
+                }
+                let own = || target.multiplexed.begin_opening(bound.clone());
+                let opening = may_http2.then(|| errand.opening.unwrap_or_else(own));
+                let lease = Lease { target, opened_ms: now_ms, requests: errand.requests, age_due_ms, bound };
                 let key = self.new_origin(Link::plain(socket), lease);
-                if let Some(origin) = self.origins.get(key) {
+                if let Some(origin) = self.origins.get_mut(key) {
+                    origin.speaks = opening.map_or(Speaks::Http1, Speaks::Asking);
                     self.wheel.arm(origin.timer, now_ms + u64::from(plan.connect_ms));
                 }
                 Ok(key)
             }
             Err(trouble) => {
+                if let Some(opening) = &errand.opening {
+                    self.tell_opening(&target, opening, Opened::Failed(crate::origin::connect_fault(trouble)));
+                }
                 self.host.pool.give_up_place(&target);
                 self.row.one(Counter::OriginConnectFailed);
                 Err(trouble)

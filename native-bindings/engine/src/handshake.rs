@@ -7,13 +7,14 @@ use crate::io::{Io, Token};
 use crate::link::Shake;
 use crate::log::PeerText;
 use crate::multiplexed::ALPN;
-use crate::origin::{OriginState, Place};
+use crate::origin::{OriginState, Place, Speaks};
 use crate::slab::Key;
 use crate::stats::{Counter, Histogram};
 use crate::tls::{Session, TlsTrouble};
 use crate::wheel::NEVER;
 use crate::worker::Worker;
 use proto::fault::OriginFault;
+use rustls::AlertDescription;
 use std::sync::Arc;
 
 /// Handshakes that go on in one pass. Each costs as much as twenty requests; the others wait for the next pass, so that a
@@ -27,6 +28,8 @@ const HANDSHAKE_MS: u32 = 5000;
 pub fn handshake_fault(trouble: &TlsTrouble) -> OriginFault {
     match trouble {
         TlsTrouble::Verify(_) => OriginFault::TlsVerify,
+        // RFC 7301 3.2: nothing of what we speak is spoken there.
+        TlsTrouble::Alert(AlertDescription::NoApplicationProtocol) => OriginFault::ProtocolMismatch,
         TlsTrouble::Alert(_) | TlsTrouble::Peer(_) | TlsTrouble::PlainHttp => OriginFault::TlsAlert,
         TlsTrouble::Eof => OriginFault::TlsEof,
         TlsTrouble::Timeout => OriginFault::TlsTimeout,
@@ -106,7 +109,8 @@ impl<I: Io> Worker<I> {
         let Some(origin) = self.origins.get_mut(key) else { return false };
         let target = Arc::clone(&origin.lease.target);
         let Some(tls) = target.tls.get() else { return true };
-        let made = Session::client(tls, target.identity.server_name(origin.lease.bound.as_deref()));
+        let http1 = matches!(origin.speaks, Speaks::Http1);
+        let made = Session::client(tls, target.identity.server_name(origin.lease.bound.as_deref()), http1);
         let Place::Held(link) = &mut origin.place else { return false };
         let begun = made.and_then(|session| link.secure(session, &mut self.io, &mut self.blocks, &mut origin.outbox));
         match begun {
@@ -148,6 +152,7 @@ impl<I: Io> Worker<I> {
             self.row.origin_fault(fault);
         }
         self.log.origin_handshake_failed(&origin.lease, fault, trouble);
+        self.opening_failed(key, fault);
         self.forget_connecting(key);
         self.attempt_failed(exchange, fault);
     }

@@ -62,6 +62,8 @@ pub struct Host<S> {
     pub inboxes: Box<[ArrayQueue<Message<S>>]>,
     /// By worker: connections and streams of HTTP/2 that can go on.
     pub rungs: Box<[Arc<Rung>]>,
+    /// Some worker has had a connection of HTTP/2 that others may use too.
+    pub multiplexes: AtomicBool,
     pub draining: AtomicBool,
     pub workers: Box<[WorkerShared]>,
 }
@@ -88,6 +90,7 @@ impl<S> Host<S> {
             pool: Pool::new(workers, plan.pool.shards, plan.pool.steal, plan.pool.connections),
             inboxes: (0..workers).map(|_| ArrayQueue::new(INBOX_LENGTH)).collect(),
             rungs: (0..workers).map(|_| Arc::default()).collect(),
+            multiplexes: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             workers: (0..workers).map(|_| WorkerShared::default()).collect(),
             clients_open: AtomicU64::new(0),

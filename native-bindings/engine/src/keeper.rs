@@ -2,6 +2,7 @@
 //! that changed state, and the successes it counted. One coarse timer, armed only where there is something to keep.
 
 use crate::compiled::Compiled;
+use crate::forward::Errand;
 use crate::io::Io;
 use crate::origin::OriginState;
 use crate::slab::Key;
@@ -58,6 +59,7 @@ impl<I: Io> Worker<I> {
                 self.evict_resting(key, Counter::OriginCloseTarget);
             }
         }
+        self.close_sessions(Counter::OriginCloseTarget, |target| !target.state().keeps_connections());
     }
 
     /// Looks after everything; arms itself again where there is something to look after.
@@ -91,7 +93,8 @@ impl<I: Io> Worker<I> {
                 return;
             }
             target.standby.fetch_add(1, Relaxed);
-            if self.dial(origin, Arc::clone(target), None, 0).is_err() {
+            if self.dial(origin, Arc::clone(target), None, Errand { requests: 0, http1: false, opening: None }).is_err()
+            {
                 target.standby.fetch_sub(1, Relaxed);
                 return;
             }
@@ -128,6 +131,7 @@ impl<I: Io> Worker<I> {
         if self.scarce {
             self.let_idle_go();
             if !was_scarce {
+                self.ring_sessions();
                 self.wheel.arm(self.keeper, self.now_us / 1000 + KEEP_EVERY_MS);
             }
         }

@@ -55,7 +55,12 @@ impl<I: Io> Worker<I> {
         ongoing.core.stage = Stage::Choosing;
         // A repeat waited for a connection that carried nothing before: another stale one would end it.
         let fresh = ongoing.core.repeated;
-        let reused = if fresh { Err(Counter::NewRepeat) } else { self.reuse(exchange, &target) };
+        let multiplexed = target.identity.http.has_http2() && self.take_stream(exchange, &target);
+        let reused = match () {
+            () if multiplexed => Ok(()),
+            () if fresh => Err(Counter::NewRepeat),
+            () => self.reuse(exchange, &target),
+        };
         let found = match reused {
             Ok(()) => Found::Connection,
             Err(why) if self.find_place(exchange, &target, fresh) => self.open_connection(exchange, target, why),

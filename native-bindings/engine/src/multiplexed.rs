@@ -12,6 +12,7 @@ use crate::worker::Worker;
 use proto::http2::Limit;
 use proto::http2::meter::PREFACE;
 use proto::plan::Limits;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// Reads of one connection in one pass; the others are looked at before it goes on.
 const READS_MAX: u32 = 4;
@@ -257,9 +258,13 @@ impl<I: Io> Worker<I> {
     /// their connection's next piece.
     #[inline]
     pub(crate) fn answer_bells(&mut self) {
+        if self.host.multiplexes.load(Relaxed) {
+            self.rung.look();
+        }
         if self.rung.any() {
             self.answer_rung();
         }
+        self.ring_others();
     }
 
     fn answer_rung(&mut self) {
@@ -270,13 +275,18 @@ impl<I: Io> Worker<I> {
             let mut names = std::mem::take(&mut self.rang);
             self.rung.take(&mut names);
             for name in &names {
-                if let Token::Client(key) = Token::unpack(*name) {
-                    self.stream_rang(key);
+                match Token::unpack(*name) {
+                    Token::Client(key) => self.stream_rang(key),
+                    Token::Origin(key) => self.origin_stream_rang(key),
+                    Token::Exchange(key) => self.opening_settled(key, false),
+                    _ => {}
                 }
             }
             for name in names.drain(..) {
-                if let Token::Client(key) = Token::unpack(name) {
-                    self.session_rang(key);
+                match Token::unpack(name) {
+                    Token::Client(key) => self.session_rang(key),
+                    Token::Origin(key) => self.origin_session_rang(key),
+                    _ => {}
                 }
             }
             self.rang = names;

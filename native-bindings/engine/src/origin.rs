@@ -2,17 +2,23 @@
 //!
 //! ```text
 //! state       promises                                            left for
-//! CONNECTING  `exchange` waits for it                             HANDSHAKE (TLS), ACTIVE, closed (fault)
-//! HANDSHAKE   `exchange` waits for it                             ACTIVE, closed (fault)
+//! CONNECTING  `exchange` waits for it                             HANDSHAKE (TLS), ACTIVE, MULTIPLEXED, closed (fault)
+//! HANDSHAKE   `exchange` waits for it                             ACTIVE, MULTIPLEXED, closed (fault)
 //! ACTIVE      `exchange` runs on it, nobody else may              RESTING, TUNNEL, closed
 //! RESTING     it lies in the pool; this slot only hears events    ACTIVE, closed, stolen (slot freed later)
 //! TUNNEL      bytes pass both ways under `exchange`               closed
+//! MULTIPLEXED a session of HTTP/2 owns it; its streams have       closed
+//!             slots of their own, on whichever worker
 //! ```
+//! A stream's slot is ACTIVE from its first moment, then at most TUNNEL; it is no connection, and is counted as none.
 
+use crate::http2::outgoing::Outgoing;
 use crate::io::{Io, Ready, Token, Trouble};
 use crate::link::Link;
+use crate::origin_openings::Version;
 use crate::outbox::Outbox;
 use crate::pool::Lease;
+use crate::shared_origin::{Opened, Opening, StreamPlace};
 use crate::slab::Key;
 use crate::stats::{Counter, Histogram};
 use crate::tls::TlsTrouble;
@@ -20,6 +26,7 @@ use crate::wheel::{NEVER, TimerId};
 use crate::worker::Worker;
 use proto::exchange::Stage;
 use proto::fault::OriginFault;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// Where an origin's connection is; the map is above.
@@ -30,6 +37,7 @@ pub enum OriginState {
     Active,
     Resting,
     Tunnel,
+    Multiplexed,
 }
 
 /// Where the socket is.
@@ -37,6 +45,18 @@ pub enum Place<S> {
     Held(Link<S>),
     /// In the worker's pool shard, under this key.
     Pool(Key),
+    /// A stream that has its place on a connection and is not opened yet.
+    Promised,
+}
+
+/// What is spoken on a connection, as far as it is known.
+pub enum Speaks {
+    Http1,
+    /// Its handshake will tell, or nobody asks (prior knowledge); those who wait to hear.
+    Asking(Arc<Opening>),
+    Http2(Box<Outgoing>),
+    /// It is a stream with a place on such a connection.
+    Stream(StreamPlace),
 }
 
 /// An origin's connection as the worker that watches it holds it.
@@ -57,6 +77,7 @@ pub struct Origin<S> {
     pub surplus: bool,
     /// When it came to rest.
     pub since_ms: u64,
+    pub speaks: Speaks,
 }
 
 impl<S> Origin<S> {
@@ -64,7 +85,20 @@ impl<S> Origin<S> {
     pub(crate) fn holds_plain(&self) -> bool {
         match &self.place {
             Place::Held(link) => link.tls.as_ref().is_some_and(|session| session.has_plain()),
-            Place::Pool(_) => false,
+            Place::Pool(_) | Place::Promised => false,
+        }
+    }
+
+    #[must_use]
+    pub fn is_stream(&self) -> bool {
+        matches!(self.speaks, Speaks::Stream(_))
+    }
+
+    #[must_use]
+    pub fn session(&mut self) -> Option<&mut Outgoing> {
+        match &mut self.speaks {
+            Speaks::Http2(session) => Some(session),
+            _ => None,
         }
     }
 }
@@ -100,6 +134,7 @@ impl<I: Io> Worker<I> {
             OriginState::Resting if event.read_closed || event.dead => self.left_by_origin(key),
             OriginState::Resting if event.readable => self.look_at_resting(key),
             OriginState::Resting => {}
+            OriginState::Multiplexed => self.session_ready(key, event),
             OriginState::Active | OriginState::Tunnel => {
                 if event.writable && !origin.outbox.is_empty() && !self.flush_origin(key) {
                     return;
@@ -114,8 +149,10 @@ impl<I: Io> Worker<I> {
         let Some(origin) = self.origins.get(key) else { return };
         let (state, exchange) = (origin.state, origin.exchange);
         match state {
+            OriginState::Active if matches!(origin.place, Place::Promised) => self.stream_refused(exchange),
             OriginState::Active => self.download_go(exchange),
             OriginState::Tunnel => self.tunnel_go(exchange),
+            OriginState::Multiplexed => self.read_session(key),
             OriginState::Connecting | OriginState::Handshake | OriginState::Resting => {}
         }
     }
@@ -129,8 +166,10 @@ impl<I: Io> Worker<I> {
             if let Some(ongoing) = self.exchanges.get_mut(exchange) {
                 ongoing.origin = Key::NONE;
             }
+            let fault = connect_fault(trouble);
+            self.opening_failed(key, fault);
             self.end_connecting(key);
-            self.attempt_failed(exchange, connect_fault(trouble));
+            self.attempt_failed(exchange, fault);
             return;
         }
         if self.secure_origin(key) {
@@ -143,6 +182,11 @@ impl<I: Io> Worker<I> {
 
     /// The connection can carry requests from here on.
     pub(crate) fn origin_established(&mut self, key: Key) {
+        let version = self.settle_version(key);
+        if version == Version::Other {
+            self.version_refused(key);
+            return;
+        }
         let Some(origin) = self.origins.get_mut(key) else { return };
         let exchange = origin.exchange;
         origin.state = OriginState::Active;
@@ -153,6 +197,8 @@ impl<I: Io> Worker<I> {
         // What came with the handshake was said before anything was asked: whatever it looks like, it is no answer.
         let spoke = self.origins.get(key).is_some_and(Origin::holds_plain);
         match (exchange.is_none(), spoke) {
+            // (In HTTP/2 it is its SETTINGS.)
+            _ if version == Version::Http2 => self.begin_session(key),
             (false, false) => self.send_held(exchange),
             (false, true) => {
                 self.attempt_failed(exchange, OriginFault::WriteError);
@@ -164,6 +210,7 @@ impl<I: Io> Worker<I> {
 
     /// A connection that never came to be is taken off the books.
     pub(crate) fn end_connecting(&mut self, key: Key) {
+        self.settle_opening(key, Opened::Again);
         let Some(mut origin) = self.origins.remove(key) else { return };
         self.wheel.remove(origin.timer);
         self.blocks.release(&mut origin.input);
@@ -180,7 +227,7 @@ impl<I: Io> Worker<I> {
     }
 
     /// Writes what waits for the origin. Returns false when the attempt ended by it.
-    fn flush_origin(&mut self, key: Key) -> bool {
+    pub(crate) fn flush_origin(&mut self, key: Key) -> bool {
         let Some(origin) = self.origins.get_mut(key) else { return false };
         let Place::Held(link) = &mut origin.place else { return false };
         let exchange = origin.exchange;
@@ -223,13 +270,18 @@ impl<I: Io> Worker<I> {
 
     /// Gives request bytes to the origin's socket, or to its outbox.
     pub(crate) fn send_to_origin(&mut self, exchange: Key, parts: &[&[u8]]) {
+        self.send_to_origin_ending(exchange, parts, false);
+    }
+
+    /// As `send_to_origin`; `last`: nothing of the request follows, and a stream can say so with these bytes.
+    pub(crate) fn send_to_origin_ending(&mut self, exchange: Key, parts: &[&[u8]], last: bool) {
         let Some(ongoing) = self.exchanges.get_mut(exchange) else { return };
         let key = ongoing.origin;
         let Some(origin) = self.origins.get_mut(key) else { return };
         let Place::Held(link) = &mut origin.place else { return };
         let now_ms = self.now_us / 1000;
         origin.active_ms = now_ms;
-        match origin.outbox.send(&mut self.io, link, &mut self.blocks, parts, false) {
+        match origin.outbox.send(&mut self.io, link, &mut self.blocks, parts, last) {
             Ok(sent) => {
                 ongoing.core.sent_any |= sent.taken > 0;
                 ongoing.bytes_sent += sent.uncounted as u64;
@@ -257,7 +309,9 @@ impl<I: Io> Worker<I> {
         let Some(origin) = self.origins.get(key) else { return };
         let exchange = origin.exchange;
         match origin.state {
+            OriginState::Multiplexed => self.origin_session_due(key),
             OriginState::Connecting => {
+                self.opening_failed(key, OriginFault::ConnectTimeout);
                 self.forget_connecting(key);
                 self.attempt_failed(exchange, OriginFault::ConnectTimeout);
             }
@@ -295,12 +349,16 @@ impl<I: Io> Worker<I> {
             OriginState::Resting => {
                 self.evict_resting(key, why);
             }
+            OriginState::Multiplexed => self.end_origin_session(key, why),
             OriginState::Active | OriginState::Tunnel => {
                 let Some(mut origin) = self.origins.remove(key) else { return };
                 self.wheel.arm(origin.timer, NEVER);
                 self.wheel.remove(origin.timer);
                 self.blocks.release(&mut origin.input);
-                self.count_origin_closed(&origin.lease, why);
+                if !origin.is_stream() {
+                    self.count_origin_closed(&origin.lease, why);
+                }
+                let target = origin.is_stream().then(|| Arc::clone(&origin.lease.target));
                 let unsent = !origin.outbox.is_empty();
                 origin.outbox.clear(&mut self.blocks);
                 if let Place::Held(mut link) = origin.place {
@@ -308,6 +366,11 @@ impl<I: Io> Worker<I> {
                         link.break_off();
                     }
                     link.close(&mut self.io, &mut self.blocks);
+                }
+                if let Some(target) = target {
+                    // The place of a stream is free; whoever waits for one is called behind that.
+                    drop(origin.speaks);
+                    self.call_waiters(&target);
                 }
             }
         }

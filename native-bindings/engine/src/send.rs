@@ -83,6 +83,11 @@ impl<I: Io> Worker<I> {
             proto: if session.is_some() { b"https" } else { b"http" },
         };
         encode_for_origin(&mut out, &mut self.path, ongoing, head, bytes, forwarding);
+        if ongoing.on_stream {
+            self.open_origin_stream(exchange, &out, data);
+            self.out = out;
+            return;
+        }
         self.tail.clear();
         if ongoing.core.body == RequestBody::Chunked {
             let done = ongoing.core.upload_done() && !ongoing.is_replaying();

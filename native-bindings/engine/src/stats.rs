@@ -134,6 +134,10 @@ counters! {
     Http2LimitEmptyFrames "http2_limit_empty_frames" Counter "Connections closed for too many frames without content (http2.emptyFramesPerS).";
     Http2LimitPriorities "http2_limit_priorities" Counter "Connections closed for too many PRIORITY or unknown frames (http2.prioritiesPerS).";
     Http2LimitContinuations "http2_limit_continuations" Counter "Connections closed for a header block of too many frames (http2.continuations).";
+    OriginHttp2Opened "origin_http2_connections" Counter "Origin connections that came to speak HTTP/2.";
+    OriginHttp2Streams "origin_http2_streams" Counter "Streams opened at origins, one for each request sent over HTTP/2.";
+    OriginHttp2Unprocessed "origin_http2_unprocessed" Counter "Streams that an origin left unprocessed (GOAWAY, REFUSED_STREAM, or nothing of it had left); sent again whatever their method.";
+    OriginHttp2Goaway "origin_http2_goaways" Counter "Origin connections whose other end said GOAWAY.";
     Turns "turns" Counter "Turns of the event loop that had work.";
     TurnMicros "turn_micros" Counter "Microseconds spent in turns.";
     Events "events" Counter "Ready sockets handled.";

@@ -11,6 +11,7 @@
 //! ```
 
 use crate::learned::LearnedIdle;
+use crate::shared_origin::Multiplexed;
 use crate::slab::Key;
 use crate::tls_client::TargetTls;
 use parking_lot::Mutex;
@@ -74,6 +75,8 @@ pub struct TargetShared {
     /// Established and connecting, of all workers.
     pub open: AtomicU32,
     pub origin: Arc<OriginShared>,
+    /// Its connections of HTTP/2.
+    pub multiplexed: Multiplexed,
     /// Idle connections by shard: a hint that spares locking in vain.
     pub idle: Box<[AtomicU32]>,
     /// Length of `queue`, readable without its lock.
@@ -114,6 +117,7 @@ impl TargetShared {
             tls: OnceLock::new(),
             open: AtomicU32::new(0),
             origin,
+            multiplexed: Multiplexed::default(),
             idle: (0..shards).map(|_| AtomicU32::new(0)).collect(),
             waiting: AtomicU32::new(0),
             queue: Mutex::new(VecDeque::new()),

@@ -120,8 +120,9 @@ impl Session {
     }
 
     /// A session with a target, asked for by this name. (An empty name asks for none.)
-    pub fn client(target: &TargetTls, name: &str) -> Result<Self, TlsTrouble> {
-        let connection = target.connect(name)?;
+    /// `http1`: HTTP/2 is not offered, whatever the plan says.
+    pub fn client(target: &TargetTls, name: &str, http1: bool) -> Result<Self, TlsTrouble> {
+        let connection = target.connect(name, http1)?;
         let name = (!name.is_empty()).then(|| name.into());
         Ok(Self::new(Inner::Shaking(Box::new(connection)), name))
     }

@@ -1,6 +1,7 @@
 //! TLS to a target, compiled: whom it trusts, what it is asked for, which certificate it is shown, and the tickets it
 //! gave. One for all workers and for exactly one identity: what was learned under one is never used under another.
 
+use crate::multiplexed::ALPN;
 use crate::tls::TlsTrouble;
 use crate::tls_keys::{certified_key, provider, roots, versions};
 use proto::plan::OriginTls;
@@ -16,11 +17,28 @@ const NAMES_KEPT: usize = 256;
 
 /// TLS to one target, or to all of an origin that are asked for by the request's own names.
 pub struct TargetTls {
+    offer: Offer,
+    /// HTTP/1 alone, where the other offers more.
+    http1: Option<Offer>,
+    /// Certificates are verified.
+    verifies: bool,
+    /// What stands in for a name in the library where none is asked for; never sent.
+    address: ServerName<'static>,
+}
+
+/// What a target is offered.
+struct Offer {
     config: Arc<ClientConfig>,
     /// Asks for no name.
     nameless: Arc<ClientConfig>,
-    /// What stands in for a name in the library where none is asked for; never sent.
-    address: ServerName<'static>,
+}
+
+impl Offer {
+    fn new(config: ClientConfig) -> Self {
+        let mut nameless = config.clone();
+        nameless.enable_sni = false;
+        Self { config: Arc::new(config), nameless: Arc::new(nameless) }
+    }
 }
 
 /// Of an origin: what its targets have in common.
@@ -71,19 +89,33 @@ impl TargetTls {
         };
         config.alpn_protocols = plan.alpn.iter().map(|name| name.clone().into_bytes()).collect();
         config.resumption = Resumption::in_memory_sessions(NAMES_KEPT);
-        let mut nameless = config.clone();
-        nameless.enable_sni = false;
+        let is_http2 = |name: &Vec<u8>| name == ALPN;
+        let http1 = config.alpn_protocols.iter().any(is_http2).then(|| {
+            let mut config = config.clone();
+            config.alpn_protocols.retain(|name| !is_http2(name));
+            Offer::new(config)
+        });
         let address = ServerName::IpAddress(address.into());
-        Ok(Self { config: Arc::new(config), nameless: Arc::new(nameless), address })
+        Ok(Self { offer: Offer::new(config), http1, verifies: plan.verify, address })
     }
 
-    /// A connection that asks for this name; empty = for none.
-    pub fn connect(&self, name: &str) -> Result<UnbufferedClientConnection, TlsTrouble> {
+    /// Whether a certificate that was verified once is good for this name too (S0-10). Where none is verified nobody knows.
+    #[must_use]
+    pub fn is_good_for(&self, certificate: &CertificateDer<'_>, name: &str) -> bool {
+        let (Ok(parsed), Ok(name)) = (webpki::EndEntityCert::try_from(certificate), ServerName::try_from(name)) else {
+            return false;
+        };
+        self.verifies && parsed.verify_is_valid_for_subject_name(&name).is_ok()
+    }
+
+    /// A connection that asks for this name; empty = for none. `http1`: HTTP/2 is not offered.
+    pub fn connect(&self, name: &str, http1: bool) -> Result<UnbufferedClientConnection, TlsTrouble> {
+        let offer = self.http1.as_ref().filter(|_| http1).unwrap_or(&self.offer);
         let (config, name) = if name.is_empty() {
-            (&self.nameless, self.address.clone())
+            (&offer.nameless, self.address.clone())
         } else {
             let name = ServerName::try_from(name.to_owned());
-            (&self.config, name.map_err(|_| TlsTrouble::Local("the name to ask for is no DNS name".to_owned()))?)
+            (&offer.config, name.map_err(|_| TlsTrouble::Local("the name to ask for is no DNS name".to_owned()))?)
         };
         UnbufferedClientConnection::new(Arc::clone(config), name).map_err(|error| TlsTrouble::Local(error.to_string()))
     }

@@ -126,7 +126,7 @@ impl Kit {
             let mut end = End::new(far, Session::server(Arc::new(server)));
             end.hear().and_then(|heard| end.say(&heard)).map(|()| end.session.peer_certificate().is_some())
         });
-        let mut end = End::new(near, Session::client(&target, NAME).map_err(says)?);
+        let mut end = End::new(near, Session::client(&target, NAME, false).map_err(says)?);
         let heard = end.begin().and_then(|()| end.say(WORDS)).and_then(|()| end.hear());
         let seen = answering.join().map_err(|_| "the server's side panicked".to_owned())?;
         match (heard?, seen?) {

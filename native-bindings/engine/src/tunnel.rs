@@ -37,10 +37,16 @@ impl<I: Io> Worker<I> {
         // The time for an answer has found its end in the answer; what a tunnel has is its idle time.
         ongoing.total_due_ms = NEVER;
         let (client_key, origin_key) = (ongoing.client, ongoing.origin);
+        let on_stream = ongoing.on_stream;
         let plan = std::rc::Rc::clone(&ongoing.plan);
         let mut out = std::mem::take(&mut self.out);
         out.clear();
-        encode_answer(&mut out, bytes, head, &AnswerEncoding { upgrade: true, ..plain_encoding(&plan.plan, head) });
+        encode_answer(
+            &mut out,
+            bytes,
+            head,
+            &AnswerEncoding { upgrade: true, ..plain_encoding(&plan.plan, head, on_stream) },
+        );
         self.row.one(Counter::Tunnels);
         self.row.one(Counter::TunnelsOpen);
         self.count_answer(101);
@@ -123,7 +129,9 @@ impl<I: Io> Worker<I> {
         };
         let (step, passed) = way.pass(&mut self.io, &mut self.blocks, &mut self.scratch);
         ongoing.core.download_bytes += passed.read;
-        self.row.add(Counter::OriginBytesIn, passed.read);
+        if !ongoing.on_stream {
+            self.row.add(Counter::OriginBytesIn, passed.read);
+        }
         self.row.add(Counter::ClientBytesOut, passed.written);
         self.moved(exchange, step)
     }

@@ -134,6 +134,10 @@ impl<I: Io> Worker<I> {
     /// Writes a piece of the request body, framed for the origin.
     pub(crate) fn send_body(&mut self, exchange: Key, data: &[u8], done: bool) {
         let Some(ongoing) = self.exchanges.get(exchange) else { return };
+        if ongoing.on_stream {
+            self.send_on_stream(exchange, data, done);
+            return;
+        }
         if ongoing.core.body != RequestBody::Chunked {
             if !data.is_empty() {
                 self.send_to_origin(exchange, &[data]);

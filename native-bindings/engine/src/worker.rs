@@ -16,6 +16,7 @@ use crate::io::{Io, Ready, Token};
 use crate::keeper::Tally;
 use crate::log::Log;
 use crate::origin::Origin;
+use crate::shared_origin::Lost;
 use crate::slab::{Key, Slab};
 use crate::stats::{Counter, Histogram, Row};
 use crate::target::TargetShared;
@@ -237,6 +238,7 @@ impl<I: Io> Worker<I> {
         for key in self.origins.keys() {
             self.close_origin(key, reason);
         }
+        self.ring_others();
         while let Some(message) = self.host.inboxes[self.index as usize].pop() {
             if let Message::Client { socket, .. } = message {
                 self.io.close(socket);
@@ -342,6 +344,7 @@ impl<I: Io> Worker<I> {
         for key in self.origins.keys() {
             self.evict_resting(key, Counter::OriginCloseDrain);
         }
+        self.ring_sessions();
     }
 
     fn panic_if_asked(&self) {
@@ -365,6 +368,18 @@ pub fn settle<I: Io>(host: &Host<I::Socket>, worker: u32, row: Row) {
         row.less(Counter::OriginIdle);
         row.less(Counter::OriginOpen);
         row.one(Counter::OriginCloseWorkerLost);
+    }
+    // Connections that others had streams on are gone; whoever had one fails when its worker next looks.
+    for target in host.pool.all_targets() {
+        for shared in target.multiplexed.take_all_of(worker) {
+            shared.set_lost(Lost::Reset);
+            host.pool.give_up_place(&target);
+            if shared.ahead && shared.used() == 0 {
+                target.standby.fetch_sub(1, Relaxed);
+            }
+            row.less(Counter::OriginOpen);
+            row.one(Counter::OriginCloseWorkerLost);
+        }
     }
     // What lay in its inbox is lost with it: sockets close as they are dropped. A call that was meant for one of its
     // requests is heard by nobody, so those who wait behind it are called by the next connection that becomes free.

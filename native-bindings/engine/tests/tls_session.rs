@@ -21,7 +21,7 @@ fn shaken(version: TlsVersion, blocks: &mut Blocks) -> (Session, Session) {
     let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let target = TargetTls::new("test", &origin, &trust, address, None).expect("a good target");
     let mut server = Session::server(Arc::new(listener.expect("a good listener")));
-    let mut client = Session::client(&target, NAME).expect("a good name");
+    let mut client = Session::client(&target, NAME, false).expect("a good name");
     let mut to_server = Vec::new();
     client.begin(&mut to_server).expect("a client can begin");
     while !to_server.is_empty() {

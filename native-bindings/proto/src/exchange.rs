@@ -264,6 +264,10 @@ impl Exchange {
         limits: &HeadLimits,
         trailers: &mut Vec<u8>,
     ) -> Result<Piece, WireFault> {
+        if matches!((self.answer_body, self.download), (AnswerBody::None, Download::UntilClose)) && !buf.is_empty() {
+            // Only on a stream is the end awaited of what has no content.
+            return Err(WireFault::Surplus);
+        }
         let piece = self.download.take(buf, limits, trailers)?;
         self.download_bytes += piece.data.len() as u64;
         Ok(piece)
@@ -300,6 +304,11 @@ impl Exchange {
         self.keep_alive =
             self.keep_alive && may_keep && drainable && !undecided && !matches!(body, AnswerBody::UntilClose);
         AnswerPlan { body, close: !self.keep_alive }
+    }
+
+    /// The answer came on a stream: its frames say where it ends, and a length was held against them where they were read.
+    pub fn end_by_stream(&mut self) {
+        self.download = Download::UntilClose;
     }
 
     /// The origin's connection ended. Only an answer without any length is completed by that (RFC 9112 8).

@@ -73,7 +73,11 @@ impl Failure {
     pub const fn rung(&self) -> Rung {
         match self.class {
             OriginFault::ConnectRefused | OriginFault::ConnectUnreachable | OriginFault::ConnectTimeout => Rung::Tcp,
-            OriginFault::TlsVerify | OriginFault::TlsAlert | OriginFault::TlsEof | OriginFault::TlsTimeout => Rung::Tls,
+            OriginFault::TlsVerify
+            | OriginFault::TlsAlert
+            | OriginFault::TlsEof
+            | OriginFault::TlsTimeout
+            | OriginFault::ProtocolMismatch => Rung::Tls,
             OriginFault::HeaderTimeout | OriginFault::BodyTimeout => Rung::Silence,
             OriginFault::WriteError | OriginFault::EofBeforeHeaders | OriginFault::ResetBeforeHeaders => {
                 if self.reused { Rung::Nothing } else { Rung::Broken }
@@ -82,7 +86,8 @@ impl Failure {
             | OriginFault::BodyTruncated
             | OriginFault::BodyMalformed
             | OriginFault::Status => Rung::Broken,
-            OriginFault::DnsNxdomain
+            OriginFault::Unprocessed
+            | OriginFault::DnsNxdomain
             | OriginFault::DnsServfail
             | OriginFault::DnsTimeout
             | OriginFault::NoTarget

@@ -99,9 +99,11 @@ fault_table! {
         TlsEof 502 "tls_eof" "The target closed the connection during the TLS handshake.";
         TlsTimeout 504 "tls_timeout" "The TLS handshake with the target did not end in time.";
         TlsLocalError 503 "tls_local_error" "This host's own TLS failed before the target was at fault.";
+        ProtocolMismatch 502 "protocol_mismatch" "The target does not speak the version of HTTP that it is to be spoken to in.";
         WriteError 502 "write_error" "The request could not be written to the target.";
         EofBeforeHeaders 502 "eof_before_headers" "The target closed the connection before answering.";
         ResetBeforeHeaders 502 "reset_before_headers" "The target reset the connection before answering.";
+        Unprocessed 502 "unprocessed" "The target said that it did not process the request (HTTP/2: GOAWAY or REFUSED_STREAM).";
         HeaderTimeout 504 "header_timeout" "The target did not begin its answer in time.";
         MalformedHeaders 502 "malformed_headers" "The target's answer is not HTTP/1.";
         BodyTruncated 502 "body_truncated" "The target's answer ended before its length.";
@@ -131,7 +133,8 @@ impl OriginFault {
             Self::TlsAlert => "tls_alert_received",
             Self::TlsEof => "tls_protocol_error",
             Self::TlsTimeout => "connection_timeout",
-            Self::WriteError | Self::ResetBeforeHeaders => "connection_terminated",
+            Self::WriteError | Self::ResetBeforeHeaders | Self::Unprocessed => "connection_terminated",
+            Self::ProtocolMismatch => "http_protocol_error",
             Self::EofBeforeHeaders | Self::BodyTruncated => "http_response_incomplete",
             Self::HeaderTimeout | Self::BodyTimeout => "http_response_timeout",
             Self::MalformedHeaders | Self::BodyMalformed => "http_protocol_error",

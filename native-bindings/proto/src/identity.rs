@@ -1,7 +1,7 @@
 //! What must be equal before two requests may share an origin connection. One pure function computes it; checkout,
 //! checkin, stealing, the log and `explain` all use its result and nothing else.
 
-use crate::plan::{HostPolicy, MatchWord, Origin, OriginTls, SniPolicy, Target, VerifyName};
+use crate::plan::{HostPolicy, MatchWord, Origin, OriginHttp, OriginTls, SniPolicy, Target, VerifyName};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{IpAddr, SocketAddr};
 
@@ -14,6 +14,8 @@ pub struct Identity {
     /// Our end, when it is not left to the system.
     pub local: Option<IpAddr>,
     pub tls: Option<TlsIdentity>,
+    /// What is spoken on it, as far as the plan says.
+    pub http: OriginHttp,
 }
 
 /// What a TLS session was opened for. (Plain targets have none.)
@@ -52,7 +54,7 @@ impl std::hash::Hash for TlsIdentity {
 impl Identity {
     #[must_use]
     pub fn plain(origin: &str, target: SocketAddr) -> Self {
-        Self { origin: origin.to_owned(), target, local: None, tls: None }
+        Self { origin: origin.to_owned(), target, local: None, tls: None, http: OriginHttp::Http1 }
     }
 
     /// The name a connection of this identity is asked for in TLS: the request's, where each brings its own, else the
@@ -67,7 +69,8 @@ impl Identity {
 #[must_use]
 pub fn identity_of(origin: &Origin, target: &Target) -> Identity {
     let tls = origin.tls.as_ref().map(|tls| tls_identity(tls, origin, target));
-    Identity { local: origin.local_address, tls, ..Identity::plain(&origin.name, target.socket_address()) }
+    let plain = Identity::plain(&origin.name, target.socket_address());
+    Identity { local: origin.local_address, tls, http: origin.http, ..plain }
 }
 
 /// The names and digests that the plan settles. A name that each request brings along is in its `Bound`.
@@ -255,6 +258,7 @@ mod tests {
             ("port", Identity { target: ([10, 0, 0, 1], 444).into(), ..identity() }),
             ("origin", Identity { origin: "p".into(), ..identity() }),
             ("local address", Identity { local: Some([127, 0, 0, 9].into()), ..identity() }),
+            ("versions of HTTP", Identity { http: OriginHttp::Http2, ..identity() }),
             ("TLS or not", Identity { tls: None, ..identity() }),
             ("sni", with(&|t| t.sni = "b.example".into())),
             ("verified name", with(&|t| t.verified_name = "b.example".into())),

@@ -79,6 +79,10 @@ pub fn decide_next(failure: &Failure, facts: &Facts) -> Next {
     if let Some(why) = never_again(failure, facts) {
         return Next::Answer(why);
     }
+    // S3-07: what its target never looked at is sent again, whatever its method.
+    if failure.class == OriginFault::Unprocessed && !facts.repeated {
+        return Next::FreshConnection;
+    }
     // An origin that closed an idle connection as we wrote to it has done nothing wrong: it gets the same request again.
     if failure.reused && is_stale_connection(failure.class) {
         return if facts.repeated { Next::Answer(WhyNoRetry::AlreadyRepeated) } else { Next::FreshConnection };
@@ -122,6 +126,7 @@ pub fn never_again(failure: &Failure, facts: &Facts) -> Option<WhyNoRetry> {
 fn may_be_repeated(failure: &Failure, facts: &Facts) -> bool {
     let stale = failure.reused && is_stale_connection(failure.class);
     facts.keyed
+        || failure.class == OriginFault::Unprocessed
         || facts.method.is_safe()
         || (facts.method.is_idempotent() && (stale || failure.class == OriginFault::Status))
 }

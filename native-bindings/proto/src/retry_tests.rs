@@ -124,3 +124,18 @@ fn back_off_doubles_within_its_bound_and_yields_to_retry_after() {
     assert_eq!(backoff_ms(1, 25, 250, Some(2000), 7), 2000);
     assert_eq!(backoff_ms(1, 0, 0, None, 7), 0);
 }
+
+#[test]
+fn s3_07_what_was_not_processed_is_sent_again_whatever_its_method() {
+    let unprocessed = failed(OriginFault::Unprocessed);
+    let alone = Facts { untried_targets: 0, attempts_left: 0, budget_allows: false, ..POST };
+    assert_eq!(decide_next(&unprocessed, &alone), Next::FreshConnection);
+    let unheld = Facts { body_replayable: false, ..alone };
+    assert_eq!(decide_next(&unprocessed, &unheld), Next::Answer(WhyNoRetry::BodyNotHeld));
+    let again = Facts { repeated: true, ..POST };
+    assert_eq!(decide_next(&unprocessed, &again), Next::NextTarget);
+    assert_eq!(
+        decide_next(&unprocessed, &Facts { untried_targets: 0, ..again }),
+        Next::Answer(WhyNoRetry::NoOtherTarget)
+    );
+}

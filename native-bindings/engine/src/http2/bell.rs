@@ -6,7 +6,7 @@ use crate::io::Token;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{
-    AtomicBool, AtomicU64, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed, Ordering::Release,
+    AtomicBool, AtomicU64, Ordering::AcqRel, Ordering::Relaxed, Ordering::Release, Ordering::SeqCst,
 };
 use std::task::{Wake, Waker};
 
@@ -15,13 +15,15 @@ use std::task::{Wake, Waker};
 pub struct Rung {
     list: Mutex<Vec<u64>>,
     any: AtomicBool,
+    /// Its worker was rung for by another since the list was last taken.
+    told: AtomicBool,
 }
 
 impl Rung {
     /// Whether a bell rang since the list was last taken.
     #[must_use]
     pub fn any(&self) -> bool {
-        self.any.load(Acquire)
+        self.any.load(SeqCst)
     }
 
     /// Moves the names into `into`, in the order they rang.
@@ -31,9 +33,22 @@ impl Rung {
         }
     }
 
-    fn ring(&self, name: u64) {
+    /// Its worker looks at the list now: whoever puts something on it from here on rings again. Stored and loaded in one
+    /// order with `must_ring`, or a name could lie on the list with everybody believing that somebody had rung.
+    pub fn look(&self) {
+        self.told.store(false, SeqCst);
+    }
+
+    /// Whether somebody else who finds the list not empty has to ring its worker: nobody has yet.
+    #[must_use]
+    pub fn must_ring(&self) -> bool {
+        self.any.load(SeqCst) && !self.told.swap(true, SeqCst)
+    }
+
+    /// Puts a name on the list.
+    pub fn ring(&self, name: u64) {
         self.list.lock().push(name);
-        self.any.store(true, Release);
+        self.any.store(true, SeqCst);
     }
 }
 

@@ -6,6 +6,7 @@
 //! Connections of clients are `session.rs` here and `multiplexed.rs` beside this room.
 
 pub mod bell;
+pub mod outgoing;
 pub mod session;
 pub mod stream;
 pub mod text;

@@ -10,6 +10,7 @@ use bytes::{Bytes, BytesMut};
 use h2::client::ResponseFuture;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
+use http::StatusCode;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -38,10 +39,41 @@ pub struct Stream {
     left: Bytes,
     /// The peer's trailers as the last part of a chunked body.
     pub trailers: Vec<u8>,
+    /// How it broke, if it did.
+    pub broke: Option<Broke>,
+    /// What a WebSocket's answer has to say to a client of HTTP/1 (RFC 6455 4.2.2).
+    pub accept: String,
     ended: bool,
     /// It ends as soon as what waits before it was taken: with these trailer lines, or without any.
     end: Option<Vec<u8>>,
     end_sent: bool,
+}
+
+/// How a stream broke.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Broke {
+    /// The peer said that it did not look at it (RFC 9113 8.7).
+    Unprocessed,
+    /// The peer wants it over HTTP/1.1.
+    Http1,
+    /// What came on it, or on its connection, is not HTTP/2.
+    Malformed,
+    Reset,
+    /// Its connection ended.
+    Lost,
+}
+
+impl Broke {
+    fn of(error: &h2::Error) -> Self {
+        match error.reason() {
+            _ if error.is_library() => Self::Malformed,
+            _ if error.is_go_away() => Self::Unprocessed,
+            Some(Reason::REFUSED_STREAM) => Self::Unprocessed,
+            Some(Reason::HTTP_1_1_REQUIRED) => Self::Http1,
+            _ if error.is_io() => Self::Lost,
+            _ => Self::Reset,
+        }
+    }
 }
 
 /// Who sends the first head.
@@ -95,6 +127,8 @@ impl Stream {
             read: 0,
             left: Bytes::new(),
             trailers: Vec::new(),
+            broke: None,
+            accept: String::new(),
             ended: false,
             end: None,
             end_sent: false,
@@ -110,7 +144,7 @@ impl Stream {
     /// Whether another read may find something without anybody ringing.
     #[must_use]
     pub fn may_hold_more(&self) -> bool {
-        !self.left.is_empty() || self.read < self.came.len() || self.ended
+        !self.left.is_empty() || self.read < self.came.len() || self.ended || self.broke.is_some()
     }
 
     /// Whether the peer reset it, or its connection broke.
@@ -133,8 +167,14 @@ impl Stream {
             (self.came, self.read) = (Vec::new(), 0);
         }
         while len < buf.len() && self.came.is_empty() {
-            if self.left.is_empty() && !self.next_piece()? {
-                break;
+            if self.left.is_empty() {
+                match self.next_piece() {
+                    Ok(true) => {}
+                    Ok(false) => break,
+                    // What came before it broke is read first.
+                    Err(_) if len > 0 => break,
+                    Err(trouble) => return Err(trouble),
+                }
             }
             let count = take(&self.left, &mut buf[len..]);
             self.left = self.left.slice(count..);
@@ -153,40 +193,60 @@ impl Stream {
         let mut cx = Context::from_waker(&self.waker);
         let Heads::Asking(response) = &mut self.heads else { return Ok(()) };
         while let Poll::Ready(Some(interim)) = response.poll_informational(&mut cx) {
-            text::write_answer(&mut self.came, &interim.map_err(|_| Trouble::Reset)?);
+            match interim {
+                // RFC 9113 8.6: there is no such switch here.
+                Ok(head) if head.status() == StatusCode::SWITCHING_PROTOCOLS => return self.break_by(Broke::Malformed),
+                Ok(head) => text::write_answer(&mut self.came, &head),
+                Err(error) => return self.break_by(Broke::of(&error)),
+            }
         }
-        if let Poll::Ready(answer) = Pin::new(response).poll(&mut cx) {
-            let answer = answer.map_err(|_| Trouble::Reset)?;
-            text::write_answer(&mut self.came, &answer);
-            let body = answer.into_body();
-            self.ended = body.is_end_stream();
-            (self.heads, self.body) = (Heads::Over, Some(body));
+        match Pin::new(response).poll(&mut cx) {
+            Poll::Pending => Ok(()),
+            Poll::Ready(Ok(answer)) => {
+                if self.connect && answer.status() == StatusCode::OK {
+                    text::write_upgrade(&mut self.came, &answer, &self.accept);
+                } else {
+                    text::write_answer(&mut self.came, &answer);
+                }
+                let body = answer.into_body();
+                self.ended = body.is_end_stream();
+                (self.heads, self.body) = (Heads::Over, Some(body));
+                Ok(())
+            }
+            Poll::Ready(Err(error)) => self.break_by(Broke::of(&error)),
         }
-        Ok(())
+    }
+
+    fn break_by(&mut self, broke: Broke) -> Result<(), Trouble> {
+        self.broke = Some(broke);
+        Err(Trouble::Reset)
     }
 
     /// Takes the next piece of the body into `left`. Returns whether there was one.
     fn next_piece(&mut self) -> Result<bool, Trouble> {
         let mut cx = Context::from_waker(&self.waker);
         let Some(body) = self.body.as_mut().filter(|_| !self.ended) else { return Ok(false) };
-        match body.poll_data(&mut cx) {
-            Poll::Pending => Ok(false),
-            Poll::Ready(Some(piece)) => {
-                self.left = piece.map_err(|_| Trouble::Reset)?;
+        let error = match body.poll_data(&mut cx) {
+            Poll::Pending => return Ok(false),
+            Poll::Ready(Some(Ok(piece))) => {
+                self.left = piece;
                 // An empty frame is a piece as well, and says nothing.
-                Ok(true)
+                return Ok(true);
             }
+            Poll::Ready(Some(Err(error))) => error,
             Poll::Ready(None) => match body.poll_trailers(&mut cx) {
-                Poll::Pending => Ok(false),
-                Poll::Ready(trailers) => {
-                    if let Some(trailers) = trailers.map_err(|_| Trouble::Reset)? {
+                Poll::Pending => return Ok(false),
+                Poll::Ready(Ok(trailers)) => {
+                    if let Some(trailers) = trailers {
                         text::write_trailers(&mut self.trailers, &trailers);
                     }
                     self.ended = true;
-                    Ok(false)
+                    return Ok(false);
                 }
+                Poll::Ready(Err(error)) => error,
             },
-        }
+        };
+        self.break_by(Broke::of(&error)).map(|()| false)
     }
 
     fn give_window(&mut self, count: usize) {
@@ -264,6 +324,11 @@ impl Stream {
             true => send.send_data(Bytes::new(), true),
             false => send.send_trailers(text::read_trailers(&trailers)),
         };
+    }
+
+    /// Its head was all there is of our side.
+    pub fn end_sent(&mut self) {
+        self.end_sent = true;
     }
 
     /// Ends our side at once.

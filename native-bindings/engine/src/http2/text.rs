@@ -2,6 +2,7 @@
 //! such a text and then read by the parser that reads all heads, so every rule about heads holds for both. What the
 //! engine wrote for HTTP/1 is taken apart again, and what HTTP/2 says by its frames is left out (RFC 9113 8.2.2).
 
+use crate::tls_client::base64;
 use bytes::Bytes;
 use h2::ext::Protocol;
 use http::header::{HeaderName, HeaderValue};
@@ -116,6 +117,29 @@ pub fn write_answer<B>(out: &mut Vec<u8>, answer: &Response<B>) {
         write_line(out, name.as_str().as_bytes(), value.as_bytes());
     }
     out.extend_from_slice(b"\r\n");
+}
+
+/// Writes the answer to an extended CONNECT that was made of an upgrade: 200 says there what 101 says in HTTP/1.
+pub fn write_upgrade<B>(out: &mut Vec<u8>, answer: &Response<B>, accept: &str) {
+    out.extend_from_slice(b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n");
+    write_line(out, b"sec-websocket-accept", accept.as_bytes());
+    for (name, value) in answer.headers() {
+        if name != "content-length" {
+            write_line(out, name.as_str().as_bytes(), value.as_bytes());
+        }
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// What answers the key of a WebSocket's handshake (RFC 6455 4.2.2), for a request of our own writing.
+#[must_use]
+pub fn websocket_accept(text: &[u8]) -> String {
+    const KEY_SUFFIX: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+    let (_, fields) = split_head(text);
+    let fields = read_fields(fields);
+    let key = fields.get("sec-websocket-key").map_or(&b""[..], |key| key.as_bytes());
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY, &[key, KEY_SUFFIX].concat());
+    base64(digest.as_ref())
 }
 
 /// Writes trailers as a chunked body's last part, for the reader of such parts to judge.

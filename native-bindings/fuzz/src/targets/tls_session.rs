@@ -152,7 +152,7 @@ fn run(input: &[u8], target: Who) {
 
 impl Talk {
     fn new(setup: &Setup, asked: &TargetTls) -> Self {
-        let mut client = End::new(Session::client(asked, NAME).expect("a good name"));
+        let mut client = End::new(Session::client(asked, NAME, false).expect("a good name"));
         let mut server = End::new(Session::server(Arc::clone(&setup.server)));
         client.session.begin(&mut server.wire).expect("a client can begin");
         Self { server, client, blocks: Blocks::default(), sealed: Sealed::default(), honest: true }

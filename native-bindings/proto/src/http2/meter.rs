@@ -89,6 +89,7 @@ struct Frame {
     length: u32,
     kind: u8,
     flags: u8,
+    stream: u32,
 }
 
 impl Frame {
@@ -111,9 +112,9 @@ impl Frames {
         if usize::from(self.held) < HEADER_BYTES {
             return None;
         }
-        let [a, b, c, kind, flags, ..] = self.header;
+        let [a, b, c, kind, flags, id @ ..] = self.header;
         (self.held, self.skip) = (0, u32::from_be_bytes([0, a, b, c]));
-        Some(Frame { length: self.skip, kind, flags })
+        Some(Frame { length: self.skip, kind, flags, stream: u32::from_be_bytes(id) & 0x7fff_ffff })
     }
 }
 
@@ -144,6 +145,10 @@ pub struct Meter {
     pub own_resets_sent: u64,
     /// Streams of the peer's that were refused because it had too many.
     pub refused: u64,
+    /// The peer said that it takes no more streams.
+    pub leaving: bool,
+    /// The last stream whose first HEADERS we sent: later ones never reached the peer.
+    pub opened: u32,
 }
 
 impl Meter {
@@ -170,6 +175,8 @@ impl Meter {
             explained_pings: 0,
             own_resets_sent: 0,
             refused: 0,
+            leaving: false,
+            opened: 0,
         }
     }
 
@@ -188,6 +195,7 @@ impl Meter {
     /// Bytes came from the peer. The limit that they passed, if they did.
     pub fn heard(&mut self, mut bytes: &[u8], now_ms: u64) -> Option<Limit> {
         while let Some(frame) = self.came.next(&mut bytes) {
+            self.leaving |= frame.kind == GOAWAY;
             if let Some(limit) = self.judge(frame, now_ms) {
                 return Some(limit);
             }
@@ -249,6 +257,7 @@ impl Meter {
                     // No more than a bucket's worth: they come while the DATA does, or not at all.
                     self.explained_pings = (self.explained_pings + 1).min(self.limits.pings_per_s);
                 }
+                HEADERS => self.opened = self.opened.max(frame.stream),
                 RST_STREAM => passed = passed.or(self.judge_reset(bytes, now_ms)),
                 _ => {}
             }

@@ -123,3 +123,15 @@ fn frames_are_found_however_their_bytes_are_cut() {
         assert_eq!(meter.heard(&frame(PING, 0, &[0; 8]), 1000), Some(Limit::Pings), "cut at {cut}");
     }
 }
+
+#[test]
+fn of_a_target_it_is_known_that_it_leaves_and_which_streams_reached_it() {
+    let mut meter = Meter::new(LIMITS, false, 1000);
+    let headers = |stream: u8| vec![0, 0, 1, HEADERS, END_HEADERS, 0, 0, 0, stream, 0x82];
+    assert_eq!(meter.said(&[&PREFACE[..], &frame(SETTINGS, 0, b""), &headers(1), &headers(5)].concat(), 1000), None);
+    assert_eq!(meter.opened, 5);
+    assert_eq!(meter.heard(&frame(SETTINGS, 0, b""), 1000), None);
+    assert!(!meter.leaving);
+    assert_eq!(meter.heard(&frame(GOAWAY, 0, &[0; 8]), 1000), None);
+    assert!(meter.leaving);
+}

@@ -8,7 +8,9 @@ mod route;
 mod tls;
 
 pub use http2::Http2;
-pub use origin::{Balance, HashBy, HealthCheck, HealthProbe, HostPolicy, MatchWord, Origin, StickyCookie, Target};
+pub use origin::{
+    Balance, HashBy, HealthCheck, HealthProbe, HostPolicy, MatchWord, Origin, OriginHttp, StickyCookie, Target,
+};
 pub use route::{
     Action, ConnectionAuth, Escalation, FaultAnswer, FieldEdit, FieldLine, ForwardPolicy, HalfClose, HeaderMatch,
     PathMatch, Retry, ReusePolicy, Rewrite, Route, StatusRange,

@@ -69,6 +69,32 @@ pub struct Origin {
     pub health: Option<HealthCheck>,
     #[serde(default)]
     pub tls: Option<OriginTls>,
+    #[serde(default)]
+    pub http: OriginHttp,
+}
+
+/// Which versions of HTTP an origin is spoken to in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum OriginHttp {
+    #[default]
+    Http1,
+    /// What ALPN settles, HTTP/2 first.
+    Either,
+    /// HTTP/2 only: over TLS ALPN must agree, else it is begun without asking (RFC 9113 3.3).
+    Http2,
+}
+
+impl OriginHttp {
+    #[must_use]
+    pub const fn has_http2(self) -> bool {
+        !matches!(self, Self::Http1)
+    }
+
+    #[must_use]
+    pub const fn has_http1(self) -> bool {
+        !matches!(self, Self::Http2)
+    }
 }
 
 const fn yes() -> bool {
