@@ -120,6 +120,21 @@ describe("connections of an origin", () => {
     assert.match(complaintsAbout(origin({ localAddress: "eth0" }))[0] ?? "", /is not an IP address of this host/);
   });
 
+  it("are refused a choice of versions that nobody can make, and a check in one that is not spoken", () => {
+    const https = { targets: "https://a.test" };
+    assert.deepEqual(complaintsAbout(origin({ httpVersions: ["2", "1.1"] })), [
+      'origins.api.httpVersions: lets targets choose by ALPN, which http:// targets do not have; say ["2"] or ["1.1"]',
+    ]);
+    assert.deepEqual(complaintsAbout(origin({ httpVersions: ["2", "1.1"], ...https })), []);
+    assert.deepEqual(complaintsAbout(origin({ httpVersions: ["2"] })), []);
+    const health = { http: { path: "/up" } };
+    assert.deepEqual(complaintsAbout(origin({ httpVersions: ["2"], health })), [
+      'origins.api.health.http: asks by HTTP/1.1, which this origin is not spoken to in (httpVersions); say tcp, or add "1.1"',
+    ]);
+    assert.deepEqual(complaintsAbout(origin({ httpVersions: ["2", "1.1"], health, ...https })), []);
+    assert.deepEqual(complaintsAbout(origin({ httpVersions: ["2"], health: { tcp: true } })), []);
+  });
+
   it("are warned about where a number has no effect", () => {
     assert.deepEqual(warningsAbout(origin({ idleMs: 5000, ageMs: 1000 })), [
       "origins.api.idleMs: is never reached: connections end at the age of ageMs (1000)",
