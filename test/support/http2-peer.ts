@@ -66,13 +66,13 @@ export class Http2Peer {
   #trouble: unknown;
   #next: number;
   #pings = 0;
-  readonly #windows: Windows;
+  readonly #windows = new Windows();
+  #heard = false;
 
   private constructor(wire: Wire, side: "client" | "server", options: PeerOptions) {
     this.wire = wire;
     this.#options = options;
     this.#next = side === "client" ? 1 : 2;
-    this.#windows = new Windows(options.settings?.initialWindowSize);
     this.#streams = new Streams(side, options.bodies ?? true, options.settings?.headerTableSize);
   }
 
@@ -354,12 +354,20 @@ export class Http2Peer {
     if (frame.type === "SETTINGS" && (frame.flags & FLAGS.ack) === 0) {
       this.#handleSettings(settingsOf(frame));
       if (manners) void this.send(settingsAck());
-    } else if (frame.type === "PING" && (frame.flags & FLAGS.ack) === 0) {
+    } else if (frame.type === "SETTINGS") this.#handleHeard();
+    else if (frame.type === "PING" && (frame.flags & FLAGS.ack) === 0) {
       if (manners) setTimeout(() => void this.send(ping(frame.payload, true)), this.#options.slowPingMs ?? 0);
     } else if (frame.type === "WINDOW_UPDATE") {
       this.#windows.handleUpdate(frame.stream, frame.payload.readUInt32BE(0));
     } else this.#streams.handle(frame);
     if (frame.type === "DATA") this.#account(frame);
+  }
+
+  /** Our first SETTINGS are acknowledged: from here on they are kept to (RFC 9113 6.5.3). */
+  #handleHeard(): void {
+    const { initialWindowSize } = this.#options.settings ?? {};
+    if (!this.#heard && initialWindowSize !== undefined) this.#windows.handleGivenAtFirst(initialWindowSize);
+    this.#heard = true;
   }
 
   #handleSettings(values: SettingValues): void {

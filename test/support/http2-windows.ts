@@ -9,12 +9,7 @@ export class Windows {
   #sendableAtFirst = WINDOW_BYTES;
   /** What the other side may send. */
   readonly #given = new Map<number, number>([[0, WINDOW_BYTES]]);
-  #givenAtFirst: number;
-
-  /** `givenAtFirst`: what our SETTINGS say of a stream. */
-  constructor(givenAtFirst = WINDOW_BYTES) {
-    this.#givenAtFirst = givenAtFirst;
-  }
+  #givenAtFirst = WINDOW_BYTES;
 
   /** How many bytes of DATA may be sent on a stream. */
   room(stream: number): number {
