@@ -1,0 +1,166 @@
+//! Which of several answers for one target a request gets (RFC 9111 4.1): the names that `Vary` lists, and the values of
+//! those request fields in a form in which what means the same is the same.
+//!
+//! Origins change what they vary by from answer to answer. So a target keeps the last few sets of names it was answered
+//! with, and a request is looked for under each: an answer that varies by less never hides one that varies by more.
+
+use crate::cache::message::{Asked, Lines};
+use crate::http1::fields::{FieldKind, is_token, list_items, trim_ows};
+use serde::{Deserialize, Serialize};
+
+/// Most names of one set.
+pub const VARY_NAMES_MAX: usize = 16;
+/// Sets of names that one target keeps.
+pub const VARY_SETS_MAX: usize = 4;
+
+/// The names of one answer's `Vary`: lower case, in order, each once. Empty = it does not vary.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct VarySet {
+    names: Vec<Box<[u8]>>,
+}
+
+/// Why an answer can be selected by no request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhyNoVary {
+    /// `*`, or something that is no field name and so could be anything.
+    Star,
+    TooMuch,
+}
+
+impl VarySet {
+    /// What the Vary lines of an answer list.
+    pub fn of(lines: Lines<'_>) -> Result<Self, WhyNoVary> {
+        let mut names: Vec<Box<[u8]>> = Vec::new();
+        for item in lines.values(FieldKind::Vary).flat_map(list_items) {
+            if item == b"*" || !is_token(item) {
+                return Err(WhyNoVary::Star);
+            }
+            let name = item.to_ascii_lowercase().into_boxed_slice();
+            if let Err(place) = names.binary_search(&name) {
+                names.insert(place, name);
+            }
+            if names.len() > VARY_NAMES_MAX {
+                return Err(WhyNoVary::TooMuch);
+            }
+        }
+        Ok(Self { names })
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
+
+    pub fn names(&self) -> impl Iterator<Item = &[u8]> {
+        self.names.iter().map(|name| &**name)
+    }
+
+    /// Writes the secondary key of a request for this set: nothing for an answer that does not vary. A field that is not
+    /// there is told from one that is empty.
+    pub fn write_key(&self, asked: Asked<'_>, out: &mut Vec<u8>) {
+        for name in &self.names {
+            out.push(b'\n');
+            out.extend_from_slice(name);
+            let mut values = asked.lines().named(name).peekable();
+            if values.peek().is_some() {
+                out.push(b'=');
+                write_normal(name, values, out);
+            }
+        }
+    }
+}
+
+/// The sets of names one target was answered with, the latest first.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct VarySets {
+    sets: Vec<VarySet>,
+}
+
+impl VarySets {
+    /// Puts a set first; returns the one that had to go, with everything stored under it.
+    pub fn note(&mut self, set: VarySet) -> Option<VarySet> {
+        self.sets.retain(|known| *known != set);
+        self.sets.insert(0, set);
+        if self.sets.len() > VARY_SETS_MAX { self.sets.pop() } else { None }
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &VarySet> {
+        self.sets.iter()
+    }
+}
+
+/// How a field's value may be rewritten without changing what it means.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// A list whose members may be told in any order and case.
+    Set,
+    /// A list with weights: sorted by them, members of one weight as they came, which some servers go by. Case does not
+    /// matter.
+    Weighted,
+    /// Nothing is known but that lines may be joined.
+    Opaque,
+}
+
+fn form_of(name: &[u8]) -> Form {
+    match name {
+        b"accept-encoding" | b"accept-charset" | b"te" | b"save-data" | b"prefer" => Form::Set,
+        b"accept-language" | b"accept" => Form::Weighted,
+        _ => Form::Opaque,
+    }
+}
+
+fn write_normal<'a>(name: &[u8], values: impl Iterator<Item = &'a [u8]>, out: &mut Vec<u8>) {
+    let form = form_of(name);
+    if form == Form::Opaque {
+        for (place, value) in values.enumerate() {
+            if place > 0 {
+                out.extend_from_slice(b", ");
+            }
+            out.extend_from_slice(trim_ows(value));
+        }
+        return;
+    }
+    let mut members: Vec<(u16, Vec<u8>)> = values.flat_map(list_items).map(normal_member).collect();
+    match form {
+        Form::Set => members.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(&b.1))),
+        _ => members.sort_by_key(|member| std::cmp::Reverse(member.0)),
+    }
+    for (weight, member) in members {
+        out.extend_from_slice(&member);
+        out.extend_from_slice(format!(";{weight},").as_bytes());
+    }
+}
+
+/// A list member without white space, in lower case, and its weight in thousandths (RFC 9110 12.4.2).
+fn normal_member(member: &[u8]) -> (u16, Vec<u8>) {
+    let mut weight = 1000;
+    let mut text = Vec::with_capacity(member.len());
+    for (place, piece) in member.split(|&b| b == b';').map(trim_ows).enumerate() {
+        match piece.get(..2) {
+            Some(b"q=" | b"Q=") if weight_of(&piece[2..]).is_some() => {
+                weight = weight_of(&piece[2..]).unwrap_or(weight);
+            }
+            _ => {
+                if place > 0 {
+                    text.push(b';');
+                }
+                text.extend(piece.to_ascii_lowercase());
+            }
+        }
+    }
+    (weight, text)
+}
+
+fn weight_of(text: &[u8]) -> Option<u16> {
+    let (whole, fraction) = match text {
+        [whole] => (whole, [].as_slice()),
+        [whole, b'.', fraction @ ..] if fraction.len() <= 3 => (whole, fraction),
+        _ => return None,
+    };
+    let digit = |b: &u8| b.is_ascii_digit().then(|| u16::from(b - b'0'));
+    let mut weight = digit(whole)?;
+    for place in 0..3 {
+        weight = weight * 10 + fraction.get(place).map_or(Some(0), digit)?;
+    }
+    (weight <= 1000).then_some(weight)
+}
