@@ -81,10 +81,9 @@ impl Reader<'_> {
         self.text(b" ")?;
         let second_of_day = self.time()?;
         self.text(b" GMT")?;
-        // A year that seems more than 50 years in the future is the last one with these digits.
-        let this_year = 1970 + now_s / 31_556_952;
-        let near = this_year - this_year % 100 + year;
-        let year = if near > this_year + 50 { near - 100 } else { near };
+        // Of the years with these digits the last that is not more than 50 years in the future.
+        let latest = 1970 + now_s / 31_556_952 + 50;
+        let year = latest - (latest - year) % 100;
         Some(Moment { year, month, day, second_of_day })
     }
 
