@@ -76,7 +76,9 @@ pub fn write_target(target: &Target<'_>, policy: &KeyPolicy, out: &mut Vec<u8>) 
 /// RFC 3986 6.2.2.1 and 6.2.3: lower case, without the port of the scheme; without the dot that ends a whole name.
 fn write_host(host: &[u8], port: Option<u16>, secure: bool, out: &mut Vec<u8>) {
     let from = out.len();
-    out.extend_from_slice(host.strip_suffix(b".").filter(|rest| !rest.is_empty()).unwrap_or(host));
+    // Two dots end no name, so what has them stays what it is.
+    let name = host.strip_suffix(b".").filter(|rest| !rest.is_empty() && !rest.ends_with(b"."));
+    out.extend_from_slice(name.unwrap_or(host));
     out[from..].make_ascii_lowercase();
     match (port, secure) {
         (None, _) | (Some(80), false) | (Some(443), true) => {}
