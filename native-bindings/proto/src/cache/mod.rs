@@ -14,6 +14,7 @@ pub mod cache_status;
 pub mod conditional;
 pub mod dates;
 pub mod directives;
+pub mod eviction;
 pub mod explain;
 pub mod freshness;
 pub mod groups;

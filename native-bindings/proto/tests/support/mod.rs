@@ -4,6 +4,7 @@
 pub mod cache_policy;
 pub mod cache_scene;
 pub mod cache_script;
+pub mod evictors;
 
 use std::path::Path;
 
