@@ -2,7 +2,8 @@
 
 mod support;
 
-use support::cache_scene::{Scene, holds_fact};
+use support::cache_facts::holds_fact;
+use support::cache_scene::Scene;
 use support::cache_script::{Script, read_scripts};
 
 fn play(script: &Script) {

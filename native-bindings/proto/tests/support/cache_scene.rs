@@ -1,9 +1,8 @@
 //! A cache of nothing but the rules: it keeps what `proto::cache` says is to be kept, in maps, and tells what happened as
 //! facts. The vectors play their conversations on it, and it shows how the parts are meant to be put together.
 
-use proto::cache::conditional::Serve;
+use super::cache_facts::{Facts, tell_ask, tell_decision, tell_head, tell_record, tell_tags};
 use proto::cache::directives::AnswerDirectives;
-use proto::cache::explain::verdict;
 use proto::cache::groups::{groups_invalidated, groups_of};
 use proto::cache::invalidation::named_targets;
 use proto::cache::judge::{Decision, Found, Lookup, What, decide_request};
@@ -11,14 +10,12 @@ use proto::cache::judge_answer::{Keep, decide_answer, decide_failure};
 use proto::cache::key::{Target, write_key, write_target};
 use proto::cache::message::{Answered, Arrival, Asked, Times};
 use proto::cache::no_vary_search::SearchVariance;
-use proto::cache::range::Missing;
 use proto::cache::record::Record;
 use proto::cache::request_directives::RequestDirectives;
 use proto::cache::storable::write_stored_head;
-use proto::cache::tags::tags_of;
 use proto::cache::targeted::directives_for;
 use proto::cache::update::freshen;
-use proto::cache::validation::{Ask, decide_ask, may_join, write_conditions};
+use proto::cache::validation::{Ask, decide_ask, may_join};
 use proto::cache::vary::{VarySet, VarySets};
 use proto::http1::framing::{decide_answer as decide_framing, decide_request as decide_request_framing};
 use proto::http1::head::{Method, Parsed, RequestHead, ResponseHead};
@@ -63,9 +60,6 @@ pub struct Exchange {
     pub origin_fails: bool,
     pub answer: Option<Vec<u8>>,
 }
-
-/// What happened, as facts spelled like those of the vectors.
-pub type Facts = Vec<String>;
 
 struct Asking<'a> {
     exchange: &'a Exchange,
@@ -326,80 +320,4 @@ fn select(stored: &Stored, asked: Asked<'_>) -> Option<Vec<u8>> {
         }
     }
     best.map(|(_, key)| key)
-}
-
-fn tell_decision(facts: &mut Facts, decision: Decision) {
-    let (verdict, why) = (verdict(decision.what), decision.why.token());
-    facts.push(verdict.to_owned());
-    facts.push(format!("{verdict} {why}"));
-    let (What::Hit(serve) | What::HitAndRevalidate(serve)) = decision.what else { return };
-    facts.push(match serve {
-        Serve::Whole => "serves whole".to_owned(),
-        Serve::NotModified => "serves not-modified".to_owned(),
-        Serve::Unsatisfiable => "serves unsatisfiable".to_owned(),
-        Serve::OfPart(range) => format!("serves part {}-{}", range.first, range.last),
-        Serve::Ranges(ranges) => {
-            let spelled = ranges.as_slice().iter().map(|range| format!("{}-{}", range.first, range.last));
-            format!("serves ranges {}", spelled.collect::<Vec<_>>().join(" "))
-        }
-    });
-}
-
-fn tell_ask(facts: &mut Facts, ask: Ask, record: &Record) {
-    facts.push(match ask {
-        Ask::AsSent => "asks as-sent".to_owned(),
-        Ask::Whole => "asks whole".to_owned(),
-        Ask::Validate => "asks validate".to_owned(),
-        Ask::Rest(Missing::From(first)) => format!("asks rest {first}-"),
-        Ask::Rest(Missing::Before(end)) => format!("asks rest 0-{}", end - 1),
-        Ask::Rest(Missing::Both) => panic!("both ends are not asked for"),
-    });
-    let mut lines = Vec::new();
-    write_conditions(&mut lines, ask, record);
-    let text = String::from_utf8_lossy(&lines).into_owned();
-    text.lines().for_each(|line| facts.push(format!("sends {line}")));
-}
-
-fn tell_record(facts: &mut Facts, record: &Record) {
-    facts.push(format!("lifetime {}", (record.fresh_until_ms - record.born_ms) / 1000));
-    facts.push(format!("from {}", record.lifetime_from.token()));
-    facts.push(format!("initial-age {}", record.came_ms.saturating_sub(record.born_ms) / 1000));
-    facts.push(format!("swr {}", (record.while_revalidate_until_ms - record.fresh_until_ms) / 1000));
-    facts.push(format!("sie {}", (record.if_error_until_ms - record.fresh_until_ms) / 1000));
-    let flags = [
-        ("always-validate", record.always_validate),
-        ("never-stale", record.never_stale),
-        ("date-repaired", record.date_repaired),
-    ];
-    flags.iter().filter(|(_, set)| *set).for_each(|(name, _)| facts.push((*name).to_owned()));
-    if let Some(part) = record.part {
-        let whole = part.whole.map_or("*".to_owned(), |whole| whole.to_string());
-        facts.push(format!("part {}-{}/{whole}", part.range.first, part.range.last));
-    }
-    assert!(record.holds(), "times are in order");
-}
-
-/// `keeps LINE` for each line; `lacks NAME` is answered by `holds_fact`.
-fn tell_head(facts: &mut Facts, head: &[u8]) {
-    let text = String::from_utf8_lossy(head).into_owned();
-    text.lines().filter(|line| !line.is_empty()).for_each(|line| facts.push(format!("keeps {line}")));
-}
-
-fn tell_tags(facts: &mut Facts, arrival: &Arrival<'_>) {
-    tags_of(arrival.answered, arrival.policy, |tag| facts.push(format!("tag {}", tag.escape_ascii())));
-    groups_of(arrival.answered)
-        .iter()
-        .for_each(|group| facts.push(format!("group {}", String::from_utf8_lossy(group))));
-}
-
-/// Whether a fact of a vector holds.
-#[must_use]
-pub fn holds_fact(facts: &Facts, wanted: &str) -> bool {
-    match wanted.strip_prefix("lacks ") {
-        Some(name) => !facts.iter().any(|fact| fact.starts_with(&format!("keeps {name}:"))),
-        None => match wanted.strip_prefix("not ") {
-            Some(unwanted) => !facts.iter().any(|fact| fact == unwanted),
-            None => facts.iter().any(|fact| fact == wanted),
-        },
-    }
 }
