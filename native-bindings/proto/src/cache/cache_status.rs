@@ -1,6 +1,7 @@
 //! Writes `Cache-Status` (RFC 9211): one member, our own, behind those of caches nearer to the origin.
 
 use crate::cache::judge::{Decision, What};
+use crate::http1::encode::write_decimal;
 use crate::http1::fields::is_token;
 
 /// What is told of one exchange.
@@ -19,6 +20,8 @@ pub struct Report<'a> {
     pub key: Option<&'a [u8]>,
 }
 
+/// Largest integer of structured fields (RFC 9651 3.3.1).
+const INTEGER_MAX: u64 = 999_999_999_999_999;
 /// Longest key that is told, in bytes.
 const KEY_BYTES_MAX: usize = 256;
 
@@ -34,7 +37,8 @@ pub fn write_cache_status(out: &mut Vec<u8>, name: &[u8], report: &Report<'_>) {
             out.extend_from_slice(b"; fwd=");
             out.extend_from_slice(why.forwarded().as_bytes());
             if let Some(status) = report.forwarded_status {
-                out.extend_from_slice(format!("; fwd-status={status}").as_bytes());
+                out.extend_from_slice(b"; fwd-status=");
+                write_decimal(out, u64::from(status));
             }
             if report.stored {
                 out.extend_from_slice(b"; stored");
@@ -45,7 +49,8 @@ pub fn write_cache_status(out: &mut Vec<u8>, name: &[u8], report: &Report<'_>) {
         }
     }
     if let Some(ttl_s) = report.ttl_s {
-        out.extend_from_slice(format!("; ttl={ttl_s}").as_bytes());
+        out.extend_from_slice(if ttl_s < 0 { b"; ttl=-".as_slice() } else { b"; ttl=" });
+        write_decimal(out, ttl_s.unsigned_abs().min(INTEGER_MAX));
     }
     if let Some(key) = report.key.filter(|key| is_tellable(key)) {
         out.extend_from_slice(b"; key=");

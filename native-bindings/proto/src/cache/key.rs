@@ -5,6 +5,7 @@
 //! `[space|][scheme://][host[:port]]/path[?query]`, then a line for each field and cookie that the route adds.
 
 use crate::cache::message::{Asked, Lines, parameters};
+use crate::http1::encode::write_decimal;
 use crate::http1::fields::{FieldKind, parse_host, trim_ows};
 use crate::http1::head::TargetForm;
 use crate::plan::{KeyPolicy, QueryKey};
@@ -82,7 +83,10 @@ fn write_host(host: &[u8], port: Option<u16>, secure: bool, out: &mut Vec<u8>) {
     out[from..].make_ascii_lowercase();
     match (port, secure) {
         (None, _) | (Some(80), false) | (Some(443), true) => {}
-        (Some(port), _) => out.extend_from_slice(format!(":{port}").as_bytes()),
+        (Some(port), _) => {
+            out.push(b':');
+            write_decimal(out, u64::from(port));
+        }
     }
 }
 
@@ -91,7 +95,8 @@ fn write_path(path: &[u8], fold: bool, out: &mut Vec<u8>) {
     let from = out.len();
     if path.is_empty() {
         out.push(b'/');
-    } else if memchr::memchr2(b'%', b'.', path).is_none() {
+    } else if memchr::memchr(b'%', path).is_none() && !path.windows(2).any(|two| two == b"/.") {
+        // Nothing encoded and no dot segment: it is normal as it stands, and no vector is needed.
         out.extend_from_slice(path);
     } else {
         let mut normal = Vec::with_capacity(path.len());

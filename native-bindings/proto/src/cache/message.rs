@@ -21,7 +21,7 @@ impl<'a> Lines<'a> {
     }
 
     /// The values of all lines of this name.
-    pub fn named<'n>(self, name: &'n [u8]) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
+    pub fn named<'n>(self, name: &'n [u8]) -> impl Iterator<Item = &'a [u8]> + Clone + use<'a, 'n> {
         let is_named = move |f: &&Field| eq_ignore_case(f.name.of(self.bytes), name);
         self.fields.iter().filter(is_named).map(move |f| f.value.of(self.bytes))
     }

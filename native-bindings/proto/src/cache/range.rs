@@ -3,6 +3,7 @@
 //! 9110 14.2 offers against abuse.
 
 use crate::cache::message::{Lines, Single};
+use crate::http1::encode::write_decimal;
 use crate::http1::fields::{FieldKind, eq_ignore_case, list_items, trim_ows};
 use serde::{Deserialize, Serialize};
 
@@ -216,8 +217,15 @@ pub fn part_of(lines: Lines<'_>) -> Option<Part> {
 
 /// Writes `Content-Range` of one part.
 pub fn write_content_range(out: &mut Vec<u8>, range: ByteRange, length: Option<u64>) {
-    let whole = length.map_or_else(|| "*".to_owned(), |n| n.to_string());
-    out.extend_from_slice(format!("bytes {}-{}/{whole}", range.first, range.last).as_bytes());
+    out.extend_from_slice(b"bytes ");
+    write_decimal(out, range.first);
+    out.push(b'-');
+    write_decimal(out, range.last);
+    out.push(b'/');
+    match length {
+        Some(length) => write_decimal(out, length),
+        None => out.push(b'*'),
+    }
 }
 
 /// A multipart/byteranges body (RFC 9110 14.6) in pieces: before each range its head, at the end `write_end`.

@@ -5,6 +5,7 @@
 //! with, and a request is looked for under each: an answer that varies by less never hides one that varies by more.
 
 use crate::cache::message::{Asked, Lines};
+use crate::http1::encode::write_decimal;
 use crate::http1::fields::{FieldKind, is_token, list_items, trim_ows};
 use serde::{Deserialize, Serialize};
 
@@ -61,8 +62,8 @@ impl VarySet {
         for name in &self.names {
             out.push(b'\n');
             out.extend_from_slice(name);
-            let mut values = asked.lines().named(name).peekable();
-            if values.peek().is_some() {
+            let values = asked.lines().named(name);
+            if values.clone().next().is_some() {
                 out.push(b'=');
                 write_normal(name, values, out);
             }
@@ -94,47 +95,80 @@ impl VarySets {
 enum Form {
     /// A list whose members may be told in any order and case.
     Set,
-    /// A list with weights: sorted by them, members of one weight as they came, which some servers go by. Case does not
-    /// matter.
-    Weighted,
+    /// A list with weights: sorted by them, members of one weight as they came, which some servers go by.
+    Weighted { any_case: bool },
     /// Nothing is known but that lines may be joined.
     Opaque,
 }
 
 fn form_of(name: &[u8]) -> Form {
     match name {
-        b"accept-encoding" | b"accept-charset" | b"te" | b"save-data" | b"prefer" => Form::Set,
-        b"accept-language" | b"accept" => Form::Weighted,
+        b"accept-encoding" | b"accept-charset" => Form::Set,
+        b"accept-language" => Form::Weighted { any_case: true },
+        // Parameters of media types may mean something else in another case (RFC 9110 5.6.6).
+        b"accept" => Form::Weighted { any_case: false },
         _ => Form::Opaque,
     }
 }
 
-fn write_normal<'a>(name: &[u8], values: impl Iterator<Item = &'a [u8]>, out: &mut Vec<u8>) {
+fn write_normal<'a>(name: &[u8], mut values: impl Iterator<Item = &'a [u8]> + Clone, out: &mut Vec<u8>) {
     let form = form_of(name);
-    if form == Form::Opaque {
-        for (place, value) in values.enumerate() {
-            if place > 0 {
-                out.extend_from_slice(b", ");
-            }
+    // Inside of quotes a comma divides nothing: such values are compared as they are.
+    let is_plain_list = !values.clone().any(|value| value.contains(&b'"'))
+        && values.clone().flat_map(list_items).count() <= MEMBERS_MAX;
+    if form == Form::Opaque || !is_plain_list {
+        let first = values.next().unwrap_or_default();
+        out.extend_from_slice(trim_ows(first));
+        for value in values {
+            out.extend_from_slice(b", ");
             out.extend_from_slice(trim_ows(value));
         }
         return;
     }
-    let mut members: Vec<(u16, Vec<u8>)> = values.flat_map(list_items).map(normal_member).collect();
+    // The members are written as they come, then once more in their order; then the first writing is taken away.
+    let mut members = [Member::default(); MEMBERS_MAX];
+    let (from, mut count) = (out.len(), 0);
+    for item in values.flat_map(list_items) {
+        let at = out.len();
+        let weight = write_member(item, out);
+        if form != (Form::Weighted { any_case: false }) {
+            out[at..].make_ascii_lowercase();
+        }
+        members[count] = Member { weight, at, end: out.len() };
+        count += 1;
+    }
+    let (members, unsorted_end) = (&mut members[..count], out.len());
+    let heavier_first = |a: &Member, b: &Member| b.weight.cmp(&a.weight);
     match form {
-        Form::Set => members.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(&b.1))),
-        _ => members.sort_by_key(|member| std::cmp::Reverse(member.0)),
+        Form::Set => {
+            members.sort_unstable_by(|a, b| heavier_first(a, b).then_with(|| out[a.at..a.end].cmp(&out[b.at..b.end])))
+        }
+        _ => members.sort_unstable_by(|a, b| heavier_first(a, b).then_with(|| a.at.cmp(&b.at))),
     }
-    for (weight, member) in members {
-        out.extend_from_slice(&member);
-        out.extend_from_slice(format!(";{weight},").as_bytes());
+    for member in members {
+        out.extend_from_within(member.at..member.end);
+        out.push(b';');
+        write_decimal(out, u64::from(member.weight));
+        out.push(b',');
     }
+    out.drain(from..unsorted_end);
 }
 
-/// A list member without white space, in lower case, and its weight in thousandths (RFC 9110 12.4.2).
-fn normal_member(member: &[u8]) -> (u16, Vec<u8>) {
+/// Most members of a list that are put in order; a longer list is compared as it is.
+const MEMBERS_MAX: usize = 32;
+
+/// A list member that was written at `at..end`.
+#[derive(Clone, Copy, Default)]
+struct Member {
+    weight: u16,
+    at: usize,
+    end: usize,
+}
+
+/// Writes a list member without white space and without its weight (RFC 9110 12.4.2), which is
+/// returned in thousandths.
+fn write_member(member: &[u8], out: &mut Vec<u8>) -> u16 {
     let mut weight = 1000;
-    let mut text = Vec::with_capacity(member.len());
     for (place, piece) in member.split(|&b| b == b';').map(trim_ows).enumerate() {
         match piece.get(..2) {
             Some(b"q=" | b"Q=") if weight_of(&piece[2..]).is_some() => {
@@ -142,13 +176,13 @@ fn normal_member(member: &[u8]) -> (u16, Vec<u8>) {
             }
             _ => {
                 if place > 0 {
-                    text.push(b';');
+                    out.push(b';');
                 }
-                text.extend(piece.to_ascii_lowercase());
+                out.extend_from_slice(piece);
             }
         }
     }
-    (weight, text)
+    weight
 }
 
 fn weight_of(text: &[u8]) -> Option<u16> {

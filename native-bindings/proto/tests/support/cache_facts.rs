@@ -2,7 +2,7 @@
 
 use proto::cache::conditional::Serve;
 use proto::cache::explain::verdict;
-use proto::cache::groups::groups_of;
+use proto::cache::groups::{groups_invalidated, groups_of};
 use proto::cache::judge::{Decision, What};
 use proto::cache::message::Arrival;
 use proto::cache::range::Missing;
@@ -72,6 +72,8 @@ pub fn tell_head(facts: &mut Facts, head: &[u8]) {
 
 pub fn tell_tags(facts: &mut Facts, arrival: &Arrival<'_>) {
     tags_of(arrival.answered, arrival.policy, |tag| facts.push(format!("tag {}", tag.escape_ascii())));
+    let invalidated = groups_invalidated(arrival);
+    invalidated.iter().for_each(|group| facts.push(format!("invalidates-group {}", String::from_utf8_lossy(group))));
     groups_of(arrival.answered)
         .iter()
         .for_each(|group| facts.push(format!("group {}", String::from_utf8_lossy(group))));

@@ -290,7 +290,6 @@ impl Scene {
             keys.push(key);
         });
         let groups = groups_invalidated(arrival);
-        groups.iter().for_each(|group| facts.push(format!("invalidates-group {}", group.escape_ascii())));
         let mut origin = Vec::new();
         write_target(&Target { path: b"/", query: None, ..target }, &self.policy.key, &mut origin);
         for (key, stored) in &mut self.stored {
