@@ -2,11 +2,14 @@
 
 mod support;
 
+use proto::cache::groups::{GROUPS_MAX, groups_of};
 use proto::cache::judge::{Found, Lookup, What, decide_request};
 use proto::cache::judge_answer::{Keep, decide_answer};
 use proto::cache::message::{Answered, Arrival, Asked, Times};
+use proto::cache::no_vary_search::SearchVariance;
 use proto::cache::record::Record;
 use proto::cache::structured::{parse_dictionary, parse_list};
+use proto::cache::tags::{TAG_BYTES_MAX, TAGS_MAX, tags_of};
 use proto::cache::vary::{VARY_SETS_MAX, VarySet, VarySets};
 use proto::cache::why::Why;
 use proto::http1::framing::{AnswerFraming, decide_answer as decide_framing};
@@ -294,4 +297,30 @@ fn vary_set(names: &str) -> VarySet {
     let bytes = format!("HTTP/1.1 200 OK\r\nVary: {names}\r\n\r\n").into_bytes();
     let (head, _) = answer_head(&bytes);
     VarySet::of(Answered { bytes: &bytes, head: &head }.lines()).expect("names")
+}
+
+#[test]
+fn what_an_answer_can_make_us_keep_is_bounded() {
+    let many = |name: &str, word: &str, between: &str| {
+        let words: Vec<String> = (0..1_000).map(|n| word.replace('N', &n.to_string())).collect();
+        format!("HTTP/1.1 200 OK\r\n{name}: {}\r\n\r\n", words.join(between)).into_bytes()
+    };
+    let count_tags = |bytes: &[u8]| {
+        let mut count = 0;
+        let (head, _) = answer_head(bytes);
+        tags_of(Answered { bytes, head: &head }, &CachePolicy::default(), |_| count += 1);
+        count
+    };
+    assert_eq!(count_tags(&many("Cache-Tag", "tN", ",")), TAGS_MAX);
+    assert_eq!(count_tags(&many("Surrogate-Key", "tN", " ")), TAGS_MAX);
+    let long = format!("HTTP/1.1 200 OK\r\nCache-Tag: a,{}\r\n\r\n", "x".repeat(TAG_BYTES_MAX + 1));
+    assert_eq!(count_tags(long.as_bytes()), 1);
+
+    let bytes = many("Cache-Groups", "\"gN\"", ", ");
+    let (head, _) = answer_head(&bytes);
+    assert_eq!(groups_of(Answered { bytes: &bytes, head: &head }).len(), GROUPS_MAX);
+
+    let bytes = format!("HTTP/1.1 200 OK\r\nNo-Vary-Search: params=({})\r\n\r\n", "\"x\" ".repeat(65)).into_bytes();
+    let (head, _) = answer_head(&bytes);
+    assert!(SearchVariance::of(Answered { bytes: &bytes, head: &head }.lines()).is_default());
 }

@@ -96,3 +96,8 @@ fn s2_10_stale_answers_are_used_as_the_vectors_say() {
 fn targeted_fields_are_read_as_the_vectors_say() {
     play_file("cache-targeted.md", 25);
 }
+
+#[test]
+fn cache_status_tells_what_the_vectors_say() {
+    play_file("cache-status.md", 13);
+}

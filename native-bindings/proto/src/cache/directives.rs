@@ -126,6 +126,14 @@ impl AnswerDirectives {
         }
     }
 
+    /// Whether a directive of this name means anything here.
+    #[must_use]
+    pub fn knows(name: &[u8]) -> bool {
+        let mut tried = Self::default();
+        tried.take(name, None, Delta::Invalid, true);
+        tried != Self::default()
+    }
+
     fn take(&mut self, name: &[u8], names: Option<&[u8]>, delta: Delta, bare: bool) {
         let is = |known: &[u8]| eq_ignore_case(name, known);
         match name.len() {

@@ -171,3 +171,7 @@ fn judge_freshness(lookup: &Lookup<'_>, wants: RequestDirectives, record: &Recor
     }
     decide_before(record, wants, lookup.origin_down, now_ms).ok_or(Why::Stale)
 }
+
+#[cfg(test)]
+#[path = "judge_tests.rs"]
+mod tests;

@@ -46,7 +46,8 @@ impl AnswerDecision {
     }
 }
 
-/// The verdict on an answer. `found` is the record that the request selected, `validating` says that the origin was
+/// The verdict on an answer, asked for requests that `decide_use` of `judge.rs` lets in and for those of other methods; what
+/// passed the cache by leaves it as it is. `found` is the record that the request selected, `validating` says that the origin was
 /// asked about it.
 #[must_use]
 pub fn decide_answer(arrival: &Arrival<'_>, found: Option<&Record>, validating: bool) -> AnswerDecision {

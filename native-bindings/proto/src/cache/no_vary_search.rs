@@ -4,6 +4,9 @@
 use crate::cache::message::{Lines, parameters};
 use crate::cache::structured::{Bare, Member, parse_dictionary, unescaped};
 
+/// Most names of one answer: each parameter of each request is compared with all of them.
+const NAMES_MAX: usize = 64;
+
 /// What an answer says. The default is that every parameter counts, and their order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SearchVariance {
@@ -96,6 +99,9 @@ impl SearchVariance {
 
 /// Names of parameters, which are encoded as in a query.
 fn strings(items: &[Bare<'_>]) -> Option<Vec<Vec<u8>>> {
+    if items.len() > NAMES_MAX {
+        return None;
+    }
     let name = |item: &Bare<'_>| match item {
         Bare::String(text) => Some(decoded(&unescaped(text))),
         _ => None,

@@ -235,3 +235,7 @@ pub fn decide_whole(body: AnswerBody, end: BodyEnd, received: u64, part: Option<
 pub const fn is_cached_method(asked: Asked<'_>) -> bool {
     matches!(asked.head.method, Method::Get | Method::Head)
 }
+
+#[cfg(test)]
+#[path = "storable_tests.rs"]
+mod tests;

@@ -38,7 +38,13 @@ fn targeted(lines: Lines<'_>, name: &[u8]) -> Option<AnswerDirectives> {
     let mut room = Vec::new();
     let text = lines.joined(name, &mut room)?;
     let mut members: Vec<(&[u8], Bare<'_>)> = Vec::new();
+    let mut is_empty = true;
     let valid = parse_dictionary(text, |key, member| {
+        is_empty = false;
+        // Only what is known is kept, so that a long field costs no more than its length.
+        if !AnswerDirectives::knows(key) {
+            return;
+        }
         // No directive takes a list; a number it is not is as wrong.
         let value = if let Member::Item(value) = member { value } else { Bare::Decimal };
         match members.iter_mut().find(|(known, _)| *known == key) {
@@ -46,7 +52,7 @@ fn targeted(lines: Lines<'_>, name: &[u8]) -> Option<AnswerDirectives> {
             None => members.push((key, value)),
         }
     });
-    if valid.is_err() || members.is_empty() {
+    if valid.is_err() || is_empty {
         return None;
     }
     let mut found = AnswerDirectives::default();

@@ -1,5 +1,6 @@
 //! Spells what happened on the scene of a vector as facts, and compares them with those that are wanted.
 
+use proto::cache::cache_status::{Report, write_cache_status, x_cache};
 use proto::cache::conditional::Serve;
 use proto::cache::explain::verdict;
 use proto::cache::groups::{groups_invalidated, groups_of};
@@ -62,6 +63,23 @@ pub fn tell_record(facts: &mut Facts, record: &Record) {
         facts.push(format!("part {}-{}/{whole}", part.range.first, part.range.last));
     }
     assert!(record.holds(), "times are in order");
+}
+
+/// `status …` and `x-cache …`, as they would be sent to the client.
+pub fn tell_status(facts: &mut Facts, decision: Decision, ttl_s: Option<i64>) {
+    let is_hit = matches!(decision.what, What::Hit(_) | What::HitAndRevalidate(_));
+    let report = Report {
+        decision,
+        ttl_s: ttl_s.filter(|_| is_hit),
+        forwarded_status: facts.iter().any(|fact| fact == "freshened").then_some(304),
+        stored: facts.iter().any(|fact| fact == "stored"),
+        collapsed: false,
+        key: None,
+    };
+    let mut out = Vec::new();
+    write_cache_status(&mut out, b"mill", &report);
+    facts.push(format!("status {}", String::from_utf8_lossy(&out).replace("; ", " ")));
+    facts.push(format!("x-cache {}", x_cache(decision.what)));
 }
 
 /// `keeps LINE` for each line; `lacks NAME` is answered by `holds_fact`.

@@ -1,7 +1,7 @@
 //! A cache of nothing but the rules: it keeps what `proto::cache` says is to be kept, in maps, and tells what happened as
 //! facts. The vectors play their conversations on it, and it shows how the parts are meant to be put together.
 
-use super::cache_facts::{Facts, tell_ask, tell_decision, tell_head, tell_record, tell_tags};
+use super::cache_facts::{Facts, tell_ask, tell_decision, tell_head, tell_record, tell_status, tell_tags};
 use proto::cache::directives::AnswerDirectives;
 use proto::cache::groups::{groups_invalidated, groups_of};
 use proto::cache::invalidation::named_targets;
@@ -125,7 +125,9 @@ impl Scene {
             facts.push(if ask == Ask::Whole { "asks whole" } else { "asks as-sent" }.to_owned());
         }
         let asking = Asking { exchange, asked, path: &path, target, key, variant, decision };
+        let ttl_s = self.found(&asking).map(|entry| entry.record.ttl_s(exchange.now_ms));
         self.answer(&asking, &mut facts);
+        tell_status(&mut facts, decision, ttl_s);
         facts
     }
 
