@@ -174,6 +174,7 @@ pub fn record_of(arrival: &Arrival<'_>, judged: &Judged<'_>) -> Record {
         lifetime_from: lifetime.from,
         always_validate: !overridden && said.no_cache == Scope::Whole,
         never_stale,
+        allows_authorized: said.allow_authorized(),
         immutable: said.immutable,
         date_s,
         date_repaired,

@@ -4,7 +4,7 @@
 //! A hit without conditions costs a few comparisons and no allocation.
 
 use crate::cache::conditional::{Serve, Unserved, decide_serve};
-use crate::cache::key::{has_cookie, has_field, takes_name};
+use crate::cache::key::{Target, has_cookie, has_field, takes_name};
 use crate::cache::message::Asked;
 use crate::cache::record::Record;
 use crate::cache::request_directives::RequestDirectives;
@@ -93,6 +93,10 @@ pub fn decide_use(lookup: &Lookup<'_>) -> Result<RequestDirectives, Why> {
     }
     if policy.bypass.iter().any(|condition| holds(condition, lookup)) {
         return Err(Why::BypassCondition);
+    }
+    // Which scheme it came by does not matter here.
+    if Target::of(asked, false).is_none() {
+        return Err(Why::NoKey);
     }
     let wants = RequestDirectives::under(asked.lines(), policy);
     if wants.no_store { Err(Why::ClientNoStore) } else { Ok(wants) }

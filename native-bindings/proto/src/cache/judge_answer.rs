@@ -6,7 +6,7 @@ use crate::cache::message::Arrival;
 use crate::cache::record::Record;
 use crate::cache::request_directives::RequestDirectives;
 use crate::cache::stale::{is_error, may_follow_error};
-use crate::cache::storable::decide_storable;
+use crate::cache::storable::{decide_storable, decide_update};
 use crate::cache::targeted::directives_for;
 use crate::cache::update::{head_agrees, is_about};
 use crate::cache::vary::VarySet;
@@ -20,8 +20,8 @@ pub enum Keep {
     Store(Box<Record>, VarySet),
     /// The stored answer gets its fields: `freshen` of `update.rs`.
     Freshen,
-    /// The stored answer is given in its place.
-    UseStale,
+    /// The stored answer is given in its place, and stays as it is.
+    UseStored,
     /// The stored answer is stale from now on.
     Expire,
     /// The stored answer is removed: this one is newer and may not be stored.
@@ -64,7 +64,7 @@ pub fn decide_answer(arrival: &Arrival<'_>, found: Option<&Record>, validating: 
     }
     match method {
         Method::Get => decide_get(arrival, found, validating),
-        Method::Head => decide_head(arrival, found),
+        Method::Head => decide_head(arrival, found, validating),
         _ => AnswerDecision::of(Keep::Nothing, Why::NotStoredMethod),
     }
 }
@@ -81,16 +81,22 @@ fn decide_unsafe(arrival: &Arrival<'_>, status: u16) -> AnswerDecision {
     }
 }
 
-fn decide_head(arrival: &Arrival<'_>, found: Option<&Record>) -> AnswerDecision {
-    match found {
-        Some(record) if arrival.answered.head.status == 304 && is_about(arrival, record) => {
-            AnswerDecision::of(Keep::Freshen, Why::NotModified)
+fn decide_head(arrival: &Arrival<'_>, found: Option<&Record>, validating: bool) -> AnswerDecision {
+    match (found, arrival.answered.head.status) {
+        (Some(record), 304) if is_about(arrival, record, validating) => update(arrival, record, Why::NotModified),
+        (Some(record), 200) if record.status == 200 && head_agrees(arrival, record) => {
+            update(arrival, record, Why::HeadAgrees)
         }
-        Some(record) if arrival.answered.head.status == 200 => match head_agrees(arrival, record) {
-            true => AnswerDecision::of(Keep::Freshen, Why::HeadAgrees),
-            false => AnswerDecision::of(Keep::Expire, Why::HeadDiffers),
-        },
+        (Some(record), 200) if record.status == 200 => AnswerDecision::of(Keep::Expire, Why::HeadDiffers),
         _ => AnswerDecision::of(Keep::Nothing, Why::NotStoredMethod),
+    }
+}
+
+/// The stored answer is right; whether everybody may see the fields that came is another question.
+fn update(arrival: &Arrival<'_>, record: &Record, why: Why) -> AnswerDecision {
+    match decide_update(arrival, record) {
+        Ok(()) => AnswerDecision::of(Keep::Freshen, why),
+        Err(why) => AnswerDecision::of(Keep::UseStored, why),
     }
 }
 
@@ -98,7 +104,7 @@ fn decide_get(arrival: &Arrival<'_>, found: Option<&Record>, validating: bool) -
     let status = arrival.answered.head.status;
     if status == 304 {
         return match found {
-            Some(record) if is_about(arrival, record) => AnswerDecision::of(Keep::Freshen, Why::NotModified),
+            Some(record) if is_about(arrival, record, validating) => update(arrival, record, Why::NotModified),
             _ if validating => AnswerDecision::of(Keep::AskAgain, Why::OtherValidator),
             _ => AnswerDecision::of(Keep::Nothing, Why::NotForStore),
         };
@@ -106,10 +112,13 @@ fn decide_get(arrival: &Arrival<'_>, found: Option<&Record>, validating: bool) -
     let wants = RequestDirectives::under(arrival.asked.lines(), arrival.policy);
     if let Some(record) = found.filter(|_| is_error(status)) {
         return match may_follow_error(record, wants, arrival.times.answered_ms) {
-            true => AnswerDecision::of(Keep::UseStale, Why::IfError),
+            true => AnswerDecision::of(Keep::UseStored, Why::IfError),
             // A failure says nothing of what is stored, and must not take its place.
             false => AnswerDecision::of(Keep::Nothing, Why::OriginFailed),
         };
+    }
+    if status == 206 && found.is_some_and(|record| record.part.is_none()) {
+        return AnswerDecision::of(Keep::Nothing, Why::WholeStored);
     }
     match decide_store(arrival) {
         Ok(keep) => AnswerDecision::of(keep, Why::Storable),

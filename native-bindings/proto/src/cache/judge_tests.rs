@@ -26,6 +26,7 @@ fn record() -> Record {
         lifetime_from: LifetimeFrom::MaxAge,
         always_validate: false,
         never_stale: false,
+        allows_authorized: false,
         immutable: false,
         date_s: NOW_MS / 1000 - 20,
         date_repaired: false,
@@ -47,6 +48,16 @@ fn with_lookup<T>(fields: &str, now_ms: u64, ask: impl FnOnce(&Lookup<'_>) -> T)
         origin_down: false,
         now_ms,
     })
+}
+
+#[test]
+fn a_request_without_host_has_no_key() {
+    let bytes = b"GET /a HTTP/1.0\r\n\r\n";
+    let mut head = RequestHead::new();
+    assert_eq!(head.parse(bytes, &HeadLimits::default()), Ok(Parsed::Complete));
+    let asked = Asked { bytes, head: &head };
+    let decision = with_lookup("", NOW_MS, |lookup| decide_request(&Lookup { asked, ..*lookup }, Found::Nothing));
+    assert_eq!(decision, Decision { what: What::Bypass, why: Why::NoKey });
 }
 
 #[test]

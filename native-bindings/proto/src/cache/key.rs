@@ -4,7 +4,7 @@
 //!
 //! `[space|][scheme://][host[:port]]/path[?query]`, then a line for each field and cookie that the route adds.
 
-use crate::cache::message::{Asked, Lines, parameters};
+use crate::cache::message::{Asked, parameters};
 use crate::http1::encode::write_decimal;
 use crate::http1::fields::{FieldKind, parse_host, trim_ows};
 use crate::http1::head::TargetForm;
@@ -40,7 +40,7 @@ pub fn write_key(target: &Target<'_>, asked: Asked<'_>, policy: &KeyPolicy, out:
         return false;
     }
     for name in &policy.fields {
-        write_field(name.as_bytes(), asked.lines(), out);
+        write_field(name.as_bytes(), asked, out);
     }
     for name in &policy.cookies {
         out.extend_from_slice(b"\ncookie ");
@@ -151,10 +151,10 @@ pub fn takes_name(pattern: &[u8], name: &[u8]) -> bool {
     }
 }
 
-fn write_field(name: &[u8], lines: Lines<'_>, out: &mut Vec<u8>) {
+fn write_field(name: &[u8], asked: Asked<'_>, out: &mut Vec<u8>) {
     out.push(b'\n');
     out.extend(name.to_ascii_lowercase());
-    for (place, value) in lines.named(name).enumerate() {
+    for (place, value) in asked.sent_on(name).enumerate() {
         out.extend_from_slice(if place == 0 { b"=" } else { b", " });
         out.extend_from_slice(trim_ows(value));
     }

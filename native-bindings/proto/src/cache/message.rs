@@ -1,6 +1,6 @@
 //! The view this room has of a message: bytes, and where its field lines are. Everything here reads; nothing decides.
 
-use crate::http1::fields::{FieldKind, KindSet, eq_ignore_case, trim_ows};
+use crate::http1::fields::{FieldKind, KindSet, eq_ignore_case, is_nominated, trim_ows};
 use crate::http1::framing::{AnswerBody, AnswerFraming};
 use crate::http1::head::{Field, RequestHead, ResponseHead};
 use crate::plan::CachePolicy;
@@ -79,6 +79,13 @@ impl<'a> Asked<'a> {
     #[must_use]
     pub fn lines(self) -> Lines<'a> {
         Lines { bytes: self.bytes, fields: &self.head.fields, kinds: self.head.kinds }
+    }
+
+    /// The values of all lines of this name, as the origin will see them: a field that Connection names stays behind, and
+    /// if it counted all the same, one client could have the answer to a request without it stored for those with it.
+    pub fn sent_on<'n>(self, name: &'n [u8]) -> impl Iterator<Item = &'a [u8]> + Clone + use<'a, 'n> {
+        let nominated = self.head.kinds.has(FieldKind::Connection) && is_nominated(self.bytes, &self.head.fields, name);
+        self.lines().named(name).filter(move |_| !nominated)
     }
 
     /// Names and values of its cookies (RFC 6265 4.2.1); a pair without `=` has an empty value.

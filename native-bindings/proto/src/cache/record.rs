@@ -49,6 +49,8 @@ pub struct Record {
     pub always_validate: bool,
     /// It must not be used once it is stale (RFC 9111 4.2.4).
     pub never_stale: bool,
+    /// It said that a shared cache may keep what answers Authorization (RFC 9111 3.5).
+    pub allows_authorized: bool,
     /// `immutable` (RFC 8246): a reload while it is fresh asks nobody.
     pub immutable: bool,
     /// Its Date field, or when it came if that is missing or no date (RFC 9110 6.6.1).

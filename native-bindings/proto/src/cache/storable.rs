@@ -2,11 +2,12 @@
 //! "no" is a `Why`. How long it is fresh is `freshness.rs`.
 
 use crate::cache::directives::{AnswerDirectives, Scope};
-use crate::cache::freshness::{Lifetime, is_heuristically_cacheable, last_modified_of};
+use crate::cache::freshness::{Lifetime, is_heuristically_cacheable, last_modified_of, rule_for};
 use crate::cache::message::{Arrival, Asked};
 use crate::cache::range::{Part, part_of};
 use crate::cache::record::{LifetimeFrom, Record};
 use crate::cache::request_directives::RequestDirectives;
+use crate::cache::targeted::{Speaker, directives_for};
 use crate::cache::validator::is_entity_tag;
 use crate::cache::vary::{VarySet, WhyNoVary};
 use crate::cache::why::Why;
@@ -14,7 +15,7 @@ use crate::http1::encode::{write_field, write_http_date};
 use crate::http1::fields::{FieldKind, KindSet, classify, eq_ignore_case, is_nominated};
 use crate::http1::framing::AnswerBody;
 use crate::http1::head::{Field, Method};
-use crate::plan::{AuthorizationUse, PartialUse, SetCookieUse};
+use crate::plan::{AuthorizationUse, CachePolicy, PartialUse, SetCookieUse};
 
 /// What is stored besides the bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,9 +54,9 @@ pub fn decide_storable(
         WhyNoVary::TooMuch => Why::VaryTooMuch,
     })?;
     let part = if status == 206 { Some(part_allowed(arrival)?) } else { None };
-    match arrival.policy.object_bytes {
-        most if most != 0 && arrival.length().is_some_and(|length| length > most) => Err(Why::TooLarge),
-        _ => Ok(Storable { vary, part }),
+    match arrival.length().is_some_and(|length| is_too_large(arrival.policy, length)) {
+        true => Err(Why::TooLarge),
+        false => Ok(Storable { vary, part }),
     }
 }
 
@@ -93,12 +94,35 @@ fn said_allows(arrival: &Arrival<'_>, said: &AnswerDirectives, understood: bool)
     if RequestDirectives::of(arrival.asked.lines()).no_store {
         return Err(Why::ClientNoStore);
     }
+    authorization_allows(arrival, said.allow_authorized())
+}
+
+/// RFC 9111 3.5.
+fn authorization_allows(arrival: &Arrival<'_>, said_shared: bool) -> Result<(), Why> {
     let authorized = arrival.asked.head.kinds.has(FieldKind::Authorization);
     match arrival.policy.authorization {
-        AuthorizationUse::Rfc if authorized && !said.allow_authorized() => Err(Why::Authorized),
+        AuthorizationUse::Rfc if authorized && !said_shared => Err(Why::Authorized),
         AuthorizationUse::Bypass if authorized => Err(Why::Authorized),
         _ => Ok(()),
     }
+}
+
+/// Whether the fields of a 304, or of an answer to HEAD, may be put into the stored answer for everybody to see: what
+/// could not be stored by itself cannot come in this way. What it says nothing of, the stored answer has said.
+pub fn decide_update(arrival: &Arrival<'_>, stored: &Record) -> Result<(), Why> {
+    let (said, speaker) = directives_for(arrival.answered.lines(), arrival.policy);
+    let rule = rule_for(arrival.policy, stored.status, arrival.path);
+    if rule.is_some_and(|rule| rule.overrides) {
+        return Ok(());
+    }
+    if said.no_store && !(said.must_understand && is_understood(stored.status)) {
+        return Err(Why::NoStore);
+    }
+    if said.private == Scope::Whole {
+        return Err(Why::Private);
+    }
+    let says_nothing = speaker == Speaker::CacheControl && !arrival.answered.head.kinds.has(FieldKind::CacheControl);
+    authorization_allows(arrival, said.allow_authorized() || (says_nothing && stored.allows_authorized))
 }
 
 /// The last condition of RFC 9111 3: something says that the answer may be reused. What could never be used is not kept.
@@ -113,7 +137,7 @@ fn lifetime_allows(arrival: &Arrival<'_>, said: &AnswerDirectives, lifetime: Lif
     let grace = arrival.policy.grace;
     let usable_stale = said.stale_while_revalidate.seconds().unwrap_or(grace.while_revalidate_s) > 0
         || said.stale_if_error.seconds().unwrap_or(grace.if_error_s) > 0;
-    match lifetime.seconds == 0 && !has_validator && !usable_stale {
+    match lifetime.seconds == 0 && !has_validator && (!usable_stale || said.forbid_stale()) {
         true if lifetime.from == LifetimeFrom::Nothing => Err(Why::NoLifetime),
         true => Err(Why::NeverUsable),
         false => Ok(()),
@@ -205,6 +229,12 @@ pub fn write_stored_head(arrival: &Arrival<'_>, said: &AnswerDirectives, record:
 #[must_use]
 pub fn is_kept_on_update(name: &[u8]) -> bool {
     matches!(classify(name), FieldKind::ContentLength | FieldKind::ContentRange)
+}
+
+/// Whether so much content is more than the route stores: asked while a body of unknown length comes.
+#[must_use]
+pub const fn is_too_large(policy: &CachePolicy, received: u64) -> bool {
+    policy.object_bytes != 0 && received > policy.object_bytes
 }
 
 /// How the transfer of a body ended.

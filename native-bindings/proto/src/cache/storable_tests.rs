@@ -31,3 +31,10 @@ fn a_part_is_kept_only_as_long_as_it_says() {
     assert_eq!(decide_whole(AnswerBody::Chunked, BodyEnd::Whole, 4, part), Err(Why::Truncated));
     assert_eq!(decide_whole(AnswerBody::UntilClose, BodyEnd::Closed, 6, part), Err(Why::Truncated));
 }
+
+#[test]
+fn a_body_of_unknown_length_is_given_up_when_it_is_too_long() {
+    let bounded = CachePolicy { object_bytes: 10, ..CachePolicy::default() };
+    assert!(!is_too_large(&bounded, 10) && is_too_large(&bounded, 11));
+    assert!(!is_too_large(&CachePolicy::default(), u64::MAX));
+}

@@ -2,7 +2,6 @@
 //! one, and the stored head with the new fields in it.
 
 use crate::cache::dates::parse_http_date;
-use crate::cache::directives::Scope;
 use crate::cache::freshness::{Judged, age_of, date_of, decide_lifetime, last_modified_of, record_of, rule_for};
 use crate::cache::message::{Answered, Arrival, Single};
 use crate::cache::record::Record;
@@ -13,11 +12,12 @@ use crate::http1::encode::{write_field, write_http_date};
 use crate::http1::fields::{FieldKind, eq_ignore_case};
 use crate::http1::head::{Field, Parsed, ResponseHead};
 use crate::limits::{HEAD_BYTES_CEILING, HeadLimits};
+use crate::plan::SetCookieUse;
 
-/// Whether a 304 is about the stored answer (RFC 9111 4.3.4). One without any validator is: the condition we sent named
-/// this answer and no other, and RFC 9110 15.4.5 lets it leave out Last-Modified.
+/// Whether a 304 is about the stored answer (RFC 9111 4.3.4). One without any validator is if it answers a condition of
+/// ours: that named this answer and no other, and RFC 9110 15.4.5 lets a 304 leave out Last-Modified.
 #[must_use]
-pub fn is_about(arrival: &Arrival<'_>, record: &Record) -> bool {
+pub fn is_about(arrival: &Arrival<'_>, record: &Record, validating: bool) -> bool {
     let lines = arrival.answered.lines();
     if let Single::Value(tag) = lines.single(FieldKind::Etag) {
         if is_entity_tag(tag) {
@@ -26,7 +26,7 @@ pub fn is_about(arrival: &Arrival<'_>, record: &Record) -> bool {
     }
     match last_modified_of(lines, arrival.times) {
         Some(modified_s) => record.last_modified_s == Some(modified_s),
-        None => true,
+        None => validating,
     }
 }
 
@@ -49,10 +49,14 @@ pub fn head_agrees(arrival: &Arrival<'_>, record: &Record) -> bool {
 pub fn freshen(arrival: &Arrival<'_>, stored: Answered<'_>, known: &Record, out: &mut Vec<u8>) -> Option<Record> {
     let date_repaired = date_of(arrival.answered.lines(), arrival.times).1;
     let (update_says, _) = directives_for(arrival.answered.lines(), arrival.policy);
+    // As when it was stored: a cookie for all needs a lifetime that is stated.
+    let states_lifetime = update_says.max_age.seconds().or(update_says.s_maxage.seconds()).is_some();
+    let takes_cookies = arrival.policy.set_cookie == SetCookieUse::Explicit && states_lifetime;
     let replaces = |field: &&Field| {
         is_stored_field(arrival, &update_says, field)
             && !is_kept_on_update(field.name.of(arrival.answered.bytes))
             && (field.kind != FieldKind::Date || !date_repaired)
+            && (field.kind != FieldKind::SetCookie || takes_cookies)
     };
     let new: Vec<&Field> = arrival.answered.head.fields.iter().filter(replaces).collect();
     let is_replaced = |field: &Field| {
@@ -94,9 +98,5 @@ pub fn freshen(arrival: &Arrival<'_>, stored: Answered<'_>, known: &Record, out:
     };
     let mut record = record_of(&merged, &judged);
     record.length = known.length;
-    if !overridden && (said.no_store || said.private == Scope::Whole) {
-        // It was stored rightly, but from now on it must not be used unasked.
-        record.always_validate = true;
-    }
     Some(record)
 }

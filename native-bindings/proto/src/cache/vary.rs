@@ -62,7 +62,7 @@ impl VarySet {
         for name in &self.names {
             out.push(b'\n');
             out.extend_from_slice(name);
-            let values = asked.lines().named(name);
+            let values = asked.sent_on(name);
             if values.clone().next().is_some() {
                 out.push(b'=');
                 write_normal(name, values, out);

@@ -84,6 +84,7 @@ reasons! {
     VaryTooMuch "vary_too_much" "-" "The answer varies by more fields than are compared.";
     TooLarge "too_large" "-" "The body is longer than the route stores.";
     PartUnknown "part_unknown" "-" "The answer is a part, and which part is not told in a way that can be used.";
+    WholeStored "whole_stored" "-" "The answer is a part, and what is stored is the whole.";
     PartPassed "part_passed" "-" "The route does not store parts.";
     OriginFailed "origin_failed" "-" "The origin failed; what is stored stays.";
 

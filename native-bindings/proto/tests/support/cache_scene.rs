@@ -156,7 +156,7 @@ impl Scene {
         if exchange.origin_fails {
             let wants = RequestDirectives::under(asking.asked.lines(), &self.policy);
             let verdict = self.found(asking).map(|entry| decide_failure(&entry.record, wants, exchange.now_ms));
-            facts.push(if let Some(Ok(_)) = verdict { "use-stale" } else { "fails" }.to_owned());
+            facts.push(if let Some(Ok(_)) = verdict { "use-stored" } else { "fails" }.to_owned());
         }
         let Some(bytes) = &exchange.answer else { return };
         assert!(!matches!(asking.decision.what, What::Hit(_) | What::GatewayTimeout), "a hit asks for no answer");
@@ -199,7 +199,7 @@ impl Scene {
         match decision.keep {
             Keep::Store(record, vary) => self.store(asking, arrival, said, *record, vary, facts),
             Keep::Freshen => self.freshen(asking, arrival, facts),
-            Keep::UseStale => facts.push(format!("use-stale {why}")),
+            Keep::UseStored => facts.push(format!("use-stored {why}")),
             Keep::Expire => {
                 let now_ms = arrival.times.answered_ms;
                 if let Some(entry) = self.selected(asking) {
