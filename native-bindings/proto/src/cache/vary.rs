@@ -111,78 +111,101 @@ fn form_of(name: &[u8]) -> Form {
     }
 }
 
-fn write_normal<'a>(name: &[u8], mut values: impl Iterator<Item = &'a [u8]> + Clone, out: &mut Vec<u8>) {
-    let form = form_of(name);
-    // Inside of quotes a comma divides nothing: such values are compared as they are.
-    let is_plain_list = !values.clone().any(|value| value.contains(&b'"'))
-        && values.clone().flat_map(list_items).count() <= MEMBERS_MAX;
-    if form == Form::Opaque || !is_plain_list {
-        let first = values.next().unwrap_or_default();
-        out.extend_from_slice(trim_ows(first));
-        for value in values {
-            out.extend_from_slice(b", ");
+fn write_normal<'a>(name: &[u8], values: impl Iterator<Item = &'a [u8]> + Clone, out: &mut Vec<u8>) {
+    let from = out.len();
+    if !write_sorted(form_of(name), values.clone(), out) {
+        out.truncate(from);
+        for (place, value) in values.enumerate() {
+            out.extend_from_slice(if place > 0 { b", " } else { b"" });
             out.extend_from_slice(trim_ows(value));
         }
-        return;
     }
-    // The members are written as they come, then once more in their order; then the first writing is taken away.
-    let mut members = [Member::default(); MEMBERS_MAX];
-    let (from, mut count) = (out.len(), 0);
-    for item in values.flat_map(list_items) {
-        let at = out.len();
-        let weight = write_member(item, out);
-        if form != (Form::Weighted { any_case: false }) {
-            out[at..].make_ascii_lowercase();
-        }
-        members[count] = Member { weight, at, end: out.len() };
-        count += 1;
-    }
-    let (members, unsorted_end) = (&mut members[..count], out.len());
-    let heavier_first = |a: &Member, b: &Member| b.weight.cmp(&a.weight);
-    match form {
-        Form::Set => {
-            members.sort_unstable_by(|a, b| heavier_first(a, b).then_with(|| out[a.at..a.end].cmp(&out[b.at..b.end])))
-        }
-        _ => members.sort_unstable_by(|a, b| heavier_first(a, b).then_with(|| a.at.cmp(&b.at))),
-    }
-    for member in members {
-        out.extend_from_within(member.at..member.end);
-        out.push(b';');
-        write_decimal(out, u64::from(member.weight));
-        out.push(b',');
-    }
-    out.drain(from..unsorted_end);
 }
 
 /// Most members of a list that are put in order; a longer list is compared as it is.
-const MEMBERS_MAX: usize = 32;
+const MEMBERS_MAX: usize = 16;
 
-/// A list member that was written at `at..end`.
+/// A list member that was written at `at..end`, its name up to `name_end`.
 #[derive(Clone, Copy, Default)]
 struct Member {
     weight: u16,
-    at: usize,
-    end: usize,
+    at: u32,
+    name_end: u32,
+    end: u32,
 }
 
-/// Writes a list member without white space and without its weight (RFC 9110 12.4.2), which is
-/// returned in thousandths.
-fn write_member(member: &[u8], out: &mut Vec<u8>) -> u16 {
-    let mut weight = 1000;
-    for (place, piece) in member.split(|&b| b == b';').map(trim_ows).enumerate() {
-        match piece.get(..2) {
-            Some(b"q=" | b"Q=") if weight_of(&piece[2..]).is_some() => {
-                weight = weight_of(&piece[2..]).unwrap_or(weight);
-            }
-            _ => {
-                if place > 0 {
-                    out.push(b';');
+impl Member {
+    fn name(self, out: &[u8]) -> &[u8] {
+        &out[self.at as usize..self.name_end as usize]
+    }
+}
+
+/// Writes the members of a list in their order; `false` if they have none that is known.
+fn write_sorted<'a>(form: Form, values: impl Iterator<Item = &'a [u8]>, out: &mut Vec<u8>) -> bool {
+    if form == Form::Opaque {
+        return false;
+    }
+    let (mut members, mut count, from) = ([Member::default(); MEMBERS_MAX], 0, out.len());
+    for value in values {
+        // Inside of quotes a comma divides nothing.
+        if memchr::memchr(b'"', value).is_some() {
+            return false;
+        }
+        for item in list_items(value) {
+            let Some(room) = members.get_mut(count) else { return false };
+            *room = write_member(item, form != (Form::Weighted { any_case: false }), out);
+            count += 1;
+        }
+    }
+    let members = &mut members[..count];
+    let precedes = |a: &Member, b: &Member| match form {
+        Form::Set => b.weight.cmp(&a.weight).then_with(|| a.name(out).cmp(b.name(out))),
+        _ => b.weight.cmp(&a.weight).then(a.at.cmp(&b.at)),
+    };
+    if !members.is_sorted_by(|a, b| precedes(a, b).is_le()) {
+        members.sort_unstable_by(precedes);
+        // Written once more in their order; then the first writing is taken away.
+        let unsorted_end = out.len();
+        for member in members {
+            out.extend_from_within(member.at as usize..member.end as usize);
+        }
+        out.drain(from..unsorted_end);
+    }
+    true
+}
+
+/// Writes a list member without white space, its weight (RFC 9110 12.4.2) behind it in thousandths unless it is the
+/// whole.
+fn write_member(item: &[u8], fold: bool, out: &mut Vec<u8>) -> Member {
+    let (mut weight, at) = (1000, out.len());
+    if memchr::memchr(b';', item).is_none() {
+        out.extend_from_slice(item);
+    } else {
+        for (place, piece) in item.split(|&b| b == b';').map(trim_ows).enumerate() {
+            match piece {
+                [b'q' | b'Q', b'=', text @ ..] if weight_of(text).is_some() => {
+                    weight = weight_of(text).unwrap_or(weight);
                 }
-                out.extend_from_slice(piece);
+                _ => {
+                    out.extend_from_slice(if place > 0 { b";" } else { b"" });
+                    out.extend_from_slice(piece);
+                }
             }
         }
     }
-    weight
+    if fold {
+        out[at..].make_ascii_lowercase();
+    }
+    let name_end = out.len();
+    if weight != 1000 {
+        // No value has a CR, so nothing else can be written like this.
+        out.push(b'\r');
+        write_decimal(out, u64::from(weight));
+    }
+    out.push(b',');
+    // Heads are shorter than 64 KiB, and so is what is made of their fields.
+    let place = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    Member { weight, at: place(at), name_end: place(name_end), end: place(out.len()) }
 }
 
 fn weight_of(text: &[u8]) -> Option<u16> {
