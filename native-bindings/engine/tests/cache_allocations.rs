@@ -43,6 +43,7 @@ fn stored(asked: Asked<'_>, policy: &CachePolicy) -> (Record, VarySet) {
         framing: &decide_framing(ANSWER, &head, Method::Get).expect("framing"),
         times: Times { asked_ms: NOW_MS, answered_ms: NOW_MS },
         policy,
+        lifetime_s_max: None,
     };
     match decide_answer(&arrival, None, false).keep {
         Keep::Store(record, vary) => (*record, vary),

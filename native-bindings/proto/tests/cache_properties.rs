@@ -133,6 +133,7 @@ fn stored(answer: &[u8], policy: &CachePolicy) -> Option<Record> {
         framing: &framing,
         times: Times { asked_ms: NOW_MS, answered_ms: NOW_MS + 500 },
         policy,
+        lifetime_s_max: None,
     };
     match decide_answer(&arrival, None, false).keep {
         Keep::Store(record, _) => Some(*record),

@@ -47,6 +47,7 @@ pub fn run(input: &[u8]) {
         framing: &first_framing,
         times: Times { asked_ms: NOW_MS, answered_ms },
         policy: &policy,
+        lifetime_s_max: None,
     };
     let decision = decide_answer(&arrival, None, false);
     let Keep::Store(record, _) = decision.keep else { return };

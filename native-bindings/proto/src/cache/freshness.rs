@@ -40,6 +40,14 @@ pub fn decide_lifetime(
     speaker: Speaker,
     rule: Option<&TtlRule>,
 ) -> Lifetime {
+    let lifetime = lifetime_by(arrival, said, speaker, rule);
+    match arrival.lifetime_s_max {
+        Some(most) if lifetime.seconds > most => Lifetime { seconds: most, from: LifetimeFrom::Rule },
+        _ => lifetime,
+    }
+}
+
+fn lifetime_by(arrival: &Arrival<'_>, said: &AnswerDirectives, speaker: Speaker, rule: Option<&TtlRule>) -> Lifetime {
     let by_rule = |seconds| Lifetime { seconds, from: LifetimeFrom::Rule };
     if let Some(seconds) = rule.and_then(|rule| rule.force_s) {
         return by_rule(seconds);

@@ -147,6 +147,8 @@ pub struct Arrival<'a> {
     pub framing: &'a AnswerFraming,
     pub times: Times,
     pub policy: &'a CachePolicy,
+    /// Longest lifetime it may have, whatever else says: of an answer by another origin than the route's own.
+    pub lifetime_s_max: Option<u32>,
 }
 
 impl Arrival<'_> {

@@ -30,6 +30,14 @@ pub fn is_about(arrival: &Arrival<'_>, record: &Record, validating: bool) -> boo
     }
 }
 
+/// Whether a 304 that was found to be about one stored answer is about this one of the same target as well: a strong
+/// validator names all that have it (RFC 9111 4.3.4), a weak one and none only the one that was asked about.
+#[must_use]
+pub fn is_also_about(arrival: &Arrival<'_>, other: &Record) -> bool {
+    let tag = arrival.answered.lines().single(FieldKind::Etag).value().filter(|tag| is_entity_tag(tag));
+    tag.is_some_and(|tag| same_strong(tag, &other.etag))
+}
+
 /// Whether an answer to HEAD describes the stored answer: none of what it says of it differs (RFC 9111 4.3.5).
 #[must_use]
 pub fn head_agrees(arrival: &Arrival<'_>, record: &Record) -> bool {

@@ -259,3 +259,31 @@ pub enum PartialUse {
     /// Asked for as it is, not stored.
     Pass,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::de::value::{Error, MapDeserializer};
+
+    fn decoded(settings: &[(&'static str, bool)]) -> Result<CachePolicy, Error> {
+        CachePolicy::deserialize(MapDeserializer::new(settings.iter().copied()))
+    }
+
+    #[test]
+    fn what_a_plan_does_not_say_is_as_rfc_9111_has_it() {
+        let policy = decoded(&[]).expect("a policy");
+        assert!(policy.enabled && policy.key.host && policy.key.scheme && policy.key.query == QueryKey::All);
+        assert_eq!(policy.authorization, AuthorizationUse::Rfc);
+        assert_eq!(policy.client_directives, ClientDirectives::Honour);
+        assert_eq!(policy.cookies, CookieUse::Ignore);
+        assert_eq!((policy.grace.while_revalidate_s, policy.grace.if_error_s), (0, 0));
+        assert_eq!(policy.targets, ["CDN-Cache-Control"]);
+    }
+
+    #[test]
+    fn names_are_those_of_the_plan_and_unknown_ones_are_refused() {
+        let policy = decoded(&[("noVarySearch", true), ("xCache", true), ("enabled", false)]).expect("a policy");
+        assert!(policy.no_vary_search && policy.x_cache && !policy.enabled);
+        assert!(decoded(&[("no_vary_search", true)]).is_err());
+    }
+}

@@ -14,7 +14,7 @@ use proto::cache::record::Record;
 use proto::cache::request_directives::RequestDirectives;
 use proto::cache::storable::write_stored_head;
 use proto::cache::targeted::directives_for;
-use proto::cache::update::freshen;
+use proto::cache::update::{freshen, is_also_about};
 use proto::cache::validation::{Ask, decide_ask, may_join};
 use proto::cache::vary::{VarySet, VarySets};
 use proto::http1::framing::{decide_answer as decide_framing, decide_request as decide_request_framing};
@@ -59,6 +59,8 @@ pub struct Exchange {
     /// No answer comes.
     pub origin_fails: bool,
     pub answer: Option<Vec<u8>>,
+    /// The answer comes from another origin, by a rule that lets it be fresh no longer.
+    pub lifetime_s_max: Option<u32>,
 }
 
 struct Asking<'a> {
@@ -171,6 +173,7 @@ impl Scene {
             framing: &framing,
             times: Times { asked_ms: exchange.now_ms, answered_ms: exchange.now_ms + exchange.delay_ms },
             policy: &policy,
+            lifetime_s_max: exchange.lifetime_s_max,
         };
         let (said, _) = directives_for(arrival.answered.lines(), &policy);
         tell_tags(facts, &arrival);
@@ -264,17 +267,25 @@ impl Scene {
     }
 
     fn freshen(&mut self, asking: &Asking<'_>, arrival: &Arrival<'_>, facts: &mut Facts) {
-        let entry = self.selected(asking).expect("what is freshened is stored");
-        let mut stored_head = ResponseHead::new();
-        assert_eq!(stored_head.parse(&entry.head, &HeadLimits::default()), Ok(Parsed::Complete));
-        let stored = Answered { bytes: &entry.head, head: &stored_head };
-        let mut merged = Vec::new();
-        let Some(record) = freshen(arrival, stored, &entry.record, &mut merged) else { return };
-        (entry.record, entry.head) = (record, merged);
-        facts.push("freshened".to_owned());
-        tell_record(facts, &entry.record);
-        let head = entry.head.clone();
-        tell_head(facts, &head);
+        let selected = asking.variant.as_ref().expect("what is freshened is stored");
+        let stored = self.stored.get_mut(&asking.key).expect("under its key");
+        let is_304 = arrival.answered.head.status == 304;
+        for (variant, entry) in &mut stored.variants {
+            if variant != selected && !(is_304 && is_also_about(arrival, &entry.record)) {
+                continue;
+            }
+            let mut stored_head = ResponseHead::new();
+            assert_eq!(stored_head.parse(&entry.head, &HeadLimits::default()), Ok(Parsed::Complete));
+            let stored = Answered { bytes: &entry.head, head: &stored_head };
+            let mut merged = Vec::new();
+            let Some(record) = freshen(arrival, stored, &entry.record, &mut merged) else { continue };
+            (entry.record, entry.head) = (record, merged);
+            if variant == selected {
+                facts.push("freshened".to_owned());
+                tell_record(facts, &entry.record);
+                tell_head(facts, &entry.head);
+            }
+        }
     }
 
     /// Expires what is stored for the target, for the targets the answer names, and for its groups.

@@ -53,6 +53,7 @@ fn read_script(section: &str) -> Script {
             ("origin", "down") => draft.down = true,
             ("origin", "fails") => draft.fails = true,
             ("tls", "") => draft.secure = true,
+            ("escalated", rest) => draft.lifetime_s_max = u32::try_from(seconds(rest)).ok(),
             _ => draft.begin(line, title),
         }
     }
@@ -72,6 +73,7 @@ struct Draft {
     down: bool,
     fails: bool,
     secure: bool,
+    lifetime_s_max: Option<u32>,
 }
 
 impl Draft {
@@ -109,6 +111,7 @@ impl Draft {
             delay_ms: self.delay_ms,
             origin_down: self.down,
             origin_fails: self.fails,
+            lifetime_s_max: self.lifetime_s_max,
             answer: answers.then(|| self.answer_bytes(now_s + self.delay_ms / 1000)),
         };
         Some(Step { line: format!("@{} {request}", self.at_s), exchange, expect: Vec::new() })
