@@ -140,7 +140,31 @@ fn decide_store(arrival: &Arrival<'_>) -> Result<Keep, Why> {
     Ok(Keep::Store(Box::new(record_of(arrival, &judged)), storable.vary))
 }
 
-/// Whether the stored answer is given because no answer came at all.
+/// Whether the stored answer is given because no answer came at all. `MustRevalidate` asks for a 504 (RFC 9111 5.2.2.2).
 pub fn decide_failure(record: &Record, wants: RequestDirectives, now_ms: u64) -> Result<Why, Why> {
-    if may_follow_error(record, wants, now_ms) { Ok(Why::IfError) } else { Err(Why::OriginFailed) }
+    match may_follow_error(record, wants, now_ms) {
+        true => Ok(Why::IfError),
+        false if record.never_stale || record.always_validate => Err(Why::MustRevalidate),
+        false => Err(Why::OriginFailed),
+    }
+}
+
+/// Whether the next answer for the same target would most likely not be stored for the same reason. Then a marker is left
+/// (`Found::Uncacheable`), so that nobody waits in vain for another one's answer. What a client did to its own request
+/// says nothing of others, and a failure nothing of what comes after it.
+#[must_use]
+pub const fn leaves_marker(why: Why) -> bool {
+    matches!(
+        why,
+        Why::NoStore
+            | Why::Private
+            | Why::NoLifetime
+            | Why::NeverUsable
+            | Why::StatusNotUnderstood
+            | Why::SetsCookie
+            | Why::VaryStar
+            | Why::VaryTooMuch
+            | Why::TooLarge
+            | Why::PartPassed
+    )
 }

@@ -86,6 +86,7 @@ reasons! {
     PartUnknown "part_unknown" "-" "The answer is a part, and which part is not told in a way that can be used.";
     WholeStored "whole_stored" "-" "The answer is a part, and what is stored is the whole.";
     PartPassed "part_passed" "-" "The route does not store parts.";
+    MustRevalidate "must_revalidate" "-" "The origin failed, and what is stored must not be used unasked: 504.";
     OriginFailed "origin_failed" "-" "The origin failed; what is stored stays.";
 
     // A body that was being stored is not kept.

@@ -6,7 +6,7 @@ use proto::cache::directives::AnswerDirectives;
 use proto::cache::groups::{groups_invalidated, groups_of};
 use proto::cache::invalidation::named_targets;
 use proto::cache::judge::{Decision, Found, Lookup, What, decide_request};
-use proto::cache::judge_answer::{Keep, decide_answer, decide_failure};
+use proto::cache::judge_answer::{Keep, decide_answer, decide_failure, leaves_marker};
 use proto::cache::key::{Target, write_key, write_target};
 use proto::cache::message::{Answered, Arrival, Asked, Times};
 use proto::cache::no_vary_search::SearchVariance;
@@ -158,7 +158,11 @@ impl Scene {
         if exchange.origin_fails {
             let wants = RequestDirectives::under(asking.asked.lines(), &self.policy);
             let verdict = self.found(asking).map(|entry| decide_failure(&entry.record, wants, exchange.now_ms));
-            facts.push(if let Some(Ok(_)) = verdict { "use-stored" } else { "fails" }.to_owned());
+            facts.push(match verdict {
+                Some(Ok(why)) => format!("use-stored {}", why.token()),
+                Some(Err(why)) => format!("fails {}", why.token()),
+                None => "fails".to_owned(),
+            });
         }
         let Some(bytes) = &exchange.answer else { return };
         assert!(!matches!(asking.decision.what, What::Hit(_) | What::GatewayTimeout), "a hit asks for no answer");
@@ -199,6 +203,9 @@ impl Scene {
             self.invalidate(asking, arrival, facts);
         }
         let why = decision.why.token();
+        if leaves_marker(decision.why) {
+            facts.push("leaves-marker".to_owned());
+        }
         match decision.keep {
             Keep::Store(record, vary) => self.store(asking, arrival, said, *record, vary, facts),
             Keep::Freshen => self.freshen(asking, arrival, facts),
