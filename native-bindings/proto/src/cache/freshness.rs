@@ -42,15 +42,17 @@ pub fn decide_lifetime(
 ) -> Lifetime {
     let lifetime = lifetime_by(arrival, said, speaker, rule);
     match arrival.lifetime_s_max {
-        Some(most) if lifetime.seconds > most => Lifetime { seconds: most, from: LifetimeFrom::Rule },
-        _ => lifetime,
+        Some(most) if lifetime.seconds <= most => lifetime,
+        Some(most) if lifetime.from == LifetimeFrom::Force => Lifetime { seconds: most, ..lifetime },
+        Some(most) => Lifetime { seconds: most, from: LifetimeFrom::Rule },
+        None => lifetime,
     }
 }
 
 fn lifetime_by(arrival: &Arrival<'_>, said: &AnswerDirectives, speaker: Speaker, rule: Option<&TtlRule>) -> Lifetime {
     let by_rule = |seconds| Lifetime { seconds, from: LifetimeFrom::Rule };
     if let Some(seconds) = rule.and_then(|rule| rule.force_s) {
-        return by_rule(seconds);
+        return Lifetime { seconds, from: LifetimeFrom::Force };
     }
     let date_s = date_of(arrival.answered.lines(), arrival.times).0;
     let stated = stated_lifetime(arrival, said, speaker, date_s);
@@ -158,7 +160,8 @@ pub fn record_of(arrival: &Arrival<'_>, judged: &Judged<'_>) -> Record {
     let (date_s, date_repaired) = date_of(lines, times);
     let born_ms = times.answered_ms.saturating_sub(initial_age_ms(age_s, times, date_s));
     let later = |from: u64, seconds: u32| from.saturating_add(u64::from(seconds) * 1000);
-    let fresh_until_ms = later(born_ms, lifetime.seconds);
+    let counted_from_ms = if lifetime.from == LifetimeFrom::Force { times.answered_ms } else { born_ms };
+    let fresh_until_ms = later(counted_from_ms, lifetime.seconds);
 
     let says_stale = said.stale_while_revalidate.is_present() || said.stale_if_error.is_present();
     let s_maxage_forbids = said.s_maxage.is_present() && !(policy.grace.despite_s_maxage && says_stale);

@@ -11,8 +11,10 @@ pub enum LifetimeFrom {
     MaxAge,
     Expires,
     Heuristic,
-    /// A rule of the route.
+    /// A rule of the route that bounds it, or gives one to what states none.
     Rule,
+    /// A rule of the route that sets it, counted from when the answer came: its age before that does not matter.
+    Force,
     /// Nothing says how long, or what says it is not valid.
     Nothing,
 }
@@ -26,6 +28,7 @@ impl LifetimeFrom {
             Self::Expires => "expires",
             Self::Heuristic => "heuristic",
             Self::Rule => "rule",
+            Self::Force => "force",
             Self::Nothing => "nothing",
         }
     }

@@ -7,7 +7,7 @@ use proto::cache::groups::{groups_invalidated, groups_of};
 use proto::cache::judge::{Decision, What};
 use proto::cache::message::Arrival;
 use proto::cache::range::Missing;
-use proto::cache::record::Record;
+use proto::cache::record::{LifetimeFrom, Record};
 use proto::cache::tags::tags_of;
 use proto::cache::validation::{Ask, write_conditions};
 
@@ -47,7 +47,8 @@ pub fn tell_ask(facts: &mut Facts, ask: Ask, record: &Record) {
 }
 
 pub fn tell_record(facts: &mut Facts, record: &Record) {
-    facts.push(format!("lifetime {}", (record.fresh_until_ms - record.born_ms) / 1000));
+    let counted_from_ms = if record.lifetime_from == LifetimeFrom::Force { record.came_ms } else { record.born_ms };
+    facts.push(format!("lifetime {}", (record.fresh_until_ms - counted_from_ms) / 1000));
     facts.push(format!("from {}", record.lifetime_from.token()));
     facts.push(format!("initial-age {}", record.came_ms.saturating_sub(record.born_ms) / 1000));
     facts.push(format!("swr {}", (record.while_revalidate_until_ms - record.fresh_until_ms) / 1000));
