@@ -84,9 +84,7 @@ fn decide_unsafe(arrival: &Arrival<'_>, status: u16) -> AnswerDecision {
 fn decide_head(arrival: &Arrival<'_>, found: Option<&Record>, validating: bool) -> AnswerDecision {
     match (found, arrival.answered.head.status) {
         (Some(record), 304) if is_about(arrival, record, validating) => update(arrival, record, Why::NotModified),
-        (Some(record), 200) if record.status == 200 && head_agrees(arrival, record) => {
-            update(arrival, record, Why::HeadAgrees)
-        }
+        (Some(record), 200) if head_agrees(arrival, record) => update(arrival, record, Why::HeadAgrees),
         (Some(record), 200) if record.status == 200 => AnswerDecision::of(Keep::Expire, Why::HeadDiffers),
         _ => AnswerDecision::of(Keep::Nothing, Why::NotStoredMethod),
     }
