@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod balance;
+pub mod cache;
 pub mod client_hello;
 pub mod exchange;
 pub mod failure;

@@ -167,6 +167,16 @@ impl PathTest {
     }
 }
 
+/// Whether a condition on the path takes `path`, for conditions that no table has made ready.
+#[must_use]
+pub fn takes_path(condition: &PathMatch, path: &[u8]) -> bool {
+    match condition {
+        PathMatch::Any => true,
+        PathMatch::Exact { value } => value.as_bytes() == path,
+        other => PathTest::new(other).takes(path),
+    }
+}
+
 fn pieces(pattern: &[u8]) -> Vec<Piece> {
     let mut pieces = Vec::new();
     let mut bytes = pattern.iter().copied().peekable();

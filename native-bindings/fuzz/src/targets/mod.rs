@@ -1,6 +1,7 @@
 //! The targets: what is run on an input, and what is promised of every input. A broken promise is a panic.
 
 mod answer_head;
+mod cache;
 mod chunks;
 mod client_hello;
 mod encode_answer;
@@ -17,8 +18,8 @@ mod words;
 
 use proto::limits::HeadLimits;
 use words::{
-    ANSWER_WORDS, CHUNK_WORDS, FRAME_WORDS, FRAMING_WORDS, HELLO_WORDS, PLAN_WORDS, REQUEST_WORDS, ROUTE_WORDS,
-    SESSION_WORDS,
+    ANSWER_WORDS, CACHE_WORDS, CHUNK_WORDS, FRAME_WORDS, FRAMING_WORDS, HELLO_WORDS, PLAN_WORDS, REQUEST_WORDS,
+    ROUTE_WORDS, SESSION_WORDS,
 };
 
 /// One target.
@@ -115,6 +116,15 @@ pub const TARGETS: &[Target] = &[
         run: route::run,
         longest: 512,
         words: ROUTE_WORDS,
+        vectors: &[],
+        before_vector: b"",
+    },
+    Target {
+        name: "cache",
+        promises: "A stored answer is used within its times only, what forbids storing is obeyed, and what is written can be read.",
+        run: cache::run,
+        longest: 2048,
+        words: CACHE_WORDS,
         vectors: &[],
         before_vector: b"",
     },

@@ -1,6 +1,6 @@
-//! Words worth putting into inputs, by what the inputs are.
+//! Words worth putting into an input, for each target: what its reader looks for, right and slightly wrong.
 
-pub const REQUEST_WORDS: &[&[u8]] = &[
+pub(super) const REQUEST_WORDS: &[&[u8]] = &[
     b"GET ",
     b"POST ",
     b"PUT ",
@@ -49,7 +49,7 @@ pub const REQUEST_WORDS: &[&[u8]] = &[
     b"Trailer: x\r\n",
 ];
 
-pub const ANSWER_WORDS: &[&[u8]] = &[
+pub(super) const ANSWER_WORDS: &[&[u8]] = &[
     b"HTTP/1.1 200 OK\r\n",
     b"HTTP/1.0 200\r\n",
     b"HTTP/1.1 204 \r\n",
@@ -75,7 +75,7 @@ pub const ANSWER_WORDS: &[&[u8]] = &[
     b"Set-Cookie: a=b\r\n",
 ];
 
-pub const FRAMING_WORDS: &[&[u8]] = &[
+pub(super) const FRAMING_WORDS: &[&[u8]] = &[
     b"GET / HTTP/1.1\r\nHost: a\r\n",
     b"POST / HTTP/1.0\r\n",
     b"HTTP/1.1 200 OK\r\n",
@@ -101,7 +101,7 @@ pub const FRAMING_WORDS: &[&[u8]] = &[
     b"X: y\r\n",
 ];
 
-pub const CHUNK_WORDS: &[&[u8]] = &[
+pub(super) const CHUNK_WORDS: &[&[u8]] = &[
     b"0\r\n\r\n",
     b"0\r\n",
     b"\r\n",
@@ -123,7 +123,7 @@ pub const CHUNK_WORDS: &[&[u8]] = &[
     b" fold\r\n",
 ];
 
-pub const PLAN_WORDS: &[&[u8]] = &[
+pub(super) const PLAN_WORDS: &[&[u8]] = &[
     b"\xc1",
     b"\xa7version",
     b"\xa7workers",
@@ -158,7 +158,7 @@ pub const PLAN_WORDS: &[&[u8]] = &[
     b"\xa0",
 ];
 
-pub const HELLO_WORDS: &[&[u8]] = &[
+pub(super) const HELLO_WORDS: &[&[u8]] = &[
     b"\x16\x03\x01\x00",
     b"\x16\x03\x03\x00\x01",
     b"\x01\x00\x00",
@@ -173,7 +173,7 @@ pub const HELLO_WORDS: &[&[u8]] = &[
 ];
 
 /// Steps of `tls_session`, and records that a hostile peer may put between them.
-pub const SESSION_WORDS: &[&[u8]] = &[
+pub(super) const SESSION_WORDS: &[&[u8]] = &[
     b"\x00\x00",
     b"\x01\x01",
     b"\x02\x00",
@@ -194,7 +194,7 @@ pub const SESSION_WORDS: &[&[u8]] = &[
 ];
 
 /// Frames of HTTP/2, and pieces of header blocks (RFC 7541).
-pub const FRAME_WORDS: &[&[u8]] = &[
+pub(super) const FRAME_WORDS: &[&[u8]] = &[
     b"\0\0\x04\x01\x05\0\0\0\x01\x82\x84\x86\x41",
     b"\0\0\x07\x01\x05\0\0\0\x01\x82\x84\x86\x01\x01a",
     b"\0\0\x07\x01\x04\0\0\0\x03\x83\x84\x86\x01\x01a",
@@ -223,7 +223,7 @@ pub const FRAME_WORDS: &[&[u8]] = &[
     b"\xbe",
 ];
 
-pub const ROUTE_WORDS: &[&[u8]] = &[
+pub(super) const ROUTE_WORDS: &[&[u8]] = &[
     b"\n",
     b"/",
     b"..",
@@ -244,4 +244,46 @@ pub const ROUTE_WORDS: &[&[u8]] = &[
     b":80",
     b"[::1]",
     b"/a/b",
+];
+
+pub(super) const CACHE_WORDS: &[&[u8]] = &[
+    b"GET /a HTTP/1.1\r\nHost: a\r\n",
+    b"GET /%2e./A%c3?b=2&a=1 HTTP/1.1\r\nHost: A.b.:80\r\n",
+    b"HEAD /a HTTP/1.1\r\nHost: a\r\n",
+    b"POST /a HTTP/1.1\r\nHost: a\r\n",
+    b"\r\n",
+    b"HTTP/1.1 200 OK\r\n",
+    b"HTTP/1.1 206 P\r\n",
+    b"HTTP/1.1 304 N\r\n",
+    b"HTTP/1.1 404 N\r\n",
+    b"Content-Length: 10\r\n",
+    b"Content-Length: 5\r\n",
+    b"Cache-Control: max-age=60\r\n",
+    b"Cache-Control: s-maxage=9, no-cache\r\n",
+    b"Cache-Control: no-store\r\n",
+    b"Cache-Control: private=\"x\"\r\n",
+    b"Cache-Control: max-age=0, stale-if-error=90, stale-while-revalidate=20\r\n",
+    b"Cache-Control: must-understand, must-revalidate, public, immutable\r\n",
+    b"Cache-Control: max-stale, min-fresh=3, only-if-cached\r\n",
+    b"CDN-Cache-Control: max-age=60\r\n",
+    b"Surrogate-Control: max-age=60+9\r\n",
+    b"Expires: Sun, 06 Nov 1994 08:50:37 GMT\r\n",
+    b"Expires: Sunday, 06-Nov-94 08:50:37 GMT\r\n",
+    b"Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n",
+    b"Last-Modified: Sun Nov  6 08:40:37 1994\r\n",
+    b"If-Modified-Since: Sun, 06 Nov 1994 08:45:37 GMT\r\n",
+    b"Age: 20\r\n",
+    b"ETag: \"1\"\r\n",
+    b"ETag: W/\"1\"\r\n",
+    b"If-None-Match: \"1\", W/\"2\"\r\n",
+    b"If-Match: *\r\n",
+    b"If-Range: \"1\"\r\n",
+    b"Range: bytes=0-4,-2\r\n",
+    b"Content-Range: bytes 0-4/10\r\n",
+    b"Vary: Accept-Encoding, Foo\r\n",
+    b"Accept-Encoding: br;q=0.5, gzip\r\n",
+    b"Set-Cookie: a=b\r\n",
+    b"Authorization: x\r\n",
+    b"Connection: x-a\r\n",
+    b"Pragma: no-cache\r\n",
 ];

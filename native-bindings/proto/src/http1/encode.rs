@@ -2,13 +2,14 @@
 //! (RFC 9110 7.6.1): framing and connection fields are dropped and written afresh from what framing.rs settled. All
 //! other fields keep their order, case and repetition; neighbouring lines that stay are copied as one run.
 
-use crate::http1::encode_fields::{Copier, ends_in_head, is_edited_away, write_added_edits, write_field, write_via};
+use crate::http1::encode_fields::{Copier, ends_in_head, is_edited_away, write_added_edits, write_via};
 use crate::http1::fields::{FieldKind as K, KindSet, eq_ignore_case};
 use crate::http1::forwarding::write_forwarding;
 use crate::http1::framing::{AnswerBody, RequestBody};
 use crate::http1::head::{Field, Method, RequestHead, ResponseHead, Version};
 use crate::plan::FieldEdit;
 
+pub(crate) use crate::http1::encode_fields::write_field;
 pub use crate::http1::own_answer::{OwnAnswer, encode_own_answer, reason_phrase, write_http_date};
 
 /// The last chunk; trailers and a CRLF follow.

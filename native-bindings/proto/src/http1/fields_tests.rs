@@ -51,6 +51,18 @@ fn every_known_name_is_found_in_any_case() {
         ("Content-Range", K::ContentRange),
         ("Idempotency-Key", K::IdempotencyKey),
         ("Retry-After", K::RetryAfter),
+        ("Age", K::Age),
+        ("Expires", K::Expires),
+        ("Last-Modified", K::LastModified),
+        ("ETag", K::Etag),
+        ("Vary", K::Vary),
+        ("Pragma", K::Pragma),
+        ("Range", K::Range),
+        ("If-Range", K::IfRange),
+        ("If-Match", K::IfMatch),
+        ("If-None-Match", K::IfNoneMatch),
+        ("If-Modified-Since", K::IfModifiedSince),
+        ("If-Unmodified-Since", K::IfUnmodifiedSince),
     ];
     for (name, kind) in names {
         for spelled in [name.to_owned(), name.to_lowercase(), name.to_uppercase()] {

@@ -2,11 +2,16 @@
 //! the border, decoded here into types. Times are milliseconds and sizes bytes unless a name says otherwise; a zero in
 //! a field that says so means "no limit". Nothing here is changed after decoding: workers share one plan behind an `Arc`.
 
+mod cache;
 mod http2;
 mod origin;
 mod route;
 mod tls;
 
+pub use cache::{
+    AuthorizationUse, BypassWhen, CachePolicy, ClientDirectives, CookieUse, Grace, Heuristic, KeyPolicy, PartialUse,
+    QueryKey, SetCookieUse, TtlRule,
+};
 pub use http2::Http2;
 pub use origin::{
     Balance, HashBy, HealthCheck, HealthProbe, HostPolicy, MatchWord, Origin, OriginHttp, StickyCookie, Target,

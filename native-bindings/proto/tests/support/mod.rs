@@ -1,6 +1,12 @@
 //! What the tests of several files share: reading vector files, and dice that always fall the same way for a seed.
 #![allow(dead_code, reason = "each test file is a crate of its own and uses a part of this")]
 
+pub mod cache_facts;
+pub mod cache_policy;
+pub mod cache_scene;
+pub mod cache_script;
+pub mod evictors;
+
 use std::path::Path;
 
 /// One vector of a file under test/vectors.
