@@ -4,6 +4,7 @@
  */
 import { dirname, resolve } from "node:path";
 import { type Checked, checkSettings } from "../config/check.js";
+import { type LineOf, withLines } from "../config/lines.js";
 import { findSettingsFile, loadSettings } from "../config/load.js";
 
 /** The options of `run` and `print-config` that say something about settings. */
@@ -42,10 +43,17 @@ export async function sourceSettings(
   const complaints = loaded.complaints;
   if (loaded.document === undefined) return { checked: { ok: false, complaints, warnings: [] }, source: file };
   const folder = file === null ? process.cwd() : dirname(resolve(file));
-  const checked = checkSettings(applyOptions(loaded.document, options), folder);
+  const checked = namingLines(checkSettings(applyOptions(loaded.document, options), folder), loaded.lineOf);
   if (complaints.length === 0) return { checked, source: file };
   const all = checked.ok ? complaints : [...complaints, ...checked.complaints];
   return { checked: { ok: false, complaints: all, warnings: checked.warnings }, source: file };
+}
+
+function namingLines(checked: Checked, lineOf: LineOf | undefined): Checked {
+  const warnings = withLines(checked.warnings, lineOf);
+  return checked.ok
+    ? { ...checked, warnings }
+    : { ok: false, complaints: withLines(checked.complaints, lineOf), warnings };
 }
 
 function applyOptions(document: unknown, options: SettingsOptions): unknown {

@@ -9,6 +9,7 @@ import { createJiti } from "jiti";
 import { LineCounter, parseDocument } from "yaml";
 import { type Complaint, messageOf } from "../shared/errors.js";
 import { applyEnvironment } from "./env.js";
+import { type LineOf, linesOf } from "./lines.js";
 
 /** Endings in order of preference. */
 const ENDINGS = ["ts", "mts", "js", "mjs", "json", "yaml"] as const;
@@ -21,6 +22,8 @@ export interface Loaded {
   readonly source: string | null;
   readonly document: unknown;
   readonly complaints: readonly Complaint[];
+  /** Absent where the file is a program, or there is none. */
+  readonly lineOf?: LineOf;
 }
 
 /** The settings file that would be used without `-c`, or null. */
@@ -41,16 +44,12 @@ export function findSettingsFile(directory: string): string | null {
  * @param file Path of the file, or null to start from an empty document.
  */
 export async function loadSettings(file: string | null, environment: NodeJS.ProcessEnv): Promise<Loaded> {
-  const read = file === null ? { document: {}, complaints: [] } : await readSettingsFile(resolve(file));
+  const read: Read = file === null ? { document: {}, complaints: [] } : await readSettingsFile(resolve(file));
   if (read.complaints.length > 0) return { source: file, ...read };
-  const overridden = applyEnvironment(read.document, environment);
-  return { source: file, document: overridden.document, complaints: overridden.complaints };
+  return { ...read, source: file, ...applyEnvironment(read.document, environment) };
 }
 
-interface Read {
-  readonly document: unknown;
-  readonly complaints: readonly Complaint[];
-}
+type Read = Omit<Loaded, "source">;
 
 async function readSettingsFile(path: string): Promise<Read> {
   if (!existsSync(path)) return unreadable(`there is no file ${path}`);
@@ -90,7 +89,7 @@ function readYaml(path: string): Read {
     });
     return { document: undefined, complaints };
   }
-  return { document: parsed.toJS() ?? {}, complaints: [] };
+  return { document: parsed.toJS() ?? {}, complaints: [], lineOf: linesOf(parsed, lines) };
 }
 
 /** Node itself; where a file asks for "millrace" and has no copy beside it, as with a global install, ours is meant. */

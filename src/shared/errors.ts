@@ -26,6 +26,8 @@ export interface Complaint {
   readonly path: string;
   /** What is wrong and, where it can be guessed, what was meant. */
   readonly says: string;
+  /** Line of the settings file, counted from 1; absent where no line can be named. */
+  readonly line?: number;
 }
 
 /** Every error Millrace throws on purpose. */
@@ -54,9 +56,10 @@ export function settingsError(complaints: readonly Complaint[], source?: string)
   return new MillraceError("MILLRACE_SETTINGS", `${where}: ${count}\n${lines.join("\n")}`, { complaints });
 }
 
-/** `path: says`, or only the sentence for the document as a whole. */
-export function describeComplaint(complaint: Complaint): string {
-  return complaint.path === "" ? complaint.says : `${complaint.path}: ${complaint.says}`;
+/** `path: says` with the line where it is known, or only the sentence for the document as a whole. */
+export function describeComplaint({ path, says, line }: Complaint): string {
+  if (path === "") return says;
+  return line === undefined ? `${path}: ${says}` : `${path} (line ${line}): ${says}`;
 }
 
 /** For the `default` of a switch over a closed union: a forgotten kind does not compile. */

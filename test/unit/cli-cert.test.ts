@@ -113,7 +113,7 @@ describe("millrace cert", () => {
     assert.equal(code, 1);
     assert.match(out, /clients that no certificate is for are refused\n/);
     assert.match(out, / expired +1 +/);
-    assert.match(err, /^warning: listeners\[0\]\.tls\.certificates\[0\]\.cert: .*old\.pem: expired on /);
+    assert.match(err, /^warning: listeners\[0\]\.tls\.certificates\[0\]\.cert \(line \d+\): .*old\.pem: expired on /);
   });
 
   it("exits with 78 and every complaint when the settings or files are wrong", async () => {
@@ -124,9 +124,9 @@ describe("millrace cert", () => {
       assert.deepEqual([code, out], [78, ""]);
       assert.match(
         err,
-        /listeners\[0\]\.tls\.certificates\[0\]\.key: \S+shown\.key: does not belong to the certificate in/,
+        /listeners\[0\]\.tls\.certificates\[0\]\.key \(line \d+\): \S+shown\.key: does not belong to the certificate in/,
       );
-      assert.match(err, /listeners\[0\]\.tls\.certificates\[1\]\.cert: \S+none\.pem: there is no such file/);
+      assert.match(err, /listeners\[0\]\.tls\.certificates\[1\]\.cert \(line \d+\): \S+none\.pem: there is no such file/);
     }
   });
 

@@ -53,8 +53,8 @@ describe("millrace check", () => {
     const { code, out, err } = await millrace(["check", "-c", path, "--offline"]);
     assert.equal(code, 78);
     assert.equal(out, "");
-    assert.match(err, /error: workrs: is not a setting; did you mean "workers"\?/);
-    assert.match(err, /error: origins\.api\.targets: must name at least one/);
+    assert.match(err, /error: workrs \(line \d+\): is not a setting; did you mean "workers"\?/);
+    assert.match(err, /error: origins\.api\.targets \(line \d+\): must name at least one/);
   });
 
   it("exits with 0 in spite of warnings, which it says", async () => {
@@ -62,7 +62,7 @@ describe("millrace check", () => {
     const { code, out, err } = await millrace(["check", "-c", file("odd.json", JSON.stringify({ ...GOOD, routes }))]);
     assert.equal(code, 0, err);
     assert.match(out, /odd\.json: ok \(1 warning\)/);
-    assert.match(err, /warning: routes\[1\]: can never match/);
+    assert.match(err, /warning: routes\[1\] \(line \d+\): can never match/);
   });
 
   it("says all of it as one line of JSON with --json", async () => {

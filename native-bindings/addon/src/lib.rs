@@ -102,7 +102,7 @@ pub fn check_plan(plan: Uint8Array) -> Result<()> {
 #[napi(catch_unwind)]
 #[must_use]
 pub fn tls_self_test() -> String {
-    let cases = engine::tls_self_test::run(&["http/1.1"]);
+    let cases = engine::tls_self_test::run(&["http/1.1", "h2"]);
     engine::tls_self_test::to_json(&cases)
 }
 
