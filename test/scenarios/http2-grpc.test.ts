@@ -132,6 +132,12 @@ grpc("fifty conversations at once do not mix", async (client) => {
   );
 });
 
+grpc("a status without a message, in trailers alone, arrives with its words and metadata", async (client) => {
+  const failure = await failureOf(callUnary(client, Buffer.from("fail:5:there is no such thing: 100 %")));
+  assert.deepEqual([failure.code, failure.details], [status.NOT_FOUND, "there is no such thing: 100 %"]);
+  assert.deepEqual(failure.metadata.get("x-trailing"), ["behind"]);
+});
+
 grpc("a deadline ends the call for both sides", async (client, server, scene) => {
   const failure = await failureOf(callUnary(client, Buffer.from("wait:5000"), { deadlineMs: 200 }));
   assert.equal(failure.code, status.DEADLINE_EXCEEDED);

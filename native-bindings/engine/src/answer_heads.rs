@@ -167,11 +167,11 @@ impl<I: Io> Worker<I> {
         self.release_spool(exchange);
         let hsts = self.hsts_for(client, &plan);
         let may_keep = self.may_keep_client(exchange, head.status, &framing);
+        let over = rest.is_empty() && self.stream_is_over(exchange, framing.body);
         let Some(ongoing) = self.exchanges.get_mut(exchange) else { return };
-        let drain_bytes = plan.plan.limits.drain_bytes;
-        let told = ongoing.core.handle_answer_head(head.status, &framing, may_keep, drain_bytes);
+        let told = ongoing.core.handle_answer_head(head.status, &framing, may_keep, plan.plan.limits.drain_bytes);
         if ongoing.on_stream {
-            ongoing.core.end_by_stream();
+            ongoing.core.end_by_stream(over);
         }
         ongoing.answer_keeps = framing.keep_alive;
         ongoing.promise_broken = framing.promise_broken;

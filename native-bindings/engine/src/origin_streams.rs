@@ -21,6 +21,7 @@ use crate::worker::Worker;
 use proto::exchange::Stage;
 use proto::fault::OriginFault;
 use proto::http1::body::ChunkReader;
+use proto::http1::framing::AnswerBody;
 use proto::identity::Bound;
 use proto::plan::{OriginHttp, ReusePolicy};
 use std::rc::Rc;
@@ -229,6 +230,17 @@ impl<I: Io> Worker<I> {
             self.row.one(Counter::OriginHttp2Unprocessed);
             self.attempt_failed(exchange, OriginFault::Unprocessed);
         }
+    }
+
+    /// Whether the stream of an exchange has ended and brought nothing but what was read of it. A head that ends its stream
+    /// must end ours, too: gRPC's statuses without a message are told by that.
+    pub(crate) fn stream_is_over(&self, exchange: Key, body: AnswerBody) -> bool {
+        let Some(ongoing) = self.exchanges.get(exchange).filter(|ongoing| ongoing.on_stream) else { return false };
+        let Some(Place::Held(link)) = self.origins.get(ongoing.origin).map(|origin| &origin.place) else {
+            return false;
+        };
+        let over = link.stream().is_some_and(|stream| stream.has_ended() && stream.trailers.is_empty());
+        over && ongoing.core.upload_done() && !matches!(body, AnswerBody::Length(1..))
     }
 
     /// The stream said that the answer is over: complete, with its trailers.

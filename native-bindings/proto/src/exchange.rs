@@ -307,8 +307,9 @@ impl Exchange {
     }
 
     /// The answer came on a stream: its frames say where it ends, and a length was held against them where they were read.
-    pub fn end_by_stream(&mut self) {
-        self.download = Download::UntilClose;
+    /// `over`: they said so already.
+    pub fn end_by_stream(&mut self, over: bool) {
+        self.download = if over { Download::Done } else { Download::UntilClose };
     }
 
     /// The origin's connection ended. Only an answer without any length is completed by that (RFC 9112 8).
