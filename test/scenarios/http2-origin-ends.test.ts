@@ -1,5 +1,6 @@
 /** Origins of HTTP/2 that go, refuse, fail or attack: what was not processed is sent again, what was is told as it is. */
 import { strict as assert } from "node:assert";
+import { request } from "../support/client.js";
 import { encodeFields, literal } from "../support/hpack.js";
 import {
   continuation,
@@ -9,6 +10,7 @@ import {
   headers,
   ping,
   priority,
+  resetStream,
   settings,
   windowUpdate,
 } from "../support/http2-frames.js";
@@ -60,6 +62,29 @@ for (const method of ["GET", "POST"] as const)
         [told.pseudo[":path"], told.connection, told.body],
         ["/second", 1, method === "POST" ? "body" : ""],
       );
+    },
+  );
+
+for (const whole of [true, false])
+  scenario(
+    whole
+      ? "an answer that is whole stays whole when its origin resets the rest of the request without blame (RFC 9113 8.1)"
+      : "a reset without blame before the end of an answer does not make it whole",
+    toHttp2({
+      origin: speakingHttp2(async (peer, connection) => {
+        const { stream } = await peer.nextRequest();
+        await peer.respond(stream, 200, [], false);
+        await peer.send(Buffer.concat([data(stream, "enough", whole), resetStream(stream, "NO_ERROR")]));
+        await connection.ended();
+      }),
+    }),
+    async (scene) => {
+      const client = await scene.client();
+      await client.send(request("POST /a", "Content-Length: 100000"), "x".repeat(10));
+      if (whole) assert.equal((await client.answer()).body.toString(), "enough");
+      else await assert.rejects(client.answer(), /truncated/);
+      assert.equal(await scene.counter("answers_broken"), whole ? 0 : 1);
+      assert.equal(await scene.counter("origin_failures"), whole ? 0 : 1);
     },
   );
 

@@ -258,13 +258,14 @@ impl<I: Io> Worker<I> {
     /// their connection's next piece.
     #[inline]
     pub(crate) fn answer_bells(&mut self) {
+        // Without HTTP/2 this is all it costs.
         if self.host.multiplexes.load(Relaxed) {
             self.rung.look();
-        }
-        if self.rung.any() {
+            self.answer_rung();
+            self.ring_others();
+        } else if self.rung.any() {
             self.answer_rung();
         }
-        self.ring_others();
     }
 
     fn answer_rung(&mut self) {

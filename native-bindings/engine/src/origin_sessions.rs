@@ -11,7 +11,6 @@ use crate::stats::Counter;
 use crate::tls::TlsTrouble;
 use crate::worker::Worker;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 
 /// Reads of one connection in one pass; the others are looked at before it goes on.
 const READS_MAX: u32 = 4;
@@ -247,9 +246,6 @@ impl<I: Io> Worker<I> {
 
     /// Rings the workers for whom this one's doing rang bells.
     pub(crate) fn ring_others(&mut self) {
-        if !self.host.multiplexes.load(Relaxed) {
-            return;
-        }
         for worker in 0..self.host.rungs.len() as u32 {
             if worker != self.index && self.host.rungs[worker as usize].must_ring() {
                 self.io.ring(worker);

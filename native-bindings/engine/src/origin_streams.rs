@@ -282,6 +282,11 @@ impl<I: Io> Worker<I> {
         let (Speaks::Stream(place), Place::Held(link)) = (&origin.speaks, &origin.place) else { return };
         let Some(stream) = link.stream() else { return };
         let begun = ongoing.core.stage != Stage::Sent;
+        if stream.broke == Some(Broke::Reset) && begun && place.0.take_complete(stream.id) {
+            // It was answered whole, and its target wants no more of the request (RFC 9113 8.1).
+            self.answer_ended(exchange);
+            return;
+        }
         let lost = place.0.lost();
         let broke = match stream.broke {
             Some(Broke::Lost | Broke::Malformed) if lost != Lost::Mismatch && place.0.never_left(stream.id) => {

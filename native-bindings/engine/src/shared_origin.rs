@@ -63,6 +63,8 @@ pub struct SharedOrigin {
     connects: AtomicBool,
     /// The last stream whose head left.
     opened: AtomicU32,
+    /// Streams that the peer reset behind the end of their answers.
+    complete: Mutex<Vec<u32>>,
     lost: AtomicU8,
 }
 
@@ -84,6 +86,7 @@ impl SharedOrigin {
             ready: AtomicBool::new(false),
             connects: AtomicBool::new(false),
             opened: AtomicU32::new(0),
+            complete: Mutex::default(),
             lost: AtomicU8::new(0),
         }
     }
@@ -192,6 +195,21 @@ impl SharedOrigin {
     #[must_use]
     pub fn never_left(&self, stream: u32) -> bool {
         stream > self.opened.load(Acquire)
+    }
+
+    /// Notes streams whose answers are complete although they were reset. Said before they learn of it.
+    pub fn note_complete(&self, streams: &mut Vec<u32>) {
+        if !streams.is_empty() {
+            self.complete.lock().append(streams);
+        }
+    }
+
+    /// Whether a reset stream's answer is complete; asked once.
+    #[must_use]
+    pub fn take_complete(&self, stream: u32) -> bool {
+        let mut complete = self.complete.lock();
+        let place = complete.iter().position(|one| *one == stream);
+        place.map(|place| complete.swap_remove(place)).is_some()
     }
 
     /// It is over. Said before its streams learn of it.

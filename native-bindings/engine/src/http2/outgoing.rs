@@ -91,6 +91,7 @@ impl Outgoing {
     /// Bytes came. The limit they passed, if they did; they are not looked at then.
     pub fn feed(&mut self, bytes: &[u8], now_ms: u64) -> Option<Limit> {
         let passed = self.meter.heard(bytes, now_ms);
+        self.shared.note_complete(&mut self.meter.complete);
         if self.meter.leaving {
             // Before any of its streams learns of it, so that none of them is opened here anew.
             self.shared.close();

@@ -6,6 +6,8 @@
 pub const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 const HEADER_BYTES: usize = 9;
+/// Streams whose end is remembered, for the reset that may follow it at once.
+const ENDS_KEPT: usize = 64;
 /// WINDOW_UPDATE frames that one DATA frame of ours explains: its receiver may give back stream and connection twice.
 const UPDATES_PER_DATA: u32 = 4;
 
@@ -149,6 +151,11 @@ pub struct Meter {
     pub leaving: bool,
     /// The last stream whose first HEADERS we sent: later ones never reached the peer.
     pub opened: u32,
+    /// Streams that the peer ended last, and where the next goes; kept of servers only.
+    ends: Option<Box<[u32; ENDS_KEPT]>>,
+    ends_at: usize,
+    /// Streams that the peer reset behind their end: their answers are complete (RFC 9113 8.1).
+    pub complete: Vec<u32>,
 }
 
 impl Meter {
@@ -177,6 +184,9 @@ impl Meter {
             refused: 0,
             leaving: false,
             opened: 0,
+            ends: (!preface).then(|| Box::new([0; ENDS_KEPT])),
+            ends_at: 0,
+            complete: Vec::new(),
         }
     }
 
@@ -196,11 +206,24 @@ impl Meter {
     pub fn heard(&mut self, mut bytes: &[u8], now_ms: u64) -> Option<Limit> {
         while let Some(frame) = self.came.next(&mut bytes) {
             self.leaving |= frame.kind == GOAWAY;
+            self.watch_end(frame);
             if let Some(limit) = self.judge(frame, now_ms) {
                 return Some(limit);
             }
         }
         None
+    }
+
+    fn watch_end(&mut self, frame: Frame) {
+        let Some(ends) = &mut self.ends else { return };
+        match frame.kind {
+            DATA | HEADERS if frame.has(FLAG_FIRST) => {
+                ends[self.ends_at % ENDS_KEPT] = frame.stream;
+                self.ends_at += 1;
+            }
+            RST_STREAM if ends.contains(&frame.stream) => self.complete.push(frame.stream),
+            _ => {}
+        }
     }
 
     fn judge(&mut self, frame: Frame, now_ms: u64) -> Option<Limit> {

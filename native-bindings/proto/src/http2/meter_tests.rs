@@ -135,3 +135,19 @@ fn of_a_target_it_is_known_that_it_leaves_and_which_streams_reached_it() {
     assert_eq!(meter.heard(&frame(GOAWAY, 0, &[0; 8]), 1000), None);
     assert!(meter.leaving);
 }
+
+#[test]
+fn a_reset_behind_the_end_of_an_answer_is_told_apart_from_one_before_it() {
+    let mut meter = Meter::new(LIMITS, false, 1000);
+    let on = |mut bytes: Vec<u8>, stream: u8| {
+        bytes[8] = stream;
+        bytes
+    };
+    meter.heard(&on(frame(HEADERS, END_HEADERS, b"a"), 1), 1000);
+    meter.heard(&on(frame(DATA, FLAG_FIRST, b"whole"), 1), 1000);
+    meter.heard(&on(frame(HEADERS, END_HEADERS, b"a"), 3), 1000);
+    meter.heard(&on(frame(RST_STREAM, 0, &[0; 4]), 3), 1000);
+    assert!(meter.complete.is_empty(), "3 had not ended");
+    meter.heard(&on(frame(RST_STREAM, 0, &[0; 4]), 1), 1000);
+    assert_eq!(meter.complete, [1]);
+}
