@@ -149,7 +149,7 @@ impl<I: Io> Worker<I> {
             }
         };
         let (failures, client) = (ongoing.faults.count, ongoing.client);
-        if (200..300).contains(&head.status) && self.asked_to_connect(client) {
+        if ongoing.core.upgrade && (200..300).contains(&head.status) && self.asked_to_connect(client) {
             // To such a client 200 would say that its WebSocket is open (RFC 8441 5).
             self.answer_malformed(exchange, WireFault::UpgradeIgnored);
             return;
@@ -255,12 +255,13 @@ impl<I: Io> Worker<I> {
 }
 
 /// How the answer is framed; on a stream the stream says where it ends, which is no promise of its connection's.
+#[inline]
 fn framing_of(bytes: &[u8], head: &ResponseHead, ongoing: &Ongoing) -> Result<AnswerFraming, WireFault> {
-    let framing = decide_answer(bytes, head, ongoing.core.method)?;
-    if !ongoing.on_stream {
-        return Ok(framing);
+    let mut decided = decide_answer(bytes, head, ongoing.core.method);
+    if let (true, Ok(framing)) = (ongoing.on_stream, &mut decided) {
+        (framing.keep_alive, framing.promise_broken, framing.keep_alive_timeout_s) = (true, false, None);
     }
-    Ok(AnswerFraming { keep_alive: true, promise_broken: false, keep_alive_timeout_s: None, ..framing })
+    decided
 }
 
 /// What the route changes in an answer's fields, and the cookie that brings its client back.

@@ -33,6 +33,13 @@ enum Carrier<S> {
     Stream(Box<Stream>),
 }
 
+/// A connection's way out.
+pub enum Ways<'a, S> {
+    Plain(&'a S),
+    Sealed(&'a mut Session, &'a S),
+    Stream(&'a mut Stream),
+}
+
 /// How far a handshake is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Shake {
@@ -59,11 +66,13 @@ impl<S> Link<S> {
         }
     }
 
-    /// What its bytes pass on their way out; none for a stream.
-    pub fn ways(&mut self) -> Option<(Option<&mut Session>, &S)> {
-        match &self.carrier {
-            Carrier::Socket(socket) => Some((self.tls.as_deref_mut(), socket)),
-            Carrier::Stream(_) => None,
+    /// What its bytes pass on their way out.
+    #[inline]
+    pub fn ways(&mut self) -> Ways<'_, S> {
+        match (&mut self.carrier, &mut self.tls) {
+            (Carrier::Socket(socket), None) => Ways::Plain(socket),
+            (Carrier::Socket(socket), Some(session)) => Ways::Sealed(session, socket),
+            (Carrier::Stream(stream), _) => Ways::Stream(stream),
         }
     }
 

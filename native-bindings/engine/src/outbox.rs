@@ -4,7 +4,7 @@
 use crate::blocks::Blocks;
 use crate::http2::stream::Stream;
 use crate::io::{Io, Trouble};
-use crate::link::Link;
+use crate::link::{Link, Ways};
 use proto::http1::encode::{LAST_CHUNK, write_chunk_header};
 
 /// A body piece up to this size is copied behind its head: one plain write costs less than gathering parts.
@@ -64,16 +64,13 @@ impl Outbox {
         parts: &[&[u8]],
         last: bool,
     ) -> Result<Flushed, Trouble> {
-        if let Some(stream) = link.stream_mut() {
-            return self.put_on_stream(stream, blocks, parts, last);
-        }
         let (session, socket) = match link.ways() {
-            Some((None, socket)) => {
+            Ways::Plain(socket) => {
                 let taken = self.put(io, socket, blocks, parts, last)?;
                 return Ok(Flushed { taken, uncounted: taken });
             }
-            Some((Some(session), socket)) => (session, socket),
-            None => return Err(Trouble::Reset),
+            Ways::Sealed(session, socket) => (session, socket),
+            Ways::Stream(stream) => return self.put_on_stream(stream, blocks, parts, last),
         };
         let mut sealed = std::mem::take(&mut blocks.sealed);
         sealed.clear();
@@ -167,9 +164,9 @@ impl Outbox {
         let mut total = 0;
         while self.at < self.bytes.len() {
             let waiting = &self.bytes[self.at..];
-            let result = match link.stream_mut() {
-                Some(stream) => stream.write(&[waiting], stream.ends_without_trailers()),
-                None => link.socket().map_or(Err(Trouble::Reset), |socket| io.write(socket, waiting)),
+            let result = match link.ways() {
+                Ways::Plain(socket) | Ways::Sealed(_, socket) => io.write(socket, waiting),
+                Ways::Stream(stream) => stream.write(&[waiting], stream.ends_without_trailers()),
             };
             match result {
                 Ok(written) => {
