@@ -126,7 +126,10 @@ describe("millrace cert", () => {
         err,
         /listeners\[0\]\.tls\.certificates\[0\]\.key \(line \d+\): \S+shown\.key: does not belong to the certificate in/,
       );
-      assert.match(err, /listeners\[0\]\.tls\.certificates\[1\]\.cert \(line \d+\): \S+none\.pem: there is no such file/);
+      assert.match(
+        err,
+        /listeners\[0\]\.tls\.certificates\[1\]\.cert \(line \d+\): \S+none\.pem: there is no such file/,
+      );
     }
   });
 
