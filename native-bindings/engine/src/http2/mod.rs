@@ -3,7 +3,8 @@
 //! (`stream.rs`) is to the rest of the engine what a connection is: something that is read, written and ended. Heads
 //! pass as HTTP/1 text (`text.rs`), so that every rule about heads is asked in one place.
 //!
-//! Connections of clients are `session.rs` here and `multiplexed.rs` beside this room.
+//! Connections of clients are `session.rs` here and `multiplexed.rs` beside this room; those to targets are `outgoing.rs`
+//! here, and `origin_sessions.rs` and `origin_streams.rs` beside it.
 
 pub mod bell;
 pub mod outgoing;
