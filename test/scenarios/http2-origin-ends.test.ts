@@ -65,16 +65,20 @@ for (const method of ["GET", "POST"] as const)
     },
   );
 
-for (const whole of [true, false])
+for (const [whole, ends, length, error] of [
+  [true, true, null, "NO_ERROR"],
+  [true, true, null, "CANCEL"],
+  [true, false, null, "NO_ERROR"],
+  [false, false, "7", "NO_ERROR"],
+  [false, false, null, "CANCEL"],
+] as const)
   scenario(
-    whole
-      ? "an answer that is whole stays whole when its origin resets the rest of the request without blame (RFC 9113 8.1)"
-      : "a reset without blame before the end of an answer does not make it whole",
+    `an answer with ${ends ? "its end" : "no end"} and ${length === null ? "no" : "a longer"} length before a reset (${error}) is ${whole ? "whole" : "cut"} (RFC 9113 8.1)`,
     toHttp2({
       origin: speakingHttp2(async (peer, connection) => {
         const { stream } = await peer.nextRequest();
-        await peer.respond(stream, 200, [], false);
-        await peer.send(Buffer.concat([data(stream, "enough", whole), resetStream(stream, "NO_ERROR")]));
+        await peer.respond(stream, 200, length === null ? [] : [["content-length", length]], false);
+        await peer.send(Buffer.concat([data(stream, "enough", ends), resetStream(stream, error)]));
         await connection.ended();
       }),
     }),

@@ -175,6 +175,8 @@ export class Http2Peer {
       );
       if (room === 0) return;
       const piece = body.subarray(at, at + Math.min(FRAME_BYTES, Math.max(0, this.room(stream))));
+      // Another stream took the connection's window first; a frame without content would be a nuisance.
+      if (piece.length === 0 && body.length > 0) continue;
       at += piece.length;
       await this.data(stream, piece, end && at === body.length);
       if (body.length === 0) return;

@@ -18,7 +18,7 @@ use crate::streams::is_stream;
 use crate::target::TargetShared;
 use crate::wheel::NEVER;
 use crate::worker::Worker;
-use proto::exchange::Stage;
+use proto::exchange::{AtEof, Stage};
 use proto::fault::OriginFault;
 use proto::http1::body::ChunkReader;
 use proto::http1::framing::AnswerBody;
@@ -282,8 +282,11 @@ impl<I: Io> Worker<I> {
         let (Speaks::Stream(place), Place::Held(link)) = (&origin.speaks, &origin.place) else { return };
         let Some(stream) = link.stream() else { return };
         let begun = ongoing.core.stage != Stage::Sent;
-        if stream.broke == Some(Broke::Reset) && begun && place.0.take_complete(stream.id) {
-            // It was answered whole, and its target wants no more of the request (RFC 9113 8.1).
+        let complete = begun && place.0.take_complete(stream.id);
+        let said_so = stream.broke == Some(Broke::Answered) && ongoing.core.download_at_eof() == AtEof::Complete;
+        if complete || begun && said_so {
+            // It was answered whole, and its target wants no more of the request. Node.js says so before the end of the stream
+            // when nobody has read the request; where a length was told, that decides.
             self.answer_ended(exchange);
             return;
         }
@@ -302,7 +305,7 @@ impl<I: Io> Worker<I> {
             (_, false, Lost::TurnedAway) => OriginFault::TlsAlert,
             (Broke::Malformed, false, _) => OriginFault::MalformedHeaders,
             (Broke::Lost, false, Lost::Closed) => OriginFault::EofBeforeHeaders,
-            (Broke::Lost | Broke::Reset, false, _) => OriginFault::ResetBeforeHeaders,
+            (Broke::Lost | Broke::Reset | Broke::Answered, false, _) => OriginFault::ResetBeforeHeaders,
         };
         if broke == Broke::Http1 {
             // RFC 9113 7: what the target asks for instead.

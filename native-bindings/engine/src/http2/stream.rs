@@ -56,6 +56,8 @@ pub enum Broke {
     Unprocessed,
     /// The peer wants it over HTTP/1.1.
     Http1,
+    /// The peer has answered and wants no more of the request (RFC 9113 8.1).
+    Answered,
     /// What came on it, or on its connection, is not HTTP/2.
     Malformed,
     Reset,
@@ -70,6 +72,7 @@ impl Broke {
             _ if error.is_go_away() => Self::Unprocessed,
             Some(Reason::REFUSED_STREAM) => Self::Unprocessed,
             Some(Reason::HTTP_1_1_REQUIRED) => Self::Http1,
+            Some(Reason::NO_ERROR) => Self::Answered,
             _ if error.is_io() => Self::Lost,
             _ => Self::Reset,
         }
