@@ -18,7 +18,7 @@ use crate::streams::is_stream;
 use crate::target::TargetShared;
 use crate::wheel::NEVER;
 use crate::worker::Worker;
-use proto::exchange::{AtEof, Stage};
+use proto::exchange::Stage;
 use proto::fault::OriginFault;
 use proto::http1::body::ChunkReader;
 use proto::http1::framing::AnswerBody;
@@ -283,7 +283,8 @@ impl<I: Io> Worker<I> {
         let Some(stream) = link.stream() else { return };
         let begun = ongoing.core.stage != Stage::Sent;
         let complete = begun && place.0.take_complete(stream.id);
-        let said_so = stream.broke == Some(Broke::Answered) && ongoing.core.download_at_eof() == AtEof::Complete;
+        let short = matches!(ongoing.core.answer_body, AnswerBody::Length(told) if ongoing.core.download_bytes < told);
+        let said_so = stream.broke == Some(Broke::Answered) && !short;
         if complete || begun && said_so {
             // It was answered whole, and its target wants no more of the request. Node.js says so before the end of the stream
             // when nobody has read the request; where a length was told, that decides.
