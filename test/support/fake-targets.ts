@@ -14,6 +14,33 @@ export const PLAIN_POLICY: HealthPolicy = {
 
 type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
 
+/** A target that has done nothing, with the given parts in place of its own. */
+export function targetReadingOf(parts: Partial<TargetReading> = {}): TargetReading {
+  return {
+    number: 0,
+    origin: "app",
+    label: "app.test:80",
+    address: "10.0.0.1",
+    port: 80,
+    state: "up",
+    open: 0,
+    idle: 0,
+    idleByShard: [0],
+    inflight: 0,
+    waiting: 0,
+    latencyMicros: 0,
+    learnedIdleMs: 0,
+    standby: 0,
+    succeeded: 0,
+    failedTcp: 0,
+    failedTls: 0,
+    failedSilence: 0,
+    failedBroken: 0,
+    failuresInRow: 0,
+    ...parts,
+  };
+}
+
 /** Targets that a test can make succeed and fail. */
 export class FakeTargets implements TargetPort {
   readonly targets: Mutable<TargetReading>[] = [];
@@ -34,28 +61,7 @@ export class FakeTargets implements TargetPort {
   /** Adds a target of an origin; its number is its place. */
   add(origin: string, label = "name:80", address = `10.0.0.${this.targets.length}`): number {
     const number = this.targets.length;
-    this.targets.push({
-      number,
-      origin,
-      label,
-      address,
-      port: 80,
-      state: "up",
-      open: 0,
-      idle: 0,
-      idleByShard: [0],
-      inflight: 0,
-      waiting: 0,
-      latencyMicros: 0,
-      learnedIdleMs: 0,
-      standby: 0,
-      succeeded: 0,
-      failedTcp: 0,
-      failedTls: 0,
-      failedSilence: 0,
-      failedBroken: 0,
-      failuresInRow: 0,
-    });
+    this.targets.push(targetReadingOf({ number, origin, label, address }));
     return number;
   }
 

@@ -6,6 +6,7 @@ import type { MetricsReading } from "../../src/admin/metrics/families.js";
 import type { TargetReport } from "../../src/control/health.js";
 import type { RawRow } from "../../src/control/stats.js";
 import { STATS_LAYOUT } from "../../src/shared/stats-layout.js";
+import { targetReadingOf } from "./fake-targets.js";
 
 /** Bounds that hold nothing back. */
 export const METRICS = { targetsMax: 500, perWorker: true } as const;
@@ -51,26 +52,7 @@ export function readingOf(parts: Partial<MetricsReading> = {}): MetricsReading {
 /** A target that has done nothing, with the given parts in place of its own. */
 export function targetOf(parts: Partial<TargetReport> = {}): TargetReport {
   return {
-    number: 0,
-    origin: "app",
-    label: "app.test:80",
-    address: "10.0.0.1",
-    port: 80,
-    state: "up",
-    open: 0,
-    idle: 0,
-    idleByShard: [0],
-    inflight: 0,
-    waiting: 0,
-    latencyMicros: 0,
-    learnedIdleMs: 0,
-    standby: 0,
-    succeeded: 0,
-    failedTcp: 0,
-    failedTls: 0,
-    failedSilence: 0,
-    failedBroken: 0,
-    failuresInRow: 0,
+    ...targetReadingOf(),
     health: {
       state: "up",
       downForMs: null,

@@ -21,6 +21,7 @@ use crate::link::Link;
 use crate::outbox::Outbox;
 use crate::slab::Key;
 use crate::stats::Counter;
+use crate::streams::Who;
 use crate::streams::reason_of;
 use crate::tls::TlsTrouble;
 use crate::wheel::TimerId;
@@ -94,15 +95,12 @@ pub struct Client<S> {
     pub since_ms: u64,
 }
 
-impl<I: Io> Worker<I> {
-    /// Takes over an accepted socket and looks at once whether its request is already here.
-    pub(crate) fn take_client(&mut self, socket: I::Socket, peer: SocketAddr, listener: u16) {
-        let address = peer.ip().to_canonical();
-        let timer = self.wheel.add(0);
-        let number = self.next_client_number();
-        let key = self.clients.insert(Client {
-            link: Link::plain(socket),
-            state: ClientState::Idle,
+impl<S> Client<S> {
+    /// One that has said nothing yet.
+    pub(crate) fn new(link: Link<S>, state: ClientState, timer: TimerId, who: Who, since_ms: u64) -> Self {
+        Self {
+            link,
+            state,
             exchange: Key::NONE,
             http2: None,
             input: Vec::new(),
@@ -111,17 +109,34 @@ impl<I: Io> Worker<I> {
             timer,
             requests: 0,
             pipelined: 0,
+            ip: who.ip,
+            port: who.port,
+            listener: who.listener,
+            readable: true,
+            read_closed: false,
+            trusted: who.trusted,
+            said_last: false,
+            number: who.number,
+            owns: false,
+            since_ms,
+        }
+    }
+}
+
+impl<I: Io> Worker<I> {
+    /// Takes over an accepted socket and looks at once whether its request is already here.
+    pub(crate) fn take_client(&mut self, socket: I::Socket, peer: SocketAddr, listener: u16) {
+        let address = peer.ip().to_canonical();
+        let timer = self.wheel.add(0);
+        let who = Who {
             ip: IpText::new(address),
             port: peer.port(),
             listener,
-            readable: true,
-            read_closed: false,
             trusted: self.plan.trusts(address),
-            said_last: false,
-            number,
-            owns: false,
-            since_ms: self.now_us / 1000,
-        });
+            number: self.next_client_number(),
+        };
+        let key =
+            self.clients.insert(Client::new(Link::plain(socket), ClientState::Idle, timer, who, self.now_us / 1000));
         self.row.one(Counter::ClientAccepted);
         self.row.one(Counter::ClientOpen);
         self.host.clients_open.fetch_add(1, Relaxed);

@@ -16,8 +16,6 @@ use std::sync::atomic::Ordering::Relaxed;
 
 /// Reads of one connection in one pass; the others are looked at before it goes on.
 const READS_MAX: u32 = 4;
-/// Bytes a session may leave lying before the socket is read again.
-const UNREAD_BYTES_MAX: usize = 64 * 1024;
 /// How often the list of bells is walked in one pass: what one wakes may wake another.
 const ROUNDS_MAX: u32 = 8;
 /// What ALPN calls HTTP/2.
@@ -77,7 +75,7 @@ impl<I: Io> Worker<I> {
         for _ in 0..READS_MAX {
             let Some(client) = self.clients.get_mut(key) else { break };
             let Some(session) = client.http2.as_mut() else { break };
-            if !client.readable || passed.is_some() || session.wire.0.borrow().unread() > UNREAD_BYTES_MAX {
+            if !client.readable || passed.is_some() || session.wire.0.borrow().is_behind() {
                 break;
             }
             match client.link.read(&mut self.io, &mut self.blocks, &mut client.outbox, &mut scratch) {
@@ -122,7 +120,7 @@ impl<I: Io> Worker<I> {
         loop {
             let Some(client) = self.clients.get_mut(key) else { return };
             let Some(session) = client.http2.as_mut().filter(|_| client.outbox.is_empty()) else { return };
-            let (mut output, passed) = session.take_output(now_ms);
+            let (output, passed) = session.take_output(now_ms);
             self.row.add(Counter::Http2Refused, session.take_refused());
             if output.is_empty() {
                 return;
@@ -136,8 +134,7 @@ impl<I: Io> Worker<I> {
                 let due = now_ms + u64::from(self.plan.plan.timeouts.client_write_ms);
                 self.wheel.arm(client.timer, due);
             }
-            output.clear();
-            session.give_output(output);
+            session.wire.0.borrow_mut().take_back(output);
             self.count_limit(passed);
             // What it held back for want of room can go on.
             let Some(session) = self.clients.get_mut(key).and_then(|client| client.http2.as_mut()) else { return };
@@ -160,7 +157,7 @@ impl<I: Io> Worker<I> {
     fn arm_session(&mut self, key: Key) {
         let Some(client) = self.clients.get_mut(key) else { return };
         let Some(session) = client.http2.as_mut() else { return };
-        if client.readable && session.wire.0.borrow().unread() <= UNREAD_BYTES_MAX {
+        if client.readable && !session.wire.0.borrow().is_behind() {
             self.again.push(Token::Client(key));
         }
         let timeouts = &self.plan.plan.timeouts;

@@ -14,8 +14,6 @@ use std::sync::Arc;
 
 /// Reads of one connection in one pass; the others are looked at before it goes on.
 const READS_MAX: u32 = 4;
-/// Bytes a session may leave lying before the socket is read again.
-const UNREAD_BYTES_MAX: usize = 64 * 1024;
 
 impl<I: Io> Worker<I> {
     /// An established connection speaks HTTP/2: it gets a session, and the request it was opened for its first stream.
@@ -80,7 +78,7 @@ impl<I: Io> Worker<I> {
         for _ in 0..READS_MAX {
             let Some(origin) = self.origins.get_mut(key) else { break };
             let (Speaks::Http2(session), Place::Held(link)) = (&mut origin.speaks, &mut origin.place) else { break };
-            if !origin.readable || session.is_broken() || session.wire.0.borrow().unread() > UNREAD_BYTES_MAX {
+            if !origin.readable || session.is_broken() || session.wire.0.borrow().is_behind() {
                 break;
             }
             match link.read(&mut self.io, &mut self.blocks, &mut origin.outbox, &mut scratch) {
@@ -148,7 +146,7 @@ impl<I: Io> Worker<I> {
             if !origin.outbox.is_empty() {
                 return over;
             }
-            let mut output = session.take_output(now_ms);
+            let output = session.take_output(now_ms);
             if output.is_empty() {
                 return over;
             }
@@ -161,8 +159,7 @@ impl<I: Io> Worker<I> {
                     self.again.push(Token::Origin(key));
                 }
             }
-            output.clear();
-            session.give_output(output);
+            session.wire.0.borrow_mut().take_back(output);
             // What it held back for want of room can go on.
             over = session.go().or(over);
         }
@@ -191,7 +188,7 @@ impl<I: Io> Worker<I> {
         let (age_due_ms, target) = (origin.lease.age_due_ms, Arc::clone(&origin.lease.target));
         let (timer, readable) = (origin.timer, origin.readable);
         let Some(session) = origin.session() else { return };
-        if readable && session.wire.0.borrow().unread() <= UNREAD_BYTES_MAX {
+        if readable && !session.wire.0.borrow().is_behind() {
             self.again.push(Token::Origin(key));
         }
         let busy = session.shared.streams() > 0;

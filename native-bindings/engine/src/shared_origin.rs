@@ -256,6 +256,10 @@ struct Waiting {
 }
 
 impl Opening {
+    fn of(bound: Option<Box<Bound>>) -> Arc<Self> {
+        Arc::new(Self { bound, ..Self::default() })
+    }
+
     /// Joins those who wait; false when it is settled.
     pub fn join(&self, worker: u32, exchange: Key) -> bool {
         let mut waiting = self.waiting.lock();
@@ -364,13 +368,13 @@ impl Multiplexed {
         if let Some(opening) = find_opening(&openings, worker, exchange, bound) {
             return Joined::Theirs(opening);
         }
-        let opening = Arc::new(Opening { bound: bound.cloned().map(Box::new), ..Opening::default() });
+        let opening = Opening::of(bound.cloned().map(Box::new));
         openings.push(Arc::clone(&opening));
         Joined::Own(opening)
     }
 
     pub fn begin_opening(&self, bound: Option<Box<Bound>>) -> Arc<Opening> {
-        let opening = Arc::new(Opening { bound, ..Opening::default() });
+        let opening = Opening::of(bound);
         self.opening.lock().push(Arc::clone(&opening));
         opening
     }

@@ -8,9 +8,9 @@ use crate::http2::session::Asked;
 use crate::http2::stream::Stream;
 use crate::http2::text;
 use crate::io::{Io, Token};
+use crate::ip_text::IpText;
 use crate::link::Link;
 use crate::log::PeerText;
-use crate::outbox::Outbox;
 use crate::slab::{Key, Slab};
 use crate::stats::Counter;
 use crate::tls::Session as TlsSession;
@@ -24,6 +24,15 @@ use proto::limits::BLOCK_BYTES;
 
 /// Body bytes that go along with a head, if they are here with it.
 const FIRST_BODY_BYTES: usize = 8 * 1024;
+
+/// Whose a connection is; its streams take that over.
+pub(crate) struct Who {
+    pub ip: IpText,
+    pub port: u16,
+    pub listener: u16,
+    pub trusted: bool,
+    pub number: u64,
+}
 
 /// The TLS of a client: its own, or that of the connection it is a stream of.
 pub(crate) fn tls_of<S>(clients: &Slab<Client<S>>, key: Key) -> Option<&TlsSession> {
@@ -95,28 +104,14 @@ impl<I: Io> Worker<I> {
         let spent = limits.client_requests != 0 && connection.requests >= limits.client_requests;
         let aged = age_max != 0 && now_ms >= connection.since_ms + age_max;
         let leaves = !self.plan.plan.persistence.client || self.scarce || spent || aged;
-        let client = Client {
-            link: Link::on_stream(stream),
-            state: ClientState::Head,
-            exchange: Key::NONE,
-            http2: None,
-            input: Vec::new(),
-            parsed: 0,
-            outbox: Outbox::default(),
-            timer,
-            requests: 0,
-            pipelined: 0,
+        let who = Who {
             ip: connection.ip,
             port: connection.port,
             listener: connection.listener,
-            readable: true,
-            read_closed: false,
             trusted: connection.trusted,
-            said_last: false,
             number: connection.number,
-            owns: false,
-            since_ms: now_ms,
         };
+        let client = Client::new(Link::on_stream(stream), ClientState::Head, timer, who, now_ms);
         let key = self.clients.insert(client);
         bell.set_name(Token::Client(key));
         self.wheel.set_owner(timer, Token::Client(key).pack());

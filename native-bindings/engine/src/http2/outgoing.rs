@@ -75,7 +75,7 @@ impl Outgoing {
         Some(Self {
             connection,
             wire,
-            meter: Meter::new(plan.meter(), false, now_ms),
+            meter: Meter::new(*plan, false, now_ms),
             shared: Arc::new(share(Arc::clone(&bell), handle)),
             waker: bell.waker(),
             bell,
@@ -134,14 +134,6 @@ impl Outgoing {
         self.broken |= self.meter.said(&output, now_ms).is_some();
         self.shared.set_opened(self.meter.opened);
         output
-    }
-
-    /// Gives the vector of an output back, to be written into again.
-    pub fn give_output(&mut self, output: Vec<u8>) {
-        let mut pipe = self.wire.0.borrow_mut();
-        if pipe.output.is_empty() {
-            pipe.output = output;
-        }
     }
 
     /// Whether the target is to be told that it asked too much: the crate's client cannot.

@@ -101,7 +101,7 @@ impl Session {
         Self {
             state: State::Greeting(Box::pin(handshake)),
             wire,
-            meter: Meter::new(plan.meter(), true, now_ms),
+            meter: Meter::new(*plan, true, now_ms),
             waker: bell.waker(),
             bell,
             streams: BTreeMap::new(),
@@ -171,14 +171,6 @@ impl Session {
             self.calm_down();
         }
         (output, passed)
-    }
-
-    /// Gives the vector of an output back, to be written into again.
-    pub fn give_output(&mut self, output: Vec<u8>) {
-        let mut pipe = self.wire.0.borrow_mut();
-        if pipe.output.is_empty() {
-            pipe.output = output;
-        }
     }
 
     /// Streams refused since this was last asked.

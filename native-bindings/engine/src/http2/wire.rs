@@ -11,6 +11,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// Frames that wait for the connection; beyond them the session waits, and with it all its streams.
 const OUTPUT_BYTES_MAX: usize = 128 * 1024;
 
+/// Bytes a session may leave lying before its connection is read again.
+const UNREAD_BYTES_MAX: usize = 64 * 1024;
+
 /// Both directions of one connection.
 #[derive(Default)]
 pub struct Pipe {
@@ -39,6 +42,20 @@ impl Pipe {
     #[must_use]
     pub fn unread(&self) -> usize {
         self.input.len() - self.read
+    }
+
+    /// Whether the session has left so much lying that nothing more is read for it.
+    #[must_use]
+    pub fn is_behind(&self) -> bool {
+        self.unread() > UNREAD_BYTES_MAX
+    }
+
+    /// Takes the vector of an output back, to be written into again.
+    pub fn take_back(&mut self, mut output: Vec<u8>) {
+        output.clear();
+        if self.output.is_empty() {
+            self.output = output;
+        }
     }
 
     /// Lets go of what a burst made it grow to.

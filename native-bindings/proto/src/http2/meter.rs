@@ -2,6 +2,8 @@
 //! and us much: resets, pings, settings, empty frames and the like beyond what any use of HTTP/2 explains. Every such
 //! kind has a bucket of its own, which a second refills. Knows frame headers only (RFC 9113 4.1), and keeps no bytes.
 
+use crate::plan::Http2;
+
 /// What a client connection begins with (RFC 9113 3.4).
 pub const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -23,20 +25,6 @@ const CONTINUATION: u8 = 9;
 /// ACK of SETTINGS and PING, END_STREAM of DATA and HEADERS.
 const FLAG_FIRST: u8 = 1;
 const END_HEADERS: u8 = 4;
-
-/// Most of each kind, a second; the bucket holds as many.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MeterLimits {
-    pub resets_per_s: u32,
-    pub own_resets_per_s: u32,
-    pub settings_per_s: u32,
-    pub pings_per_s: u32,
-    pub window_updates_per_s: u32,
-    pub empty_frames_per_s: u32,
-    pub priorities_per_s: u32,
-    /// Of one header block.
-    pub continuations: u32,
-}
 
 /// The limit that was passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,7 +111,7 @@ impl Frames {
 /// The meter of one connection.
 #[derive(Clone, Debug)]
 pub struct Meter {
-    limits: MeterLimits,
+    limits: Http2,
     came: Frames,
     went: Frames,
     resets: Bucket,
@@ -161,7 +149,7 @@ pub struct Meter {
 impl Meter {
     /// `preface`: the peer's bytes begin with one.
     #[must_use]
-    pub fn new(limits: MeterLimits, preface: bool, now_ms: u64) -> Self {
+    pub fn new(limits: Http2, preface: bool, now_ms: u64) -> Self {
         let came = Frames { skip: if preface { PREFACE.len() as u32 } else { 0 }, ..Frames::default() };
         Self {
             limits,

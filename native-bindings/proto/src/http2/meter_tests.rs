@@ -1,8 +1,9 @@
 //! The meter against frames written by hand.
 
 use super::*;
+use std::sync::LazyLock;
 
-const LIMITS: MeterLimits = MeterLimits {
+static LIMITS: LazyLock<Http2> = LazyLock::new(|| Http2 {
     resets_per_s: 3,
     own_resets_per_s: 2,
     settings_per_s: 2,
@@ -11,7 +12,8 @@ const LIMITS: MeterLimits = MeterLimits {
     empty_frames_per_s: 2,
     priorities_per_s: 2,
     continuations: 2,
-};
+    ..Http2::default()
+});
 
 fn frame(kind: u8, flags: u8, payload: &[u8]) -> Vec<u8> {
     let mut bytes = vec![0, 0, payload.len() as u8, kind, flags, 0, 0, 0, 1];
@@ -20,7 +22,7 @@ fn frame(kind: u8, flags: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 fn meter() -> Meter {
-    let mut meter = Meter::new(LIMITS, true, 1000);
+    let mut meter = Meter::new(*LIMITS, true, 1000);
     assert_eq!(meter.heard(PREFACE, 1000), None);
     meter
 }
@@ -126,7 +128,7 @@ fn frames_are_found_however_their_bytes_are_cut() {
 
 #[test]
 fn of_a_target_it_is_known_that_it_leaves_and_which_streams_reached_it() {
-    let mut meter = Meter::new(LIMITS, false, 1000);
+    let mut meter = Meter::new(*LIMITS, false, 1000);
     let headers = |stream: u8| vec![0, 0, 1, HEADERS, END_HEADERS, 0, 0, 0, stream, 0x82];
     assert_eq!(meter.said(&[&PREFACE[..], &frame(SETTINGS, 0, b""), &headers(1), &headers(5)].concat(), 1000), None);
     assert_eq!(meter.opened, 5);
@@ -138,7 +140,7 @@ fn of_a_target_it_is_known_that_it_leaves_and_which_streams_reached_it() {
 
 #[test]
 fn a_reset_behind_the_end_of_an_answer_is_told_apart_from_one_before_it() {
-    let mut meter = Meter::new(LIMITS, false, 1000);
+    let mut meter = Meter::new(*LIMITS, false, 1000);
     let on = |mut bytes: Vec<u8>, stream: u8| {
         bytes[8] = stream;
         bytes

@@ -2,4 +2,4 @@
 
 pub mod meter;
 
-pub use meter::{Limit, Meter, MeterLimits};
+pub use meter::{Limit, Meter};

@@ -1,10 +1,9 @@
 //! HTTP/2 as the plan describes it: windows, buffers, and what a peer may do in a second.
 
-use crate::http2::MeterLimits;
 use serde::Deserialize;
 
 /// HTTP/2 of all connections.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Http2 {
     /// Streams a client may have open at once on a connection.
@@ -15,7 +14,7 @@ pub struct Http2 {
     /// Answer bytes held for one stream, and for a connection; nothing more is read from origins then.
     pub stream_buffer_bytes: u32,
     pub connection_buffer_bytes: u32,
-    /// Most frames of each kind, a second and a connection.
+    /// Most frames of each kind, a second and a connection; a bucket holds as many (`http2/meter.rs`).
     pub resets_per_s: u32,
     pub own_resets_per_s: u32,
     pub settings_per_s: u32,
@@ -25,23 +24,6 @@ pub struct Http2 {
     pub priorities_per_s: u32,
     /// CONTINUATION frames of one header block.
     pub continuations: u32,
-}
-
-impl Http2 {
-    /// What the meter of a connection goes by.
-    #[must_use]
-    pub const fn meter(&self) -> MeterLimits {
-        MeterLimits {
-            resets_per_s: self.resets_per_s,
-            own_resets_per_s: self.own_resets_per_s,
-            settings_per_s: self.settings_per_s,
-            pings_per_s: self.pings_per_s,
-            window_updates_per_s: self.window_updates_per_s,
-            empty_frames_per_s: self.empty_frames_per_s,
-            priorities_per_s: self.priorities_per_s,
-            continuations: self.continuations,
-        }
-    }
 }
 
 impl Default for Http2 {
