@@ -225,6 +225,15 @@ impl<I: Io> Worker<I> {
         self.go_on(exchange, false)
     }
 
+    /// Asks the same origin once more, about something else.
+    pub(crate) fn repeat(&mut self, exchange: Key) {
+        if let Some(ongoing) = self.exchanges.get_mut(exchange) {
+            ongoing.core.tried = 0;
+        }
+        self.begin_again(exchange, false);
+        self.go_on(exchange, false);
+    }
+
     fn begin_again(&mut self, exchange: Key, fresh: bool) {
         self.end_waiting(exchange);
         if let Some(ongoing) = self.exchanges.get_mut(exchange) {
@@ -260,6 +269,16 @@ impl<I: Io> Worker<I> {
     /// meanwhile was looked at too early: what it said is nobody's answer, and the exchange gets another.
     pub(crate) fn exchange_go(&mut self, exchange: Key) {
         let Some(ongoing) = self.exchanges.get(exchange) else { return };
+        if let Some(side) = ongoing.cached.as_ref() {
+            if side.reading.is_some() {
+                self.reading_go(exchange);
+                return;
+            }
+            if side.background && ongoing.origin == Key::NONE && ongoing.core.stage == Stage::Choosing {
+                self.go_to_origin(exchange);
+                return;
+            }
+        }
         let Some(origin) = self.origins.get(ongoing.origin).filter(|_| ongoing.core.stage == Stage::Choosing) else {
             return;
         };
@@ -286,7 +305,7 @@ impl<I: Io> Worker<I> {
         self.end_waiting(exchange);
         if failure.phase == Phase::Body {
             self.break_answer(exchange);
-        } else {
+        } else if !self.answer_stale(exchange) {
             self.answer_fault(exchange, failure.class);
         }
         Found::Ended
@@ -324,6 +343,7 @@ impl<I: Io> Worker<I> {
         match ongoing.core.stage {
             Stage::Queued => self.queue_wait_over(exchange),
             Stage::Pausing => self.pause_over(exchange),
+            Stage::Waiting => self.stop_waiting(exchange),
             Stage::Connecting if ongoing.joined.is_some() && ongoing.wait_due_ms <= now_ms => {
                 self.opening_settled(exchange, true);
             }
@@ -334,7 +354,7 @@ impl<I: Io> Worker<I> {
 
 const fn phase_of(ongoing: &Ongoing) -> Phase {
     match ongoing.core.stage {
-        Stage::Choosing | Stage::Pausing | Stage::Queued | Stage::Ended => Phase::Choosing,
+        Stage::Choosing | Stage::Waiting | Stage::Pausing | Stage::Queued | Stage::Ended => Phase::Choosing,
         Stage::Connecting => Phase::Connecting,
         Stage::Sent if ongoing.write_broke => Phase::Sending,
         Stage::Sent => Phase::AwaitingHead,

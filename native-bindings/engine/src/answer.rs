@@ -125,7 +125,8 @@ impl<I: Io> Worker<I> {
             Action::Forward { policy, .. } => policy.answers.iter().find(|a| answers(a, fault)),
             Action::Answer { .. } | Action::Redirect { .. } => None,
         };
-        let status = theirs.map_or(fault.status(), |a| a.status);
+        let unasked = self.must_revalidate(exchange);
+        let status = theirs.map_or(if unasked { 504 } else { fault.status() }, |a| a.status);
         let Some(ongoing) = self.exchanges.get_mut(exchange) else { return };
         let keep = ongoing.core.keep_alive && may_drain && plan.persistence.after_errors;
         ongoing.core.keep_alive = keep;

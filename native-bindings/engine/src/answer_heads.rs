@@ -2,6 +2,8 @@
 //! size), its framing towards the client is settled anew, and what came of the body goes with it.
 
 use crate::begin::offers_connection_scheme;
+use crate::cached::answer::{Judged, Kept};
+use crate::cached::told::fields;
 use crate::exchange::Ongoing;
 use crate::io::Io;
 use crate::slab::Key;
@@ -9,7 +11,7 @@ use crate::stats::{Counter, Histogram};
 use crate::worker::Worker;
 use proto::exchange::Continue;
 use proto::fault::{OriginFault, WireFault};
-use proto::http1::encode::{AnswerEncoding, encode_answer, encode_interim};
+use proto::http1::encode::{AnswerEncoding, CacheFields, encode_answer, encode_interim};
 use proto::http1::fields::{FieldKind, eq_ignore_case, value_of};
 use proto::http1::framing::{AnswerBody, AnswerFraming, decide_answer};
 use proto::http1::head::{Field, Parsed, ResponseHead, Version};
@@ -139,8 +141,7 @@ impl<I: Io> Worker<I> {
 
     /// The final head: its framing is settled and regenerated, and what came of the body goes with it.
     fn begin_answer(&mut self, exchange: Key, head: &ResponseHead, bytes: &[u8], rest: &mut [u8]) {
-        let Some(ongoing) = self.exchanges.get_mut(exchange) else { return };
-        let plan = Rc::clone(&ongoing.plan);
+        let Some(ongoing) = self.exchanges.get(exchange) else { return };
         let framing = match framing_of(bytes, head, ongoing) {
             Ok(framing) => framing,
             Err(fault) => {
@@ -165,11 +166,38 @@ impl<I: Io> Worker<I> {
         let good = self.exchanges.get(exchange).is_some_and(|o| o.faults.count == failures);
         self.answer_is_usable(exchange, head, bytes, good);
         self.release_spool(exchange);
-        let hsts = self.hsts_for(client, &plan);
-        let may_keep = self.may_keep_client(exchange, head.status, &framing);
+        let judged = match self.exchanges.get(exchange).is_some_and(|o| o.cached.is_some()) {
+            true => self.judge_answer(exchange, head, bytes, &framing),
+            false => Judged::Pass,
+        };
+        match judged {
+            Judged::Pass => self.pass_answer(exchange, (head, bytes), rest, &framing, None),
+            Judged::Keep(kept) => self.pass_answer(exchange, (head, bytes), rest, &framing, Some(kept)),
+            Judged::AskAgain => self.ask_again(exchange),
+            Judged::Instead(serve) => {
+                let reader = if client == Key::NONE { Key::NONE } else { self.part(exchange) };
+                self.throw_answer(exchange, head.status, rest, &framing);
+                self.serve(reader, &serve);
+            }
+        }
+    }
+
+    /// The client gets the answer; if it is kept, what came of its content goes there too.
+    fn pass_answer(
+        &mut self,
+        exchange: Key,
+        (head, bytes): (&ResponseHead, &[u8]),
+        rest: &mut [u8],
+        framing: &AnswerFraming,
+        kept: Option<Kept>,
+    ) {
+        let may_keep = self.may_keep_client(exchange, head.status, framing);
         let over = rest.is_empty() && self.stream_is_over(exchange, framing.body);
+        let told_by_cache = self.told_of(exchange, None);
         let Some(ongoing) = self.exchanges.get_mut(exchange) else { return };
-        let told = ongoing.core.handle_answer_head(head.status, &framing, may_keep, plan.plan.limits.drain_bytes);
+        let plan = Rc::clone(&ongoing.plan);
+        let client = ongoing.client;
+        let told = ongoing.core.handle_answer_head(head.status, framing, may_keep, plan.plan.limits.drain_bytes);
         if ongoing.on_stream {
             ongoing.core.end_by_stream(over);
         }
@@ -184,10 +212,16 @@ impl<I: Io> Worker<I> {
         let taken = ongoing.core.take_download(rest, &plan.head_limits, &mut ongoing.answer_trailers);
         let http10 = ongoing.core.version == Version::Http10;
         let on_stream = ongoing.on_stream;
-        let edits = answer_edits(ongoing);
         let date = self.log.date();
         let mut out = std::mem::take(&mut self.out);
         out.clear();
+        let hsts = self.hsts_for(client, &plan);
+        let Some(ongoing) = self.exchanges.get(exchange) else { return };
+        let edits = answer_edits(ongoing);
+        let cached = match (&ongoing.cached, ongoing.cache_policy()) {
+            (Some(side), Some(policy)) => fields(policy, side.decision, None, told_by_cache.as_bytes()),
+            _ => CacheFields::default(),
+        };
         encode_answer(
             &mut out,
             bytes,
@@ -202,10 +236,36 @@ impl<I: Io> Worker<I> {
                 edits: &edits,
                 date: Some(&date),
                 hsts: hsts.as_bytes(),
+                cached,
                 ..plain_encoding(&plan.plan, head, on_stream)
             },
         );
-        self.count_answer(head.status);
+        if client != Key::NONE {
+            self.count_answer(head.status);
+        }
+        match (kept, &taken) {
+            (Some(kept), Ok(piece)) if piece.done && !kept.recut => {
+                self.keep_whole(exchange, kept, &rest[piece.data.clone()]);
+                self.pass_piece(exchange, out, rest, taken);
+            }
+            (Some(kept), Ok(_)) => self.begin_fill(exchange, kept, out, rest, taken),
+            _ => self.pass_piece(exchange, out, rest, taken),
+        }
+    }
+
+    /// Nobody gets this answer: what is stored took its place. Its connection may be of use still.
+    fn throw_answer(&mut self, exchange: Key, status: u16, rest: &mut [u8], framing: &AnswerFraming) {
+        let over = rest.is_empty() && self.stream_is_over(exchange, framing.body);
+        let Some(ongoing) = self.exchanges.get_mut(exchange) else { return };
+        let plan = Rc::clone(&ongoing.plan);
+        ongoing.core.handle_answer_head(status, framing, false, 0);
+        if ongoing.on_stream {
+            ongoing.core.end_by_stream(over);
+        }
+        ongoing.answer_keeps = framing.keep_alive;
+        ongoing.keeps_ms = framing.keep_alive_timeout_s.map(closes_before_ms);
+        let taken = ongoing.core.take_download(rest, &plan.head_limits, &mut ongoing.answer_trailers);
+        let out = std::mem::take(&mut self.out);
         self.pass_piece(exchange, out, rest, taken);
     }
 

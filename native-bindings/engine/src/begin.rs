@@ -3,6 +3,7 @@
 
 use crate::again::ESCALATED;
 use crate::answer::Own;
+use crate::cached::request::Request;
 use crate::choose;
 use crate::client::ClientState;
 use crate::compiled::Compiled;
@@ -85,6 +86,15 @@ impl<I: Io> Worker<I> {
             return used;
         };
 
+        let mut cached = None;
+        if let Some(policy) = plan.plan.routes[route as usize].cache.as_ref() {
+            let request = Request { head, bytes: head_bytes, route, origin_index };
+            cached = self.ask_cache(key, &core, request, policy, &plan);
+            if cached.is_none() {
+                self.trailers = trailers;
+                return used;
+            }
+        }
         let asked = Asking { client: key, route, origin_index, began_us: self.now_us };
         let mut ongoing = self.boxed(Ongoing::new(core, plan, head, &framing, asked));
         ongoing.head = self.blocks.take(head.len);
@@ -94,13 +104,19 @@ impl<I: Io> Worker<I> {
         self.trailers = trailers;
         self.take_policy(&mut ongoing, head);
         set_room(&mut ongoing);
+        ongoing.cached = cached;
+        let is_cached = ongoing.cached.is_some();
         let exchange = self.exchanges.insert(ongoing);
         if let Some(client) = self.clients.get_mut(key) {
             client.exchange = exchange;
         }
         self.bind(exchange);
         self.arm_exchange(exchange);
-        self.forward(exchange, head, head_bytes, &body[piece.data]);
+        if is_cached {
+            self.begin_cached(exchange, head, head_bytes, &body[piece.data]);
+        } else {
+            self.forward(exchange, head, head_bytes, &body[piece.data]);
+        }
         used
     }
 
@@ -133,7 +149,7 @@ impl<I: Io> Worker<I> {
     }
 
     /// Sends the request at once if there is a connection for it, else keeps what came of its body.
-    fn forward(&mut self, exchange: Key, head: &RequestHead, head_bytes: &[u8], data: &[u8]) {
+    pub(crate) fn forward(&mut self, exchange: Key, head: &RequestHead, head_bytes: &[u8], data: &[u8]) {
         match self.find_connection(exchange) {
             Found::Connection => {
                 self.keep(exchange, data);
@@ -155,7 +171,7 @@ impl<I: Io> Worker<I> {
     }
 
     /// What the route's and the origin's rules need to know about the request, read once.
-    fn take_policy(&mut self, ongoing: &mut Ongoing, head: &RequestHead) {
+    pub(crate) fn take_policy(&mut self, ongoing: &mut Ongoing, head: &RequestHead) {
         let bytes = &ongoing.head;
         let origin = &ongoing.plan.plan.origins[ongoing.origin_index as usize];
         let total_ms = ongoing.policy().total_ms.unwrap_or(origin.total_ms);

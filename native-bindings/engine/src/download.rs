@@ -22,17 +22,22 @@ const ROOM_MIN: u32 = 64 * 1024;
 impl<I: Io> Worker<I> {
     /// Takes answer bytes for as long as there are some and the client takes them.
     pub(crate) fn download_go(&mut self, exchange: Key) {
+        if self.exchanges.get(exchange).is_some_and(|o| o.cached.as_ref().is_some_and(|side| side.reading.is_some())) {
+            self.reading_go(exchange);
+            return;
+        }
         for _ in 0..READS_MAX {
             let Some(ongoing) = self.exchanges.get(exchange) else { return };
             if !matches!(ongoing.core.stage, Stage::Sent | Stage::Relaying) {
                 return;
             }
+            let fills = ongoing.client == Key::NONE && self.fill_waits(exchange);
             let client_takes = self.client_takes(ongoing.client, ongoing.core.stage == Stage::Sent);
             let Some(ongoing) = self.exchanges.get_mut(exchange) else { return };
             let key = ongoing.origin;
             let Some(origin) = self.origins.get_mut(key) else { return };
             let Place::Held(link) = &mut origin.place else { return };
-            if !origin.readable || !client_takes {
+            if !origin.readable || !client_takes || fills {
                 return;
             }
             let mut scratch = std::mem::take(&mut self.scratch);
@@ -83,7 +88,7 @@ impl<I: Io> Worker<I> {
     pub(crate) fn pass_piece(
         &mut self,
         exchange: Key,
-        mut out: Vec<u8>,
+        out: Vec<u8>,
         bytes: &[u8],
         taken: Result<Piece, WireFault>,
     ) {
@@ -104,18 +109,31 @@ impl<I: Io> Worker<I> {
             }
             Err(fault) => (&bytes[..0], false, Some(Cut::Malformed(fault))),
         };
-        if is_stream(&self.clients, key) {
-            let trailers = if done { std::mem::take(&mut ongoing.answer_trailers) } else { Vec::new() };
-            self.answer_on_stream(key, &out, data, done, &trailers);
+        let length = data.len();
+        if key == Key::NONE {
             self.out = out;
-            self.piece_passed(exchange, fault, done, data.len());
+            self.fill_piece(exchange, data);
+        } else {
+            let trailers = if done { std::mem::take(&mut ongoing.answer_trailers) } else { Vec::new() };
+            self.write_piece(exchange, out, data, done, &trailers);
+        }
+        self.piece_passed(exchange, fault, done, length);
+    }
+
+    /// Writes what is in `out`, then a piece of the body framed for the client; `done` ends the message.
+    pub(crate) fn write_piece(&mut self, exchange: Key, mut out: Vec<u8>, data: &[u8], done: bool, trailers: &[u8]) {
+        let Some(ongoing) = self.exchanges.get(exchange) else { return };
+        let (key, chunked) = (ongoing.client, ongoing.answer_chunked);
+        let last = done && (self.draining || !ongoing.core.keep_alive);
+        if is_stream(&self.clients, key) {
+            self.answer_on_stream(key, &out, data, done, trailers);
+            self.out = out;
             return;
         }
         self.tail.clear();
-        if ongoing.answer_chunked {
-            frame_chunk(&mut out, &mut self.tail, data, done, &ongoing.answer_trailers);
+        if chunked {
+            frame_chunk(&mut out, &mut self.tail, data, done, trailers);
         }
-        let last = done && (self.draining || !ongoing.core.keep_alive);
         let tail = std::mem::take(&mut self.tail);
         if data.len() <= COPY_BYTES_MAX {
             out.extend_from_slice(data);
@@ -130,7 +148,6 @@ impl<I: Io> Worker<I> {
         }
         self.tail = tail;
         self.out = out;
-        self.piece_passed(exchange, fault, done, data.len());
     }
 
     /// A piece of the answer was handed over; what follows it.
@@ -240,9 +257,11 @@ impl<I: Io> Worker<I> {
 
     /// The answer cannot be completed: the client must not take it for whole (RFC 9112 8).
     pub(crate) fn break_answer(&mut self, exchange: Key) {
-        self.row.one(Counter::AnswersBroken);
         let Some(ongoing) = self.end_exchange(exchange) else { return };
         let key = ongoing.client;
+        if key != Key::NONE {
+            self.row.one(Counter::AnswersBroken);
+        }
         if ongoing.answer_until_close || is_stream(&self.clients, key) {
             // Without a length a FIN would look like the end; a stream is reset in any case.
             self.reset_client(key, Counter::ClientCloseBroken);

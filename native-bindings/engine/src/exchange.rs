@@ -1,6 +1,7 @@
 //! An exchange as this worker holds it: the state machine of `proto::exchange` with the connections, the buffers and the
 //! times that belong to it.
 
+use crate::cached::side::CacheSide;
 use crate::compiled::Compiled;
 use crate::shared_origin::Opening;
 use crate::slab::Key;
@@ -16,7 +17,7 @@ use proto::http1::head::{RequestHead, Span};
 use proto::identity::Bound;
 use proto::limits::PROMISE_BROKEN_WAIT_MS;
 use proto::limits::SCRATCH_BYTES;
-use proto::plan::{Action, FieldEdit, ForwardPolicy};
+use proto::plan::{Action, CachePolicy, FieldEdit, ForwardPolicy};
 use proto::retry::WhyNoRetry;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -111,6 +112,8 @@ pub struct Ongoing {
     pub on_stream: bool,
     /// The opening that it waits for, or that it is about to begin.
     pub joined: Option<Arc<Opening>>,
+    /// What the cache has to do with it, on a route that caches.
+    pub cached: Option<Box<CacheSide>>,
     pub begun: Option<Arc<Opening>>,
     /// In a tunnel: the client's, and the origin's, FIN was passed on.
     pub upload_ended: bool,
@@ -211,6 +214,7 @@ impl Ongoing {
             http1: false,
             on_stream: false,
             joined: None,
+            cached: None,
             begun: None,
             upload_ended: false,
             download_ended: false,
@@ -268,6 +272,12 @@ impl Ongoing {
             Action::Forward { policy, .. } => policy,
             Action::Answer { .. } | Action::Redirect { .. } => unreachable!("only forwarding makes an exchange"),
         }
+    }
+
+    /// What its route says about caching.
+    #[must_use]
+    pub fn cache_policy(&self) -> Option<&CachePolicy> {
+        self.plan.plan.routes[self.route as usize].cache.as_ref()
     }
 
     /// Bound of the time from the request to its answer's first byte, for one attempt.

@@ -27,6 +27,7 @@ impl<I: Io> Worker<I> {
 
     /// The client left, or is sent away in the middle of an answer.
     pub(crate) fn abandon(&mut self, exchange: Key, fault: ClientFault, why: Counter) {
+        let exchange = self.leave_to_others(exchange);
         self.row.client_fault(fault);
         if let Some(ongoing) = self.exchanges.get_mut(exchange) {
             ongoing.faults.client = Some(fault);
@@ -55,6 +56,7 @@ impl<I: Io> Worker<I> {
         }
         self.end_waiting(exchange);
         let mut ongoing = self.exchanges.remove(exchange)?;
+        self.leave_cache(exchange, &mut ongoing);
         ongoing.count_out();
         if let Some(timer) = ongoing.timer.take() {
             self.wheel.remove(timer);
@@ -62,6 +64,12 @@ impl<I: Io> Worker<I> {
         self.row.less(Counter::ExchangesOpen);
         if ongoing.core.stage == Stage::Tunnelling {
             self.row.less(Counter::TunnelsOpen);
+        }
+        if ongoing.client == Key::NONE {
+            // What goes on for the sake of the cache is nobody's request.
+            self.log.ended_apart(&ongoing);
+            self.leave_origin(&ongoing);
+            return Some(ongoing);
         }
         let spent = self.now_us.saturating_sub(ongoing.times.began_us);
         self.row.record(Histogram::Exchange, spent);
@@ -81,6 +89,7 @@ impl<I: Io> Worker<I> {
         self.count_file_gone(ongoing.spool.take());
         if self.boxes.len() < BOXES_KEPT_MAX {
             (ongoing.trailers, ongoing.answer_trailers, ongoing.bound) = (Vec::new(), Vec::new(), None);
+            ongoing.cached = None;
             if !Rc::ptr_eq(&ongoing.plan, &self.plan) {
                 ongoing.plan = Rc::clone(&self.plan);
             }

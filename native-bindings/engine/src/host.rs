@@ -2,9 +2,11 @@
 //! main thread steers them.
 
 use crate::budget::Budget;
+use crate::hot::HotCache;
 use crate::http2::bell::Rung;
 use crate::pool::Pool;
 use crate::slab::Key;
+use crate::store_queue::StoreQueue;
 use crate::target::{TargetShared, TargetState};
 use crate::tls_plan::TlsPlan;
 use crate::tls_server::Tickets;
@@ -59,10 +61,13 @@ pub struct Host<S> {
     /// Request bodies in files, of all workers.
     pub spool_bytes: Arc<AtomicU64>,
     pub pool: Pool<S>,
+    /// Stored answers in memory, and what the store is to write of them.
+    pub hot: HotCache,
+    pub store: StoreQueue,
     pub inboxes: Box<[ArrayQueue<Message<S>>]>,
     /// By worker: connections and streams of HTTP/2 that can go on.
     pub rungs: Box<[Arc<Rung>]>,
-    /// Some worker has had a connection of HTTP/2 that others may use too.
+    /// Workers ring each other: some had a connection of HTTP/2 that others may use too, or a route caches.
     pub multiplexes: AtomicBool,
     pub draining: AtomicBool,
     pub workers: Box<[WorkerShared]>,
@@ -87,10 +92,12 @@ impl<S> Host<S> {
         let tickets = Tickets::default();
         let tls = Arc::new(TlsPlan::new(&plan, &tickets, &TlsPlan::default())?);
         Ok(Self {
+            hot: HotCache::new(plan.cache.memory_bytes, plan.cache.shards),
+            store: StoreQueue::default(),
             pool: Pool::new(workers, plan.pool.shards, plan.pool.steal, plan.pool.connections),
             inboxes: (0..workers).map(|_| ArrayQueue::new(INBOX_LENGTH)).collect(),
             rungs: (0..workers).map(|_| Arc::default()).collect(),
-            multiplexes: AtomicBool::new(false),
+            multiplexes: AtomicBool::new(caches(&plan)),
             draining: AtomicBool::new(false),
             workers: (0..workers).map(|_| WorkerShared::default()).collect(),
             clients_open: AtomicU64::new(0),
@@ -127,6 +134,9 @@ impl<S> Host<S> {
                 (true, _) => {}
             }
         }
+        if caches(&plan) {
+            self.multiplexes.store(true, Relaxed);
+        }
         *self.current.write() = Current { plan: Arc::new(plan), tls };
         self.generation.fetch_add(1, Relaxed);
         self.targets_changed.fetch_add(1, Relaxed);
@@ -145,4 +155,9 @@ impl<S> Host<S> {
     pub fn is_draining(&self) -> bool {
         self.draining.load(Relaxed)
     }
+}
+
+/// Whether any route does.
+fn caches(plan: &Plan) -> bool {
+    plan.routes.iter().any(|route| route.cache.is_some())
 }

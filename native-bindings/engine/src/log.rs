@@ -70,6 +70,12 @@ impl Log {
         self.date
     }
 
+    /// Of this turn.
+    #[must_use]
+    pub(crate) fn unix_ms(&self) -> u64 {
+        self.unix_ms
+    }
+
     /// Whether an exchange leaves anything behind.
     pub(crate) fn wants(&self, ongoing: &Ongoing) -> bool {
         self.access || ongoing.faults.origin.is_some()
@@ -96,6 +102,9 @@ impl Log {
         self.text("origin", origin.name.as_bytes());
         if let Some(target) = origin.targets.get(ongoing.target as usize) {
             self.text("target", target.label.as_bytes());
+        }
+        if let Some(side) = &ongoing.cached {
+            self.cached(side.decision, side.collapsed, side.forwarded_status);
         }
         self.flag("reused", ongoing.core.reused);
         if !ongoing.core.reused && ongoing.times.sent_us != 0 {
@@ -129,6 +138,42 @@ impl Log {
             self.text("not_repeated", why.token().as_bytes());
         }
         self.end_line();
+    }
+
+    /// An exchange that went on without its client: only its faults are of interest.
+    pub(crate) fn ended_apart(&mut self, ongoing: &Ongoing) {
+        if let Some(fault) = ongoing.faults.origin {
+            self.note_fault(ongoing, fault.token());
+        }
+    }
+
+    /// A request that was answered out of what is stored.
+    pub(crate) fn served(
+        &mut self,
+        client: Peer<'_>,
+        head: &RequestHead,
+        bytes: &[u8],
+        (version, status, length): (Version, u16, usize),
+        (route, decision): (&str, Decision),
+    ) {
+        if !self.begin_line(client) {
+            return;
+        }
+        self.text("method", head.method_span.of(bytes));
+        self.text("host", head.host.of(bytes));
+        self.text("path", head.target.of(bytes));
+        self.protocol(version);
+        self.number("status", u64::from(status));
+        self.number("bytes", length as u64);
+        self.text("route", route.as_bytes());
+        self.cached(decision, false, None);
+        self.end_line();
+    }
+
+    /// What the cache had to do with it, and why.
+    fn cached(&mut self, decision: Decision, collapsed: bool, forwarded_status: Option<u16>) {
+        self.text("cache", outcome(decision, collapsed, forwarded_status).as_bytes());
+        self.text("cache_reason", decision.why.token().as_bytes());
     }
 
     /// A request that this proxy answered by itself; one without a route has nobody else to answer it.

@@ -276,7 +276,10 @@ impl<I: Io> Worker<I> {
                 match Token::unpack(*name) {
                     Token::Client(key) => self.stream_rang(key),
                     Token::Origin(key) => self.origin_stream_rang(key),
-                    Token::Exchange(key) => self.opening_settled(key, false),
+                    Token::Exchange(key) => {
+                        self.cache_rang(key);
+                        self.opening_settled(key, false);
+                    }
                     _ => {}
                 }
             }

@@ -7,11 +7,13 @@ use crate::io::{Io, Token};
 use crate::outbox::{COPY_BYTES_MAX, frame_chunk};
 use crate::slab::Key;
 use crate::stats::Counter;
-use crate::streams::tls_of;
+use crate::streams::{Who, tls_of};
 use crate::tls_client::base64;
 use crate::worker::Worker;
+use proto::cache::validation::write_conditions;
 use proto::exchange::{Continue, Stage};
 use proto::http1::encode::{Forwarding, RequestEncoding, encode_request};
+use proto::http1::fields::KindSet;
 use proto::http1::framing::RequestBody;
 use proto::http1::head::{Method, Parsed, RequestHead, TargetForm};
 use proto::plan::{Action, FieldEdit, HostPolicy, Rewrite};
@@ -73,14 +75,22 @@ impl<I: Io> Worker<I> {
         let shown = session.filter(|_| ongoing.plan.plan.forwarding.client_certificate);
         let certificate = shown.and_then(|session| session.peer_certificate());
         let certificate = certificate.map_or(String::new(), |der| format!(":{}:", base64(der)));
+        // A request may go on after its client left.
+        let side = ongoing.cached.as_ref();
+        let (ip, trusted) = match (client, side) {
+            (Some(client), _) => (client.ip, client.trusted),
+            (None, Some(side)) => (side.who.ip, side.who.trusted),
+            (None, None) => (Who::nobody().ip, false),
+        };
+        let is_secure = session.is_some() || side.is_some_and(|side| side.secure && !side.who.trusted);
         let forwarding = Forwarding {
             client_cert: certificate.as_bytes(),
-            trusted_peer: client.is_some_and(|c| c.trusted),
+            trusted_peer: trusted,
             x_forwarded: ongoing.plan.plan.forwarding.x_forwarded,
             forwarded: ongoing.plan.plan.forwarding.forwarded,
-            client_ip: client.map_or(&[], |c| c.ip.as_bytes()),
-            client_is_v6: client.is_some_and(|c| c.ip.is_v6),
-            proto: if session.is_some() { b"https" } else { b"http" },
+            client_ip: ip.as_bytes(),
+            client_is_v6: ip.is_v6,
+            proto: if is_secure { b"https" } else { b"http" },
         };
         encode_for_origin(&mut out, &mut self.path, ongoing, head, bytes, forwarding);
         if ongoing.on_stream {
@@ -160,6 +170,13 @@ pub(crate) fn encode_for_origin(
             path_room
         }
     };
+    let mut conditions = Vec::new();
+    let drops = ongoing.cached.as_ref().map_or(KindSet::EMPTY, |side| {
+        if let Some(found) = &side.found {
+            write_conditions(&mut conditions, side.ask, &found.entry.record);
+        }
+        side.ask.drops()
+    });
     encode_request(
         out,
         bytes,
@@ -176,6 +193,8 @@ pub(crate) fn encode_for_origin(
             forwarding,
             edits,
             te_trailers: ongoing.te_trailers,
+            drops,
+            lines: &conditions,
         },
     );
 }

@@ -21,17 +21,26 @@ use h2::ext::Protocol;
 use proto::fault::WireFault;
 use proto::http1::head::Parsed;
 use proto::limits::BLOCK_BYTES;
+use std::net::{IpAddr, Ipv4Addr};
 
 /// Body bytes that go along with a head, if they are here with it.
 const FIRST_BODY_BYTES: usize = 8 * 1024;
 
 /// Whose a connection is; its streams take that over.
-pub(crate) struct Who {
+#[derive(Clone, Copy)]
+pub struct Who {
     pub ip: IpText,
     pub port: u16,
     pub listener: u16,
     pub trusted: bool,
     pub number: u64,
+}
+
+impl Who {
+    /// Nobody any more.
+    pub(crate) fn nobody() -> Self {
+        Self { ip: IpText::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED)), port: 0, listener: 0, trusted: false, number: 0 }
+    }
 }
 
 /// The TLS of a client: its own, or that of the connection it is a stream of.

@@ -11,6 +11,7 @@ use crate::compiled::Compiled;
 use crate::dice::Dice;
 use crate::exchange::Ongoing;
 use crate::host::{Host, Message};
+use crate::hot::Waiter;
 use crate::http2::bell::Rung;
 use crate::io::{Io, Ready, Token};
 use crate::keeper::Tally;
@@ -58,6 +59,10 @@ pub struct Worker<I: Io> {
     pub(crate) tail: Vec<u8>,
     pub(crate) trailers: Vec<u8>,
     pub(crate) path: Vec<u8>,
+    /// The key of a request on a caching route.
+    pub(crate) key_room: Vec<u8>,
+    /// Whom to ring because of what is stored.
+    pub(crate) waiters: Vec<Waiter>,
     /// Parsed heads; taken out by whoever reads one.
     pub(crate) head: Option<Box<RequestHead>>,
     pub(crate) answer_head: Option<Box<ResponseHead>>,
@@ -135,6 +140,8 @@ impl<I: Io> Worker<I> {
             tail: Vec::with_capacity(1024),
             trailers: Vec::new(),
             path: Vec::with_capacity(1024),
+            key_room: Vec::with_capacity(1024),
+            waiters: Vec::new(),
             head: None,
             answer_head: None,
             turns: plan.plan.origins.iter().map(|o| Balancer::new(&o.balance)).collect(),

@@ -3,8 +3,9 @@
 //!
 //! ```text
 //! stage        promises                                     left for
-//! CHOOSING     framing settled, route known, no target      QUEUED, CONNECTING, SENT, PAUSING, ENDED (answered by us)
+//! CHOOSING     framing settled, route known, no target      WAITING, QUEUED, CONNECTING, SENT, PAUSING, ENDED (answered by us)
 //! PAUSING      an attempt failed, the next waits its time   CHOOSING, ENDED (client gone, too late)
+//! WAITING      another one's answer, or what is stored, is awaited   CHOOSING, RELAYING, ENDED
 //! QUEUED       a target is chosen, its connections are full CONNECTING, SENT, ENDED (wait limit, client gone)
 //! CONNECTING   a connection is being opened for us          SENT, CHOOSING (fault, retry), ENDED
 //! SENT         the head was written, no byte came back      RELAYING, CHOOSING (fault, retry), TUNNELLING, ENDED
@@ -25,6 +26,7 @@ use std::ops::Range;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Stage {
     Choosing,
+    Waiting,
     Pausing,
     Queued,
     Connecting,

@@ -163,7 +163,7 @@ impl Model {
 
     fn send_or_begin_again(&mut self, reader: &mut Reader<'_>) -> bool {
         match self.exchange.stage {
-            Stage::Choosing | Stage::Pausing | Stage::Queued | Stage::Connecting => {
+            Stage::Choosing | Stage::Waiting | Stage::Pausing | Stage::Queued | Stage::Connecting => {
                 self.exchange.stage = reader.pick(&[Stage::Queued, Stage::Connecting, Stage::Sent, Stage::Sent]);
                 self.exchange.sent_any = self.exchange.stage == Stage::Sent;
             }

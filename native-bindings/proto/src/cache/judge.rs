@@ -118,10 +118,15 @@ fn holds(condition: &BypassWhen, lookup: &Lookup<'_>) -> bool {
 /// The verdict on a request.
 #[must_use]
 pub fn decide_request(lookup: &Lookup<'_>, found: Found<'_>) -> Decision {
-    let wants = match decide_use(lookup) {
-        Ok(wants) => wants,
-        Err(why) => return Decision { what: What::Bypass, why },
-    };
+    match decide_use(lookup) {
+        Ok(wants) => decide_found(lookup, wants, found),
+        Err(why) => Decision { what: What::Bypass, why },
+    }
+}
+
+/// The verdict on a request that `decide_use` let in, with what it said the client wants.
+#[must_use]
+pub fn decide_found(lookup: &Lookup<'_>, wants: RequestDirectives, found: Found<'_>) -> Decision {
     let decision = match found {
         Found::Nothing => Decision { what: What::Miss, why: Why::UriMiss },
         Found::OtherVariants => Decision { what: What::Miss, why: Why::VaryMiss },

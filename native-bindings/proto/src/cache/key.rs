@@ -39,6 +39,12 @@ pub fn write_key(target: &Target<'_>, asked: Asked<'_>, policy: &KeyPolicy, out:
     if !write_target(target, policy, out) {
         return false;
     }
+    write_extras(asked, policy, out);
+    true
+}
+
+/// The rest of a key: fields and cookies that the route makes part of it.
+pub fn write_extras(asked: Asked<'_>, policy: &KeyPolicy, out: &mut Vec<u8>) {
     for name in &policy.fields {
         write_field(name.as_bytes(), asked, out);
     }
@@ -51,7 +57,6 @@ pub fn write_key(target: &Target<'_>, asked: Asked<'_>, policy: &KeyPolicy, out:
             out.extend_from_slice(value);
         }
     }
-    true
 }
 
 /// The part of a key that the target alone decides: what a purge by URL or prefix compares.

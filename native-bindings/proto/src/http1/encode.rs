@@ -33,6 +33,10 @@ pub struct RequestEncoding<'a> {
     pub edits: &'a [FieldEdit],
     /// Write `TE: trailers`.
     pub te_trailers: bool,
+    /// Fields of the client that are not handed on, because ours take their place: a cache's conditions.
+    pub drops: KindSet,
+    /// Lines of ours as they are to be written.
+    pub lines: &'a [u8],
 }
 
 /// What the origin is told about the client.
@@ -85,7 +89,7 @@ pub fn encode_request(out: &mut Vec<u8>, bytes: &[u8], head: &RequestHead, e: &R
     out.extend_from_slice(e.path);
     out.extend_from_slice(b" HTTP/1.1\r\n");
 
-    let mut drops = REQUEST_DROPS;
+    let mut drops = REQUEST_DROPS.union(e.drops);
     if e.upgrade {
         drops = drops.without(K::Upgrade);
     }
@@ -118,6 +122,7 @@ pub fn encode_request(out: &mut Vec<u8>, bytes: &[u8], head: &RequestHead, e: &R
     }
     copier.flush(out);
     write_request_framing(out, head.method, e);
+    out.extend_from_slice(e.lines);
     write_forwarding(out, bytes, head, &e.forwarding, e.edits);
     write_via(out, e.via, e.received_version, e.edits);
     write_added_edits(out, e.edits);
@@ -182,6 +187,21 @@ pub struct AnswerEncoding<'a> {
     pub date: Option<&'a [u8]>,
     /// Strict-Transport-Security in place of the origin's (RFC 6797); empty = as the origin says.
     pub hsts: &'a [u8],
+    /// What the cache tells of the answer.
+    pub cached: CacheFields<'a>,
+}
+
+/// Fields that a cache adds to an answer.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CacheFields<'a> {
+    /// Age of a stored answer, in seconds, in place of any that is there.
+    pub age_s: Option<u64>,
+    /// Our member of Cache-Status; empty = none.
+    pub status: &'a [u8],
+    /// Value of X-Cache; empty = none.
+    pub x_cache: &'a str,
+    /// Surrogate-Control was for us alone.
+    pub surrogate_control: bool,
 }
 
 /// RFC 6797 6.1.
@@ -201,7 +221,16 @@ pub fn encode_answer(out: &mut Vec<u8>, bytes: &[u8], head: &ResponseHead, e: &A
     }
     let mut copier = Copier::new(bytes, &head.fields, drops, e.nominated, e.edits);
     write_status_line(out, bytes, head);
-    let replaced = |field: &&Field| !e.hsts.is_empty() && eq_ignore_case(field.name.of(bytes), HSTS);
+    if e.cached.age_s.is_some() {
+        copier.also_drop(K::Age);
+    }
+    let is_ours = |field: &Field| {
+        let name = field.name.of(bytes);
+        (!e.hsts.is_empty() && eq_ignore_case(name, HSTS))
+            || (e.cached.surrogate_control && eq_ignore_case(name, b"Surrogate-Control"))
+    };
+    let is_plain = e.hsts.is_empty() && !e.cached.surrogate_control;
+    let replaced = |field: &&Field| !is_plain && is_ours(field);
     head.fields.iter().filter(|field| !replaced(field)).for_each(|field| copier.consider(out, field));
     copier.flush(out);
     match (e.body, e.length_told) {
@@ -225,8 +254,23 @@ pub fn encode_answer(out: &mut Vec<u8>, bytes: &[u8], head: &ResponseHead, e: &A
     if !e.hsts.is_empty() {
         write_field(out, HSTS, e.hsts);
     }
+    write_cache_fields(out, &e.cached, e.edits);
     write_added_edits(out, e.edits);
     out.extend_from_slice(b"\r\n");
+}
+
+fn write_cache_fields(out: &mut Vec<u8>, cached: &CacheFields<'_>, edits: &[FieldEdit]) {
+    if let Some(age_s) = cached.age_s.filter(|_| !is_edited_away(edits, b"Age")) {
+        out.extend_from_slice(b"Age: ");
+        write_decimal(out, age_s);
+        out.extend_from_slice(b"\r\n");
+    }
+    if !cached.status.is_empty() && !is_edited_away(edits, b"Cache-Status") {
+        write_field(out, b"Cache-Status", cached.status);
+    }
+    if !cached.x_cache.is_empty() && !is_edited_away(edits, b"X-Cache") {
+        write_field(out, b"X-Cache", cached.x_cache.as_bytes());
+    }
 }
 
 /// Writes an interim answer (1xx other than 101) for the client. It has no body, so nothing frames one.

@@ -25,6 +25,11 @@ impl<'a> Copier<'a> {
         Self { bytes, fields, drops, nominated, edits, run: 0..0 }
     }
 
+    /// Drops one kind more.
+    pub(super) fn also_drop(&mut self, kind: FieldKind) {
+        self.drops = self.drops.with(kind);
+    }
+
     /// Copies the field unless it is to be dropped.
     #[inline]
     pub(super) fn consider(&mut self, out: &mut Vec<u8>, field: &Field) {
