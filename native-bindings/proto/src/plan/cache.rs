@@ -39,6 +39,9 @@ pub struct CachePolicy {
     pub cache_status_key: bool,
     /// Write `X-Cache: HIT` or `MISS`.
     pub x_cache: bool,
+    pub coalesce: Coalesce,
+    /// Smaller variants of text that was stored without any coding; `None` = none are made.
+    pub compress: Option<Compress>,
 }
 
 impl Default for CachePolicy {
@@ -64,9 +67,71 @@ impl Default for CachePolicy {
             cache_status: true,
             cache_status_key: false,
             x_cache: false,
+            coalesce: Coalesce::default(),
+            compress: None,
         }
     }
 }
+
+/// How requests for the same thing share one fetch. Times are milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Coalesce {
+    /// How long a request waits for another one's answer before it asks for itself; 0 = it does not wait.
+    pub wait_ms: u32,
+    /// A fetch whose client left goes on if at least so much of a body of known length is there, …
+    pub fill_percent: u32,
+    /// … or if at most so much of it is missing.
+    pub fill_bytes: u64,
+}
+
+impl Default for Coalesce {
+    fn default() -> Self {
+        Self { wait_ms: 5000, fill_percent: 50, fill_bytes: 1024 * 1024 }
+    }
+}
+
+/// Which variants are made of what is stored, and of what.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Compress {
+    /// In the order in which one is chosen where a client takes several alike.
+    pub codings: Vec<Coding>,
+    /// Bodies that are shorter are left as they are.
+    pub bytes_min: u64,
+    /// Media types without parameters, lower case; `text/*` stands for all that begin so.
+    pub types: Vec<String>,
+}
+
+/// A content coding (RFC 9110 8.4.1, RFC 7932, RFC 8878).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Coding {
+    Zstd,
+    Br,
+    Gzip,
+}
+
+/// What all routes that cache share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct CachePlan {
+    /// What the hot cache of the process may weigh.
+    pub memory_bytes: u64,
+    /// Parts of it that are locked for themselves; a power of two.
+    pub shards: u32,
+    /// Whether there is a store on a disk, which is asked for what is not in memory.
+    pub store: bool,
+}
+
+impl Default for CachePlan {
+    fn default() -> Self {
+        Self { memory_bytes: 128 * 1024 * 1024, shards: 64, store: false }
+    }
+}
+
+/// Most shards of the hot cache.
+pub const CACHE_SHARDS_MAX: u32 = 1024;
 
 /// What tells two stored answers apart before `Vary` does.
 #[derive(Debug, Clone, Deserialize)]
@@ -278,6 +343,8 @@ mod tests {
         assert_eq!(policy.cookies, CookieUse::Ignore);
         assert_eq!((policy.grace.while_revalidate_s, policy.grace.if_error_s), (0, 0));
         assert_eq!(policy.targets, ["CDN-Cache-Control"]);
+        assert_eq!((policy.coalesce.wait_ms, policy.coalesce.fill_percent), (5000, 50));
+        assert_eq!(policy.compress, None);
     }
 
     #[test]

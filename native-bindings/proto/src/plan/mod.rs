@@ -9,8 +9,8 @@ mod route;
 mod tls;
 
 pub use cache::{
-    AuthorizationUse, BypassWhen, CachePolicy, ClientDirectives, CookieUse, Grace, Heuristic, KeyPolicy, PartialUse,
-    QueryKey, SetCookieUse, TtlRule,
+    AuthorizationUse, BypassWhen, CACHE_SHARDS_MAX, CachePlan, CachePolicy, ClientDirectives, Coalesce, Coding,
+    Compress, CookieUse, Grace, Heuristic, KeyPolicy, PartialUse, QueryKey, SetCookieUse, TtlRule,
 };
 pub use http2::Http2;
 pub use origin::{
@@ -59,6 +59,8 @@ pub struct Plan {
     pub zone: String,
     #[serde(default)]
     pub http2: Http2,
+    #[serde(default)]
+    pub cache: CachePlan,
 }
 
 /// Whether connections outlive their first exchange.
@@ -240,6 +242,10 @@ impl Plan {
         ensure(
             !self.name.is_empty() && self.name.bytes().all(crate::http1::fields::is_token_byte),
             "plan.name: must be a token",
+        )?;
+        ensure(
+            self.cache.shards.is_power_of_two() && self.cache.shards <= CACHE_SHARDS_MAX,
+            "plan.cache.shards: must be a power of two up to 1024",
         )?;
         for origin in &self.origins {
             if origin.targets.is_empty() {

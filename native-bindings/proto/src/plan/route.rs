@@ -1,5 +1,6 @@
 //! Routes as the plan describes them: what a request must be, what happens to it, and by which policy.
 
+use crate::plan::CachePolicy;
 use serde::Deserialize;
 
 /// What a request must be, and what happens to it then. All conditions must hold.
@@ -17,6 +18,9 @@ pub struct Route {
     #[serde(default)]
     pub secure: Option<bool>,
     pub action: Action,
+    /// `None` = nothing of it is cached.
+    #[serde(default)]
+    pub cache: Option<CachePolicy>,
 }
 
 /// Conditions on the path in its normal form, without the query.
