@@ -81,6 +81,8 @@ export interface PlanListener {
   readonly http2?: boolean;
   /** Absent = false. */
   readonly proxyProtocol?: true;
+  /** Nobody connects here any more; it keeps its place for those who are connected. Absent = false. */
+  readonly gone?: true;
 }
 
 export interface PlanLimits {
