@@ -16,6 +16,14 @@ export interface ListenerPlace {
   readonly port: number;
 }
 
+/** How far a plan has come. */
+export interface PlanTaken {
+  /** By worker: the number of the plan it runs, counted from 0. */
+  readonly workers: readonly number[];
+  /** The listening sockets are as the present plan has them. */
+  readonly listeners: boolean;
+}
+
 /**
  * Called at most once a turn, and only when there is something to hand over: access-log lines (NDJSON bytes) and notes
  * (NDJSON, one object a line with `level`, `event` and more).
@@ -50,9 +58,12 @@ export interface NativeCore {
   settleWorker(host: number, worker: number): void;
   /**
    * Replaces the plan: workers take it at their next turn; targets that are gone drain and their idle connections close
-   * at once. Throws what the core cannot run. Listeners, workers and shards stay as they are.
+   * at once. Listeners keep their places; those that are new are opened, those that are `gone` close. Throws what cannot be
+   * run or opened, and has changed nothing then. Returns where it is listened, without those that are gone.
    */
-  installPlan(host: number, plan: Uint8Array): void;
+  installPlan(host: number, plan: Uint8Array): ListenerPlace[];
+  /** How far the present plan has come. */
+  planTaken(host: number): PlanTaken;
   /** JSON array of every target known: `TargetReading` of control/targets.ts. */
   readTargets(host: number): string;
   /** Takes effect on all workers at once. */

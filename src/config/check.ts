@@ -1,11 +1,13 @@
 /**
  * Settings from an unknown document: structure by zod, then the rules between settings, with EVERY complaint of both at
  * once. The rules look at each part for itself, so a mistake in one route hides nothing about the next. Rules within
- * origins are in check-origins.ts, within routes in check-routes.ts and check-policies.ts, about TLS in check-tls.ts.
+ * origins are in check-origins.ts, within routes in check-routes.ts and check-policies.ts, about TLS in check-tls.ts, about the cache
+ * in check-cache.ts.
  */
 import type { Complaint } from "../shared/errors.js";
 import { parseAdminPlace } from "./addresses.js";
 import { readToken } from "./admin-token.js";
+import { judgeCache, warnAboutCache } from "./check-cache.js";
 import { judgeOrigins, warnAboutOrigins } from "./check-origins.js";
 import { judgePolicies, warnAboutPolicies } from "./check-policies.js";
 import { judgeRoutes, warnAboutRoutes } from "./check-routes.js";
@@ -34,9 +36,10 @@ export function checkSettings(written: unknown, folder: string = process.cwd()):
   if (isRecord(document)) {
     complaints.push(...judgeNumbers(document), ...judgePool(document), ...judgeListeners(document));
     complaints.push(...judgeOrigins(document), ...judgeRoutes(document), ...judgePolicies(document));
-    complaints.push(...judgeAdmin(document), ...judgeTls(document));
+    complaints.push(...judgeAdmin(document), ...judgeTls(document), ...judgeCache(document));
     warnings.push(...warnAboutSpool(document), ...warnAboutRoutes(document), ...warnAboutOrigins(document));
     warnings.push(...warnAboutPolicies(document), ...warnAboutTls(document), ...warnAboutAdmin(document));
+    warnings.push(...warnAboutCache(document));
     const files = readTlsFiles(usesOf(document));
     complaints.push(...files.complaints.map(({ path, says }) => ({ path, says })));
     warnings.push(...files.warnings, ...warnAboutServed(document, files.material));

@@ -5,7 +5,7 @@
 import { resolve } from "node:path";
 import type { z } from "zod";
 import { parseListenAddress, parseTarget } from "./addresses.js";
-import { PRESET_NAMES, PRESETS } from "./presets.js";
+import { CACHE_PRESET_NAMES, CACHE_PRESETS, PRESET_NAMES, PRESETS } from "./presets.js";
 import { type DeepReadonly, listenerSchema, settingsSchema } from "./settings.js";
 import { originSchema } from "./settings-origins.js";
 import { routeSchema } from "./settings-routes.js";
@@ -20,16 +20,17 @@ export type Listener = DeepReadonly<z.output<typeof listenerSchema>>;
 const FILES: ReadonlySet<string> = new Set(["cert", "key", "ca", "crl"]);
 
 /**
- * The document as it is meant: the values of each origin's preset written out (what is written beside it stays), TLS for
- * origins with https:// targets, and the paths of files from the folder on.
+ * The document as it is meant: the values of each preset written out (what is written beside it stays), TLS for origins
+ * with https:// targets, and the paths of files from the folder on.
  */
 export function completeDocument(document: Document, folder: string): Document {
-  const { admin, listeners, origins } = document;
+  const { admin, listeners, origins, routes } = document;
   return {
     ...document,
     ...(isRecord(admin) ? { admin: withTokenFile(admin, folder) } : {}),
     ...(Array.isArray(listeners) ? { listeners: listeners.map((one: unknown) => withFiles(one, folder)) } : {}),
     ...(isRecord(origins) ? { origins: mapValues(origins, (origin) => completeOrigin(origin, folder)) } : {}),
+    ...(Array.isArray(routes) ? { routes: routes.map(completeRoute) } : {}),
   };
 }
 
@@ -46,6 +47,13 @@ function completeOrigin(written: unknown, folder: string): unknown {
   const targets = [origin["targets"]].flat().map((target) => (isRecord(target) ? target["address"] : target));
   const isSecure = targets.some((target) => typeof target === "string" && /^(srv\+)?https:/i.test(target));
   return isSecure && origin["tls"] === undefined ? { ...origin, tls: {} } : withFiles(origin, folder);
+}
+
+function completeRoute(written: unknown): unknown {
+  if (!isRecord(written) || !isRecord(written["cache"])) return written;
+  const cache = written["cache"];
+  const preset = CACHE_PRESET_NAMES.find((one) => one === cache["preset"]);
+  return preset === undefined ? written : { ...written, cache: { ...CACHE_PRESETS[preset], ...cache } };
 }
 
 /** A listener or origin with the files of its `tls` by absolute paths; what is no path there is left to the checks. */

@@ -37,6 +37,24 @@ export function judgeEditedName(name: string): string | null {
   return null;
 }
 
+/** Fields that ask for a part of an answer or only for a newer one: the cache itself answers them from the whole. */
+const ABOUT_PARTS: ReadonlySet<string> = new Set([
+  "if-match",
+  "if-modified-since",
+  "if-none-match",
+  "if-range",
+  "if-unmodified-since",
+  "range",
+]);
+
+/** What is wrong with the name of a request field that is to be part of a cache key, or null. */
+export function judgeKeyField(name: string): string | null {
+  const lower = name.toLowerCase();
+  if (lower === "host") return `"${name}" is part of the key by key.host`;
+  if (ABOUT_PARTS.has(lower)) return `"${name}" cannot be part of a key: the cache answers it from what is stored`;
+  return judgeEditedName(name)?.replace("cannot be edited", "cannot be part of a key") ?? null;
+}
+
 /** What is wrong with a field value (RFC 9110 5.5: no control characters, no white space at either end), or null. */
 export function judgeFieldValue(value: string): string | null {
   for (const character of value) {

@@ -43,6 +43,11 @@ export function seconds(leaf: NumberLeaf): z.ZodDefault<z.ZodNumber> {
   return wholeNumber("s", leaf);
 }
 
+/** A duration in seconds without a default. */
+export function bareSeconds(leaf: BareNumberLeaf): z.ZodNumber {
+  return bareNumber("s", leaf);
+}
+
 /** A share of a hundred. */
 export function percent(leaf: NumberLeaf): z.ZodDefault<z.ZodNumber> {
   return wholeNumber("percent", leaf);

@@ -1,8 +1,9 @@
 /**
- * Compiles routes: what they match, what they do, and by which policies they forward.
+ * Compiles routes: what they match, what they do, by which policies they forward, and what of it is cached.
  */
 import { compileOutcomes, compileStatuses } from "./outcomes.js";
 import { compilePath, type PathMatch } from "./paths.js";
+import { compileRouteCache } from "./plan-cache.js";
 import { nameOfEscalation } from "./plan-origins.js";
 import type {
   PlanAction,
@@ -28,6 +29,7 @@ export function compileRoutes(settings: Settings, origins: readonly string[]): P
     const match = route.match ?? {};
     const path = compilePath(match.path);
     const scheme = schemeOf(route);
+    const cache = compileRouteCache(route.cache ?? FORWARD_DEFAULTS.cache);
     return {
       name: route.name ?? `route-${index + 1}`,
       hosts: listOf(match.host).map((host) => host.toLowerCase()),
@@ -39,6 +41,7 @@ export function compileRoutes(settings: Settings, origins: readonly string[]): P
       })),
       ...(scheme === undefined ? {} : { secure: scheme === "https" }),
       action: compileAction(route, path, origins),
+      ...(cache === null ? {} : { cache }),
     };
   });
 }

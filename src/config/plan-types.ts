@@ -7,6 +7,7 @@ import type { MatchWord } from "./matching.js";
 import type { DnsFault } from "./names.js";
 import type { StatusRange } from "./outcomes.js";
 import type { PathMatch } from "./paths.js";
+import type { PlanCache, PlanCachePolicy } from "./plan-cache-types.js";
 import type { PlanListenerTls, PlanOriginTls } from "./plan-tls-types.js";
 
 /** The version of the document, equal to `PLAN_VERSION` of the core. */
@@ -30,6 +31,7 @@ export interface Plan {
   /** Empty = nowhere in particular. */
   readonly zone: string;
   readonly http2: PlanHttp2;
+  readonly cache: PlanCache;
 }
 
 /** As `http2Schema` says (settings-http2.ts). */
@@ -79,6 +81,8 @@ export interface PlanListener {
   readonly http2?: boolean;
   /** Absent = false. */
   readonly proxyProtocol?: true;
+  /** Nobody connects here any more; it keeps its place for those who are connected. Absent = false. */
+  readonly gone?: true;
 }
 
 export interface PlanLimits {
@@ -223,6 +227,8 @@ export interface PlanRoute {
   /** Only what came over TLS, or only what did not; absent = both. */
   readonly secure?: boolean;
   readonly action: PlanAction;
+  /** Absent = nothing of it is cached. */
+  readonly cache?: PlanCachePolicy;
 }
 
 export interface PlanHeaderMatch {

@@ -4,6 +4,7 @@
  */
 import { Packr } from "msgpackr";
 import { parseListenAddress, parseNetwork } from "./addresses.js";
+import { compileCache } from "./plan-cache.js";
 import { allOrigins, compileOrigin, must, type Resolved } from "./plan-origins.js";
 import { compileRoutes } from "./plan-routes.js";
 import { compileListenerTls } from "./plan-tls.js";
@@ -64,6 +65,7 @@ export function compilePlan(settings: Settings, surroundings: Surroundings): Pla
     spool: settings.spool === false ? { folder: "", requestBytes: 0, totalBytes: 0 } : settings.spool,
     zone: settings.zone ?? "",
     http2: settings.http2,
+    cache: compileCache(settings.cache),
   };
 }
 

@@ -1,12 +1,13 @@
 /**
  * Settings of a route that forwards: which connection a request may take, how long it may last, when it is tried again
- * or elsewhere, and what a client gets when nothing helped. All of them may stand beside forwardTo only (check-routes.ts),
- * so none is filled in: what holds for an absent one is in FORWARD_DEFAULTS.
+ * or elsewhere, what a client gets when nothing helped, and whether answers are cached. All of them may stand beside
+ * forwardTo only (check-routes.ts), so none is filled in: what holds for an absent one is in FORWARD_DEFAULTS.
  */
 import { z } from "zod";
 import { OWN_ANSWER_BYTES_MAX } from "./faults.js";
 import { bareBytes, bareMilliseconds, count, flag, milliseconds, otherwise } from "./leaves.js";
 import { judgeOutcome } from "./outcomes.js";
+import { routeCacheSchema } from "./settings-cache.js";
 import { answerContent } from "./settings-fields.js";
 import { statusNumber, statusWord } from "./settings-health.js";
 
@@ -141,6 +142,7 @@ export const FORWARD_DEFAULTS = {
   // A half-closed client still reads its answer: docs/decisions/0008-half-closed-clients-are-served.md.
   halfClose: "finish",
   connectionAuth: "bound",
+  cache: false,
 } as const;
 
 /** What a route may say about forwarding. */
@@ -175,6 +177,11 @@ export const forwardPolicies = {
     z.enum(["bound", "any", "never"]),
     FORWARD_DEFAULTS.connectionAuth,
     'Which authentication binds an origin connection to one client: "bound" (NTLM, Negotiate, which authenticate connections), "any" (any Authorization), "never".',
+  ),
+  cache: otherwise(
+    z.union([z.boolean(), routeCacheSchema]),
+    FORWARD_DEFAULTS.cache,
+    "Whether answers are cached: false (nothing of this route is), true (as RFC 9111 has a shared cache do it), or how.",
   ),
 };
 

@@ -9,6 +9,7 @@ import { parseAdminPlace, parseListenAddress, parseNetwork } from "./addresses.j
 import { judgeToken, TOKEN_LENGTH_MIN } from "./admin-token.js";
 import { isToken } from "./fields.js";
 import { bytes, count, flag, milliseconds, text } from "./leaves.js";
+import { cacheSchema } from "./settings-cache.js";
 import {
   AUTO_OR_WORKERS,
   AUTO_OR_WORKERS_SAYS,
@@ -296,6 +297,7 @@ export const settingsSchema = z.strictObject({
   dns: dnsSchema.prefault({}).describe("How names of targets are resolved, off the path of requests."),
   limits: limitsSchema.prefault({}).describe("What one client may ask of us."),
   timeouts: timeoutsSchema.prefault({}).describe("How long clients and tunnels may keep us waiting."),
+  cache: cacheSchema.prefault({}).describe("What the process keeps of answers, for routes that say cache."),
   http2: http2Schema
     .prefault({})
     .describe("HTTP/2 on both sides: windows, buffers, and what one peer may do in a second."),
@@ -323,6 +325,8 @@ export const settingsSchema = z.strictObject({
 export type Settings = DeepReadonly<z.output<typeof settingsSchema>>;
 /** Settings as an operator writes them: everything with a default may be left out. */
 export type SettingsInput = DeepReadonly<z.input<typeof settingsSchema>>;
+/** `routes[].cache` where it is more than true or false. */
+export type RouteCache = Exclude<NonNullable<NonNullable<Settings["routes"]>[number]["cache"]>, boolean>;
 
 /** A type whose every part is readonly. */
 export type DeepReadonly<T> = T extends readonly (infer Item)[]

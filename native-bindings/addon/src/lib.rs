@@ -7,7 +7,7 @@ pub mod threads;
 
 use engine::explain::explain as explain_request;
 use engine::host::{Host, Message};
-use engine::listening::listen as open_listener;
+use engine::listening::{Socket, listen as open_listener, place_of, set_backlog};
 use engine::readings::targets_json;
 use engine::stats::{ROW_WORDS, Row, layout_json};
 use engine::sys::{SysIo, SysShared, monotonic_ms};
@@ -30,7 +30,6 @@ struct Running {
     host: Arc<Host<OwnedFd>>,
     sys: Arc<SysShared>,
     block: StatsBlock,
-    listeners: Mutex<Vec<OwnedFd>>,
     /// A test asked for a panic in the acceptor's next turn.
     acceptor_panic_asked: AtomicBool,
 }
@@ -43,13 +42,6 @@ impl Running {
 
     fn ring_all(&self) {
         (0..self.workers()).for_each(|worker| self.sys.ring(worker));
-    }
-
-    /// Copies of the listening sockets, for the thread that takes connections from them.
-    fn listeners(&self) -> Result<Vec<OwnedFd>> {
-        let listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
-        let copies = listeners.iter().map(OwnedFd::try_clone).collect::<std::io::Result<Vec<OwnedFd>>>();
-        copies.map_err(|error| fault(format!("no descriptor for a listening socket: {error}")))
     }
 
     fn row(&self, row: u32) -> Result<Row> {
@@ -133,7 +125,6 @@ pub fn open_host(env: Env, plan: Uint8Array, stats: Unknown<'_>) -> Result<u32> 
         host: Arc::new(host),
         sys: Arc::new(sys),
         block,
-        listeners: Mutex::new(Vec::new()),
         acceptor_panic_asked: AtomicBool::new(false),
     }));
     Ok(free as u32)
@@ -157,23 +148,38 @@ pub struct Listening {
 #[napi(catch_unwind)]
 pub fn listen(host: u32) -> Result<Vec<Listening>> {
     let running = running(host)?;
-    let mut opened = Vec::new();
+    let (opened, places) = open_sockets(&running.host.plan(), Vec::new())?;
+    running.sys.listening.put(opened);
+    Ok(places)
+}
+
+/// The sockets of a plan's listeners: those that are open already as they are, the others opened now; and where they
+/// listen. On failure nothing is changed.
+fn open_sockets(plan: &Plan, mut present: Vec<Socket>) -> Result<(Vec<Socket>, Vec<Listening>)> {
     let mut places = Vec::new();
-    for listener in &running.host.plan().listeners {
+    present.resize_with(plan.listeners.len(), || None);
+    for (listener, socket) in plan.listeners.iter().zip(&mut present) {
+        if listener.gone {
+            *socket = None;
+            continue;
+        }
         let at = SocketAddr::new(listener.address, listener.port);
-        let (socket, place) = open_listener(at, listener.backlog).map_err(|error| {
+        let refused = |error: std::io::Error| {
             let code = errno_name(&error);
             fault(format!("{code}: listener \"{}\" cannot listen on {at}: {error}", listener.name))
-        })?;
-        opened.push(socket);
-        places.push(Listening {
-            name: listener.name.clone(),
-            address: place.ip().to_string(),
-            port: u32::from(place.port()),
-        });
+        };
+        let place = match socket {
+            Some(open) => place_of(open).map_err(refused)?,
+            None => {
+                let (opened, place) = open_listener(at, listener.backlog).map_err(refused)?;
+                *socket = Some(opened);
+                place
+            }
+        };
+        let (address, port) = (place.ip().to_string(), u32::from(place.port()));
+        places.push(Listening { name: listener.name.clone(), address, port });
     }
-    *running.listeners.lock().unwrap_or_else(PoisonError::into_inner) = opened;
-    Ok(places)
+    Ok((present, places))
 }
 
 fn errno_name(error: &std::io::Error) -> &'static str {
@@ -190,7 +196,7 @@ fn errno_name(error: &std::io::Error) -> &'static str {
 pub fn drain(host: u32) -> Result<()> {
     let running = running(host)?;
     running.host.draining.store(true, Relaxed);
-    running.listeners.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    running.sys.listening.put(Vec::new());
     running.sys.ring_acceptor();
     running.ring_all();
     Ok(())
@@ -239,18 +245,51 @@ pub fn provoke_panic(host: u32, worker: u32) -> Result<()> {
     Ok(())
 }
 
-/// Replaces the plan: workers take it at their next turn. Listeners, workers and shards stay as they are; a target that
-/// is gone takes no more requests and its idle connections close.
+/// Replaces the plan: all that can fail comes first and changes nothing, then all workers take it at their next turn. A
+/// target that is gone takes no more requests and its idle connections close. Returns where it is listened then.
 #[napi(catch_unwind)]
-pub fn install_plan(host: u32, plan: Uint8Array) -> Result<()> {
+pub fn install_plan(host: u32, plan: Uint8Array) -> Result<Vec<Listening>> {
     let running = running(host)?;
-    let plan = decode(&plan)?;
-    if plan.workers != running.workers() {
-        return Err(fault("the number of workers cannot change while the proxy runs"));
+    if running.host.is_draining() {
+        return Err(fault("the proxy is stopping"));
     }
-    running.host.install(plan, monotonic_ms()).map_err(fault)?;
+    let prepared = running.host.prepare(decode(&plan)?).map_err(fault)?;
+    let no_descriptor = |trouble| fault(format!("no descriptor for a listening socket: {trouble:?}"));
+    let (present, _) = running.sys.listening.copies().map_err(no_descriptor)?;
+    let open: Vec<bool> = present.iter().map(Option::is_some).collect();
+    let (sockets, places) = open_sockets(prepared.plan(), present)?;
+    let before = running.host.plan();
+    for ((socket, now), was) in sockets.iter().zip(&prepared.plan().listeners).zip(&before.listeners) {
+        if let Some(socket) = socket.as_ref().filter(|_| now.backlog != was.backlog) {
+            // A socket that listens takes another backlog; there is nothing that could refuse it.
+            let _ = set_backlog(socket, now.backlog);
+        }
+    }
+    running.host.commit(prepared, monotonic_ms());
+    if sockets.iter().map(Option::is_some).ne(open) {
+        // After the plan that names them: whoever comes through a new one is never taken by an older plan.
+        running.sys.listening.put(sockets);
+    }
     running.ring_all();
-    Ok(())
+    running.sys.ring_acceptor();
+    Ok(places)
+}
+
+/// How far a plan has come.
+#[napi(object)]
+pub struct PlanTaken {
+    /// By worker: the number of the plan it runs, counted from 0.
+    pub workers: Vec<u32>,
+    /// The listening sockets are as the present plan has them.
+    pub listeners: bool,
+}
+
+/// Which plan each worker runs.
+#[napi(catch_unwind)]
+pub fn plan_taken(host: u32) -> Result<PlanTaken> {
+    let running = running(host)?;
+    let workers = running.host.workers.iter().map(|worker| worker.generation.load(Relaxed)).collect();
+    Ok(PlanTaken { workers, listeners: running.sys.listening.are_taken() })
 }
 
 /// Every target ever known, with its state and books, as JSON.

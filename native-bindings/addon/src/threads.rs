@@ -51,9 +51,8 @@ pub fn start_acceptor(env: Env, host: u32, on_failure: Function<'_>) -> Result<(
     if workers == 1 {
         return Err(fault("a proxy of one worker has no acceptor"));
     }
-    let listeners = running.listeners()?;
     let (host, sys) = (Arc::clone(&running.host), Arc::clone(&running.sys));
-    let acceptor = Acceptor::new(host, sys, rows, running.row(workers)?, listeners)
+    let acceptor = Acceptor::new(host, sys, rows, running.row(workers)?)
         .map_err(|trouble| fault(format!("the acceptor cannot watch its sockets: {trouble:?}")))?;
     let fd = acceptor.epoll().as_raw_fd();
     let on_failure = callback(&env, &on_failure)?;
@@ -125,7 +124,7 @@ pub fn start_edge(env: Env, host: u32, worker: u32, on_turn: Function<'_>, on_fa
     let no_descriptor = |trouble| fault(format!("no descriptor for worker {worker}: {trouble:?}"));
     let mut io = SysIo::new(Arc::clone(&running.sys), worker).map_err(no_descriptor)?;
     if running.workers() == 1 {
-        io.listen(running.listeners()?).map_err(no_descriptor)?;
+        io.listen().map_err(no_descriptor)?;
     }
     let driver = EdgeDriver {
         worker: Some(Worker::new(io, Arc::clone(&running.host), worker, running.row(worker)?)),

@@ -14,6 +14,8 @@ use std::sync::atomic::Ordering::Relaxed;
 
 /// Connections taken from one listening socket before the others are looked at.
 pub(crate) const TAKE_MAX: u32 = 64;
+/// Rounds in which those are taken who have connected to a listener before it goes.
+pub(crate) const LAST_ROUNDS_MAX: u32 = 64;
 /// A worker that leaves its inbox unread for this long is stuck in something and gets no new sockets.
 const STUCK_MS: u64 = 500;
 
@@ -28,6 +30,9 @@ pub struct Acceptor {
     rung: Vec<bool>,
     /// Client connections of the process; 0 = no limit.
     clients_max: u32,
+    /// What was seen of the plan and of the listening sockets.
+    generation: u32,
+    listening_seen: u32,
     next: usize,
 }
 
@@ -38,16 +43,18 @@ impl Acceptor {
         shared: Arc<SysShared>,
         rows: Vec<Row>,
         own_row: Row,
-        listeners: Vec<OwnedFd>,
     ) -> Result<Self, Trouble> {
         let set = epoll::create(CreateFlags::CLOEXEC).map_err(sys::trouble)?;
-        let listening = Listening::new(listeners);
-        listening.watch(set.as_fd(), u64::from)?;
+        let listening = Listening::default();
         let bell = EventData::new_u64(u64::MAX);
         epoll::add(&set, shared.acceptor_bell(), bell, EventFlags::IN | EventFlags::ET).map_err(sys::trouble)?;
         let rung = vec![false; rows.len()];
-        let clients_max = host.plan().limits.client_connections;
-        Ok(Self { host, shared, rows, own_row, listening, set, rung, clients_max, next: 0 })
+        let (generation, clients_max) = (host.generation.load(Relaxed), host.plan().limits.client_connections);
+        let (listening_seen, next) = (0, 0);
+        let mut made =
+            Self { host, shared, rows, own_row, listening, set, rung, clients_max, generation, listening_seen, next };
+        made.renew_listening()?;
+        Ok(made)
     }
 
     /// The descriptor an event loop watches to learn that connections wait.
@@ -60,6 +67,7 @@ impl Acceptor {
     /// listening sockets close.
     pub fn turn(&mut self) {
         self.take_waiting();
+        self.take_changes();
         if self.host.is_draining() {
             self.listening.close();
             self.clear_bell();
@@ -71,6 +79,30 @@ impl Acceptor {
         }
     }
 
+    /// Another limit or other listeners, if there are any. Whoever has connected to one that goes is still taken.
+    fn take_changes(&mut self) {
+        if self.shared.take_acceptor_ring() {
+            self.clear_bell();
+        }
+        let generation = self.host.generation.load(Relaxed);
+        if generation != self.generation {
+            self.generation = generation;
+            self.clients_max = self.host.plan().limits.client_connections;
+        }
+        if self.shared.listening.changes() != self.listening_seen {
+            (0..LAST_ROUNDS_MAX).take_while(|_| self.take_waiting() > 0).count();
+            // Where no descriptor is left for them it is tried again at the next turn.
+            if self.renew_listening().is_err() {
+                self.own_row.one(Counter::AcceptorErrors);
+            }
+        }
+    }
+
+    fn renew_listening(&mut self) -> Result<(), Trouble> {
+        self.listening_seen = self.listening.renew(&self.shared.listening, self.set.as_fd(), u64::from)?;
+        Ok(())
+    }
+
     /// An edge-triggered event stays ready until it was fetched. (Listening sockets need no fetching: they are ready for
     /// as long as somebody waits.)
     fn clear_bell(&mut self) {
@@ -79,14 +111,17 @@ impl Acceptor {
         let _ = epoll::wait(&self.set, rustix::buffer::spare_capacity(&mut events), Some(&at_once));
     }
 
-    fn take_waiting(&mut self) {
+    /// Returns how many it took.
+    fn take_waiting(&mut self) -> u32 {
+        let mut all = 0;
         // With one socket to listen on, somebody waits for certain the first time: that is what woke us.
         let woken = self.listening.count() == 1;
-        for number in 0..self.listening.count() {
+        for number in 0..self.listening.places() {
             for taken in 0..TAKE_MAX {
                 match self.listening.accept(number, woken && taken == 0) {
                     Accepted::One { socket, peer } => {
                         self.own_row.one(Counter::AcceptorTaken);
+                        all += 1;
                         self.hand_over(Message::Client { socket, peer, listener: number as u16 });
                     }
                     Accepted::Nobody => break,
@@ -94,6 +129,7 @@ impl Acceptor {
                 }
             }
         }
+        all
     }
 
     fn hand_over(&mut self, message: Message<OwnedFd>) {

@@ -53,7 +53,7 @@ impl<I: Io> Worker<I> {
         }
         let mut core = Exchange::new(head.method, head.version, &framing);
         let ended = self.stream_ended(key, &mut core);
-        core.keep_alive &= !self.draining;
+        core.keep_alive &= !self.draining && !self.clients.get(key).is_some_and(|client| plan.is_gone(client.listener));
         let mut trailers = std::mem::take(&mut self.trailers);
         trailers.clear();
         let piece = core.take_upload(body, &plan.head_limits, body_bytes_max, &mut trailers).and_then(|piece| {

@@ -4,13 +4,14 @@
 
 use parking_lot::Mutex;
 use proto::plan::RetryBudget;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 /// Length of the window in seconds, and so its number of slots.
 const WINDOW_S: usize = 10;
 
 pub struct Budget {
-    percent: u64,
-    per_second: u64,
+    percent: AtomicU32,
+    per_second: AtomicU32,
     slots: Mutex<[Slot; WINDOW_S]>,
 }
 
@@ -25,10 +26,16 @@ impl Budget {
     #[must_use]
     pub fn new(plan: &RetryBudget) -> Self {
         Self {
-            percent: u64::from(plan.percent),
-            per_second: u64::from(plan.per_second),
+            percent: AtomicU32::new(plan.percent),
+            per_second: AtomicU32::new(plan.per_second),
             slots: Mutex::new([Slot::default(); WINDOW_S]),
         }
+    }
+
+    /// Other bounds from now on; what the window holds stays counted.
+    pub fn set(&self, plan: &RetryBudget) {
+        self.percent.store(plan.percent, Relaxed);
+        self.per_second.store(plan.per_second, Relaxed);
     }
 
     /// Counts the requests a worker began in a turn.
@@ -42,7 +49,8 @@ impl Budget {
         let mut slots = self.slots.lock();
         let recent = slots.iter().filter(|s| s.second + WINDOW_S as u64 > second);
         let (requests, retries) = recent.fold((0, 0), |(a, b), s| (a + s.requests, b + s.retries));
-        let allowed = requests * self.percent / 100 + self.per_second * WINDOW_S as u64;
+        let [percent, per_second] = [&self.percent, &self.per_second].map(|bound| u64::from(bound.load(Relaxed)));
+        let allowed = requests * percent / 100 + per_second * WINDOW_S as u64;
         if retries >= allowed {
             return false;
         }
@@ -74,6 +82,15 @@ mod tests {
         assert_eq!(taken(&budget, 5_000), 200 + 10);
         assert_eq!(taken(&budget, 14_000), 0, "still the same window");
         assert_eq!(taken(&budget, 15_001), 10, "requests and retries of ten seconds ago are forgotten");
+    }
+
+    #[test]
+    fn a_reload_changes_the_bounds_and_forgets_no_request() {
+        let budget = Budget::new(&RetryBudget { percent: 0, per_second: 0 });
+        budget.deposit(1000, 5_000);
+        assert!(!budget.withdraw(5_000));
+        budget.set(&RetryBudget { percent: 10, per_second: 0 });
+        assert_eq!(taken(&budget, 5_000), 100);
     }
 
     #[test]

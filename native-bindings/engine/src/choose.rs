@@ -7,7 +7,7 @@ use crate::io::Io;
 use crate::slab::Key;
 use crate::target::TargetState;
 use crate::worker::Worker;
-use proto::balance::{Asked, Candidate, WEIGHT_UNIT, hash_key, is_panicking, slow_start_weight};
+use proto::balance::{Asked, Balancer, Candidate, WEIGHT_UNIT, hash_key, is_panicking, slow_start_weight};
 use proto::fault::OriginFault;
 use proto::http1::fields::{FieldKind, eq_ignore_case};
 use proto::http1::head::RequestHead;
@@ -25,12 +25,19 @@ impl<I: Io> Worker<I> {
             [] => return Err(origin.unresolved),
             // Nothing to weigh, so nothing is weighed.
             [only] if may_be_used(only) && ongoing.core.tried == 0 => 0,
+            // An older plan's only target that a newer plan is without: who began under the older still gets it.
+            [only] if is_left(only) && ongoing.core.tried == 0 => 0,
             [_] => return Err(OriginFault::NoTarget),
             several => {
                 let mut candidates = std::mem::take(&mut self.candidates);
                 gather(&mut candidates, several, ongoing, &plan.plan.zone, self.now_us / 1000, origin);
                 let asked = Asked { key_hash: ongoing.key_hash, sticky: ongoing.sticky, dice: self.dice.roll() };
-                let chosen = self.turns[index].choose(&candidates, &asked);
+                let chosen = if std::rc::Rc::ptr_eq(&plan, &self.plan) {
+                    self.turns[index].choose(&candidates, &asked)
+                } else {
+                    // Whose turn it is is known for the present plan only.
+                    Balancer::new(&plan.plan.origins[index].balance).choose(&candidates, &asked)
+                };
                 self.candidates = candidates;
                 chosen.ok_or(OriginFault::NoTarget)?
             }
@@ -47,7 +54,13 @@ impl<I: Io> Worker<I> {
     pub(crate) fn untried_targets(&self, ongoing: &Ongoing) -> u32 {
         let targets = &ongoing.plan.origins[ongoing.origin_index as usize].targets;
         let untried = |place: usize| place >= 64 || ongoing.core.tried >> place & 1 == 0;
-        targets.iter().enumerate().filter(|(place, target)| untried(*place) && may_be_used(target)).count() as u32
+        let count = |which: fn(&CompiledTarget) -> bool| {
+            targets.iter().enumerate().filter(|(place, target)| untried(*place) && which(target)).count() as u32
+        };
+        match count(may_be_used) {
+            0 => count(is_left),
+            usable => usable,
+        }
     }
 }
 
@@ -63,6 +76,12 @@ pub(crate) fn may_be_used(target: &CompiledTarget) -> bool {
     open && target.weight > 0
 }
 
+/// Whether only an older plan has this target. What began under that plan may use it where it finds no other, so that a
+/// plan that puts targets in the place of others loses no request.
+fn is_left(target: &CompiledTarget) -> bool {
+    target.shared.state() == TargetState::Removed && target.weight > 0
+}
+
 /// Every target as the balancer sees it now.
 pub(crate) fn gather(
     candidates: &mut Vec<Candidate>,
@@ -74,11 +93,15 @@ pub(crate) fn gather(
 ) {
     let usable = targets.iter().filter(|t| may_be_used(t)).count() as u32;
     let counted = targets.iter().filter(|t| t.weight > 0 && t.shared.state().keeps_connections()).count() as u32;
+    let untried = |(place, target): (usize, &CompiledTarget)| {
+        (place >= 64 || ongoing.core.tried >> place & 1 == 0) && may_be_used(target)
+    };
+    let left = !targets.iter().enumerate().any(untried);
     let panic = usable > 0 && is_panicking(usable, counted, origin.panic_percent);
     candidates.clear();
     candidates.extend(targets.iter().enumerate().map(|(place, target)| {
         let state = target.shared.state();
-        let used = may_be_used(target) || (panic && state == TargetState::Down);
+        let used = may_be_used(target) || (panic && state == TargetState::Down) || (left && is_left(target));
         let up_since = target.shared.up_since_ms.load(Relaxed);
         let since_up = if up_since == 0 { u64::MAX } else { now_ms.saturating_sub(up_since) };
         Candidate {

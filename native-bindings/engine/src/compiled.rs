@@ -2,13 +2,11 @@
 //! compiles its own, so that no request touches a reference count another core writes to.
 
 use crate::host::Current;
-use crate::pool::Pool;
 use crate::target::TargetShared;
-use crate::tls_client::TargetTls;
 use crate::tls_plan::TlsPlan;
 use proto::balance::target_hash;
 use proto::fault::OriginFault;
-use proto::identity::{any_address, identity_of, is_shared};
+use proto::identity::{any_address, is_shared};
 use proto::limits::HeadLimits;
 use proto::plan::{Balance, Cidr, HostPolicy, Origin, Plan, Target};
 use proto::route::RouteTable;
@@ -54,10 +52,10 @@ pub struct CompiledTarget {
 }
 
 impl CompiledOrigin {
-    fn new<S>(origin: &Origin, tls: &[Arc<TargetTls>], pool: &Pool<S>) -> Self {
-        let targets = origin.targets.iter().enumerate();
+    fn new(origin: &Origin, shared: &[Arc<TargetShared>]) -> Self {
+        let targets = origin.targets.iter().zip(shared);
         Self {
-            targets: targets.map(|(at, target)| CompiledTarget::new(origin, target, tls.get(at), pool)).collect(),
+            targets: targets.map(|(target, shared)| CompiledTarget::new(origin, target, shared)).collect(),
             unresolved: OriginFault::of_token(&origin.unresolved).unwrap_or(OriginFault::NoTarget),
             panic_percent: origin.panic_percent,
             slow_start_ms: origin.slow_start_ms,
@@ -69,15 +67,10 @@ impl CompiledOrigin {
 }
 
 impl CompiledTarget {
-    fn new<S>(origin: &Origin, target: &Target, tls: Option<&Arc<TargetTls>>, pool: &Pool<S>) -> Self {
-        let shared = pool.target(&identity_of(origin, target));
-        if let Some(tls) = tls {
-            // Whoever is first settles it; under one identity all are the same but for their tickets.
-            shared.tls.get_or_init(|| Arc::clone(tls));
-        }
+    fn new(origin: &Origin, target: &Target, shared: &Arc<TargetShared>) -> Self {
         Self {
             address: target.socket_address(),
-            shared,
+            shared: Arc::clone(shared),
             host: match &origin.host {
                 HostPolicy::Literal { value } => value.clone().into_bytes(),
                 HostPolicy::Client | HostPolicy::Target => target.label.clone().into_bytes(),
@@ -91,11 +84,11 @@ impl CompiledTarget {
 }
 
 impl Compiled {
-    pub fn new<S>(current: Current, pool: &Pool<S>) -> Self {
-        let Current { plan, tls } = current;
+    #[must_use]
+    pub fn new(current: Current) -> Self {
+        let Current { plan, tls, targets } = current;
         let limits = &plan.limits;
-        let origins = plan.origins.iter().enumerate();
-        let secured = |at: usize| tls.origins.get(at).map_or(&[][..], Vec::as_slice);
+        let origins = plan.origins.iter().zip(targets.iter());
         Self {
             routes: RouteTable::new(&plan),
             head_limits: HeadLimits {
@@ -104,7 +97,7 @@ impl Compiled {
                 field_count: limits.field_count,
                 chunk_extension_bytes: limits.chunk_extension_bytes,
             },
-            origins: origins.map(|(at, origin)| CompiledOrigin::new(origin, secured(at), pool)).collect(),
+            origins: origins.map(|(origin, shared)| CompiledOrigin::new(origin, shared)).collect(),
             tls,
             plan,
         }
@@ -114,6 +107,12 @@ impl Compiled {
     #[must_use]
     pub fn origin_named(&self, name: &str) -> Option<&Origin> {
         self.plan.origins.iter().find(|origin| origin.name == name)
+    }
+
+    /// Whether a listener is no longer there: who is connected to it is served and sent away.
+    #[must_use]
+    pub fn is_gone(&self, listener: u16) -> bool {
+        self.plan.listeners.get(usize::from(listener)).is_none_or(|listener| listener.gone)
     }
 
     /// What a listener says about transport security, on connections that have it.

@@ -39,7 +39,7 @@ struct Question<'a> {
 
 /// Explains a request given as the bytes of its head. `Err` says why it is none.
 pub fn explain<S>(host: &Host<S>, bytes: &[u8], client: IpAddr, now_ms: u64) -> Result<String, String> {
-    let plan = Rc::new(Compiled::new(host.current(), &host.pool));
+    let plan = Rc::new(Compiled::new(host.current()));
     let mut head = RequestHead::new();
     match head.parse(bytes, &plan.head_limits) {
         Ok(Parsed::Complete) => {}

@@ -12,8 +12,8 @@ use crate::tls_plan::TlsPlan;
 use crate::tls_server::Tickets;
 use crossbeam_queue::ArrayQueue;
 use parking_lot::RwLock;
-use proto::identity::{Identity, identity_of};
-use proto::plan::Plan;
+use proto::identity::identity_of;
+use proto::plan::{Listener, Origin, Plan};
 use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -45,6 +45,21 @@ pub enum Message<S> {
 pub struct Current {
     pub plan: Arc<Plan>,
     pub tls: Arc<TlsPlan>,
+    /// As `plan.origins` and their targets.
+    pub targets: Arc<[Box<[Arc<TargetShared>]>]>,
+}
+
+/// A plan that every worker can run, before any of them does.
+pub struct Prepared {
+    plan: Plan,
+    tls: TlsPlan,
+}
+
+impl Prepared {
+    #[must_use]
+    pub const fn plan(&self) -> &Plan {
+        &self.plan
+    }
 }
 
 /// One proxy, as all its threads see it.
@@ -83,6 +98,8 @@ pub struct WorkerShared {
     pub alive: AtomicBool,
     /// A test asked for a panic in the next turn.
     pub panic_asked: AtomicBool,
+    /// Number of the plan that it runs.
+    pub generation: AtomicU32,
 }
 
 impl<S> Host<S> {
@@ -91,10 +108,16 @@ impl<S> Host<S> {
         let workers = plan.workers;
         let tickets = Tickets::default();
         let tls = Arc::new(TlsPlan::new(&plan, &tickets, &TlsPlan::default())?);
+        let pool = Pool::new(workers, plan.pool.shards, plan.pool.steal, plan.pool.connections);
+        let targets = bind(&plan, &tls, &pool);
         Ok(Self {
+<<<<<<< HEAD
             hot: HotCache::new(plan.cache.memory_bytes, plan.cache.shards),
             store: StoreQueue::default(),
             pool: Pool::new(workers, plan.pool.shards, plan.pool.steal, plan.pool.connections),
+=======
+            pool,
+>>>>>>> origin/main
             inboxes: (0..workers).map(|_| ArrayQueue::new(INBOX_LENGTH)).collect(),
             rungs: (0..workers).map(|_| Arc::default()).collect(),
             multiplexes: AtomicBool::new(caches(&plan)),
@@ -105,7 +128,7 @@ impl<S> Host<S> {
             budget: Budget::new(&plan.retry_budget),
             generation: AtomicU32::new(0),
             targets_changed: AtomicU32::new(0),
-            current: RwLock::new(Current { plan: Arc::new(plan), tls }),
+            current: RwLock::new(Current { plan: Arc::new(plan), tls, targets }),
             tickets,
         })
     }
@@ -120,27 +143,57 @@ impl<S> Host<S> {
         self.current.read().clone()
     }
 
-    /// Puts another plan in the place of the present one. Targets that it does not have are no longer used. A plan whose
-    /// TLS cannot be compiled changes nothing; the sentence says why.
+    /// Puts another plan in the place of the present one. A plan that cannot be run changes nothing; the sentence says
+    /// why.
     pub fn install(&self, plan: Plan, now_ms: u64) -> Result<(), String> {
-        let tls = Arc::new(TlsPlan::new(&plan, &self.tickets, &self.current().tls)?);
+        self.commit(self.prepare(plan)?, now_ms);
+        Ok(())
+    }
+
+    /// Everything of a new plan that may fail; changes nothing. What can change only with a restart is refused here.
+    pub fn prepare(&self, plan: Plan) -> Result<Prepared, String> {
+        let Current { plan: present, tls, .. } = self.current();
+        let keeps = |holds: bool, what: &str| {
+            if holds { Ok(()) } else { Err(format!("plan.{what}: cannot change while the proxy runs")) }
+        };
+        keeps(plan.workers == present.workers, "workers")?;
+        keeps(plan.pool.shards == present.pool.shards, "pool.shards")?;
+        keeps(plan.pool.steal == present.pool.steal, "pool.steal")?;
+        keeps(plan.access_log == present.access_log, "accessLog")?;
+        let mut places = present.listeners.iter().zip(&plan.listeners);
+        let same = |(was, now): (&Listener, &Listener)| (was.address, was.port) == (now.address, now.port);
+        keeps(plan.listeners.len() >= present.listeners.len() && places.all(same), "listeners: their places")?;
+        let tls = TlsPlan::new(&plan, &self.tickets, &tls)?;
+        Ok(Prepared { plan, tls })
+    }
+
+    /// Puts a plan in the place of the present one; cannot fail. Targets that it does not have get no more requests but
+    /// from exchanges that began under a plan that had them.
+    pub fn commit(&self, prepared: Prepared, now_ms: u64) {
+        let Prepared { plan, tls } = prepared;
         self.tickets.keep(&tls.listeners);
-        let kept: HashSet<Identity> =
-            plan.origins.iter().flat_map(|o| o.targets.iter().map(|t| identity_of(o, t))).collect();
+        self.budget.set(&plan.retry_budget);
+        self.pool.set_open_max(plan.pool.connections);
+        self.pool.forget_removed();
+        let targets = bind(&plan, &tls, &self.pool);
+        let kept: HashSet<u32> = targets.iter().flatten().map(|target| target.number).collect();
         for target in self.pool.all_targets() {
-            match (kept.contains(&target.identity), target.state()) {
+            match (kept.contains(&target.number), target.state()) {
                 (false, _) => target.set_state(TargetState::Removed, now_ms),
                 (true, TargetState::Removed) => target.set_state(TargetState::Up, now_ms),
                 (true, _) => {}
             }
         }
+<<<<<<< HEAD
         if caches(&plan) {
             self.multiplexes.store(true, Relaxed);
         }
         *self.current.write() = Current { plan: Arc::new(plan), tls };
+=======
+        *self.current.write() = Current { plan: Arc::new(plan), tls: Arc::new(tls), targets };
+>>>>>>> origin/main
         self.generation.fetch_add(1, Relaxed);
         self.targets_changed.fetch_add(1, Relaxed);
-        Ok(())
     }
 
     /// Sets a target's state for all workers; false when there is no such target.
@@ -157,7 +210,25 @@ impl<S> Host<S> {
     }
 }
 
+<<<<<<< HEAD
 /// Whether any route does.
 fn caches(plan: &Plan) -> bool {
     plan.routes.iter().any(|route| route.cache.is_some())
+=======
+/// What all workers share about each target of a plan, in its order.
+fn bind<S>(plan: &Plan, tls: &TlsPlan, pool: &Pool<S>) -> Arc<[Box<[Arc<TargetShared>]>]> {
+    let of_origin = |(at, origin): (usize, &Origin)| {
+        let secured = tls.origins.get(at).map_or(&[][..], Vec::as_slice);
+        let bound = origin.targets.iter().enumerate().map(|(place, target)| {
+            let shared = pool.target(&identity_of(origin, target));
+            if let Some(tls) = secured.get(place) {
+                // Whoever is first settles it; under one identity all are the same but for their tickets.
+                shared.tls.get_or_init(|| Arc::clone(tls));
+            }
+            shared
+        });
+        bound.collect()
+    };
+    plan.origins.iter().enumerate().map(of_origin).collect()
+>>>>>>> origin/main
 }

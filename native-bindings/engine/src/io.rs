@@ -176,6 +176,14 @@ pub trait Io {
         let _ = (listener, certain);
         Accepted::Nobody
     }
+    /// Whether listening sockets came or went since this worker took them.
+    fn listening_changed(&self) -> bool {
+        false
+    }
+    /// Takes them as they are now.
+    fn renew_listening(&mut self) -> Result<(), Trouble> {
+        Ok(())
+    }
     /// Closes the listening sockets that this worker watches.
     fn stop_listening(&mut self) {}
     /// Takes the worker's own bell back before it reads its inbox.

@@ -10,6 +10,8 @@ use crate::stats::Counter;
 use crate::target::TargetShared;
 use crate::worker::Worker;
 use proto::balance::{Balancer, Ewma};
+use proto::plan::Origin;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -36,16 +38,48 @@ impl<I: Io> Worker<I> {
         let generation = self.host.generation.load(Relaxed);
         if generation != self.generation {
             self.generation = generation;
-            self.plan = Rc::new(Compiled::new(self.host.current(), &self.host.pool));
-            self.turns = self.plan.plan.origins.iter().map(|o| Balancer::new(&o.balance)).collect();
-            self.take_checks();
+            self.take_plan();
         }
+        self.take_listeners();
         let changed = self.host.targets_changed.load(Relaxed);
         if changed != self.targets_changed {
             self.targets_changed = changed;
             self.evict_gone();
             self.rest_checks_of_gone();
             self.look_after();
+        }
+    }
+
+    /// Another plan from here on; exchanges under way keep the one they began under, and nothing else holds an old one.
+    fn take_plan(&mut self) {
+        let before = std::mem::replace(&mut self.plan, Rc::new(Compiled::new(self.host.current())));
+        let plan = Rc::clone(&self.plan);
+        self.turns = turns_of(&plan, &before, std::mem::take(&mut self.turns));
+        for spare in &mut self.boxes {
+            spare.plan = Rc::clone(&plan);
+        }
+        // A number may belong to another target by now.
+        let there: HashSet<u32> = plan.origins.iter().flat_map(|o| &o.targets).map(|t| t.shared.number).collect();
+        for (number, tally) in self.tallies.iter_mut().enumerate() {
+            if !there.contains(&(number as u32)) {
+                *tally = Tally::default();
+            }
+        }
+        self.take_checks();
+        self.send_away();
+        self.host.workers[self.index as usize].generation.store(self.generation, Relaxed);
+    }
+
+    /// Clients of listeners that are gone: sessions of HTTP/2 are told; to the others their next answer says it.
+    fn send_away(&mut self) {
+        let plan = Rc::clone(&self.plan);
+        if plan.plan.listeners.iter().all(|listener| !listener.gone) {
+            return;
+        }
+        for key in self.clients.keys() {
+            if self.clients.get(key).is_some_and(|client| plan.is_gone(client.listener)) {
+                self.drain_session(key);
+            }
         }
     }
 
@@ -182,4 +216,24 @@ impl<I: Io> Worker<I> {
         self.client_numbers += 1;
         u64::from(self.index) << 48 | self.client_numbers
     }
+}
+
+/// Whose turn it is at each origin of a plan: where its targets and their balance are as before, the turn goes on.
+fn turns_of(plan: &Compiled, before: &Compiled, turns: Vec<Balancer>) -> Vec<Balancer> {
+    let targets_of = |compiled: &Compiled, at: usize| -> Vec<u32> {
+        compiled.origins[at].targets.iter().map(|target| target.shared.number).collect()
+    };
+    let named = before.plan.origins.iter().zip(turns).enumerate();
+    let mut known: HashMap<&str, (usize, Balancer)> =
+        named.map(|(at, (origin, turn))| (origin.name.as_str(), (at, turn))).collect();
+    let turn_of = |(at, origin): (usize, &Origin)| match known.remove(origin.name.as_str()) {
+        Some((was, turn))
+            if before.plan.origins[was].balance == origin.balance
+                && targets_of(before, was) == targets_of(plan, at) =>
+        {
+            turn
+        }
+        _ => Balancer::new(&origin.balance),
+    };
+    plan.plan.origins.iter().enumerate().map(turn_of).collect()
 }

@@ -1,13 +1,16 @@
-//! Listening sockets: opening them, and taking one connection at a time from them, also where no descriptor is left.
+//! Listening sockets: opening them, handing them to whoever takes connections, and taking one connection at a time from
+//! them, also where no descriptor is left.
 
 use crate::io::Trouble;
 use crate::sys::trouble;
+use parking_lot::Mutex;
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::fd::{BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, acceptfrom_with, socket_with, sockopt};
 use std::net::{SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicU32, Ordering::AcqRel, Ordering::Acquire, Ordering::Release};
 
 /// What became of taking one connection.
 pub enum Accepted<S> {
@@ -20,27 +23,93 @@ pub enum Accepted<S> {
     Failed,
 }
 
+/// A listening socket at the place of its listener in the plan; none where that is gone.
+pub type Socket = Option<OwnedFd>;
+
+/// The listening sockets of a proxy. The one thread that takes connections from them holds copies, and takes others when
+/// they changed.
+#[derive(Default)]
+pub struct Sockets {
+    held: Mutex<Vec<Socket>>,
+    changes: AtomicU32,
+    /// The change that the thread which holds copies has come to.
+    taken: AtomicU32,
+}
+
+impl Sockets {
+    /// Others in the place of the present ones; those that are not among them close as soon as nobody has a copy.
+    pub fn put(&self, sockets: Vec<Socket>) {
+        *self.held.lock() = sockets;
+        self.changes.fetch_add(1, AcqRel);
+    }
+
+    /// Rises with each change. What was done before a change is seen by whoever has seen it.
+    #[must_use]
+    pub fn changes(&self) -> u32 {
+        self.changes.load(Acquire)
+    }
+
+    /// Whether the thread that takes connections has the sockets as they are.
+    #[must_use]
+    pub fn are_taken(&self) -> bool {
+        self.taken.load(Acquire) == self.changes()
+    }
+
+    /// Copies of all of them, and which change they are of.
+    pub fn copies(&self) -> Result<(Vec<Socket>, u32), Trouble> {
+        // Asked before: what changes meanwhile is another change.
+        let changes = self.changes();
+        let held = self.held.lock();
+        let copies = held.iter().map(|one| one.as_ref().map(OwnedFd::try_clone).transpose());
+        let copies = copies.collect::<std::io::Result<Vec<Socket>>>();
+        copies.map(|copies| (copies, changes)).map_err(|error| Trouble::Local(error.raw_os_error().unwrap_or(0)))
+    }
+
+    fn handle_taken(&self, change: u32) {
+        self.taken.store(change, Release);
+    }
+}
+
 /// The listening sockets of a proxy, as the one thread holds them that takes connections from them.
 pub struct Listening {
-    sockets: Vec<OwnedFd>,
+    sockets: Vec<Socket>,
     /// Held so that one descriptor can be freed to take and refuse a connection when none are left.
     spare: Option<OwnedFd>,
 }
 
-impl Listening {
-    #[must_use]
-    pub fn new(sockets: Vec<OwnedFd>) -> Self {
-        Self { sockets, spare: spare() }
+impl Default for Listening {
+    fn default() -> Self {
+        Self { sockets: Vec::new(), spare: spare() }
     }
+}
 
+impl Listening {
+    /// Places, those of listeners that are gone included.
     #[must_use]
-    pub fn count(&self) -> usize {
+    pub fn places(&self) -> usize {
         self.sockets.len()
     }
 
+    /// Sockets.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.sockets.iter().flatten().count()
+    }
+
+    /// Takes the sockets of the proxy as they are now; those that are gone close. Returns which change that was.
+    pub fn renew(&mut self, from: &Sockets, set: BorrowedFd<'_>, data: impl Fn(u16) -> u64) -> Result<u32, Trouble> {
+        let (sockets, change) = from.copies()?;
+        self.unwatch(set);
+        self.sockets = sockets;
+        self.watch(set, data)?;
+        from.handle_taken(change);
+        Ok(change)
+    }
+
     /// Adds every socket to an epoll set, level-triggered: ready for as long as somebody waits.
-    pub fn watch(&self, set: BorrowedFd<'_>, data: impl Fn(u16) -> u64) -> Result<(), Trouble> {
+    fn watch(&self, set: BorrowedFd<'_>, data: impl Fn(u16) -> u64) -> Result<(), Trouble> {
         for (number, socket) in self.sockets.iter().enumerate() {
+            let Some(socket) = socket else { continue };
             epoll::add(set, socket, EventData::new_u64(data(number as u16)), EventFlags::IN).map_err(trouble)?;
         }
         Ok(())
@@ -48,7 +117,7 @@ impl Listening {
 
     /// Ends what `watch` began.
     pub fn unwatch(&self, set: BorrowedFd<'_>) {
-        for socket in &self.sockets {
+        for socket in self.sockets.iter().flatten() {
             // It was added by `watch`; a set that has forgotten it is what is wanted.
             let _ = epoll::delete(set, socket);
         }
@@ -62,7 +131,7 @@ impl Listening {
     /// Takes a connection, if one waits. `certain`: an event has said so. Otherwise it is asked first, which costs a tenth
     /// of an `accept` in vain, for which the kernel makes a socket before it looks.
     pub fn accept(&mut self, number: usize, certain: bool) -> Accepted<OwnedFd> {
-        let Some(socket) = self.sockets.get(number) else { return Accepted::Nobody };
+        let Some(Some(socket)) = self.sockets.get(number) else { return Accepted::Nobody };
         if !certain && !somebody_waits(socket) {
             return Accepted::Nobody;
         }
@@ -112,8 +181,17 @@ pub fn listen(at: SocketAddr, backlog: u32) -> Result<(OwnedFd, SocketAddr), std
     sockopt::set_socket_reuseaddr(&socket, true)?;
     sockopt::set_tcp_nodelay(&socket, true)?;
     rustix::net::bind(&socket, &at)?;
-    rustix::net::listen(&socket, i32::try_from(backlog).unwrap_or(i32::MAX))?;
-    let listener = TcpListener::from(socket);
-    let address = listener.local_addr()?;
-    Ok((OwnedFd::from(listener), address))
+    set_backlog(&socket, backlog)?;
+    let address = place_of(&socket)?;
+    Ok((socket, address))
+}
+
+/// Where a socket listens.
+pub fn place_of(socket: &OwnedFd) -> Result<SocketAddr, std::io::Error> {
+    TcpListener::from(socket.try_clone()?).local_addr()
+}
+
+/// Another number of connections that may wait to be taken.
+pub fn set_backlog(socket: &OwnedFd, backlog: u32) -> Result<(), std::io::Error> {
+    Ok(rustix::net::listen(socket, i32::try_from(backlog).unwrap_or(i32::MAX))?)
 }

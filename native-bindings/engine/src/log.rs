@@ -1,10 +1,12 @@
 //! What a worker has to say: access-log lines and notes (`notes.rs`), both as JSON lines in a buffer that crosses the
 //! border once a turn. A buffer that is full loses lines and counts them; it never holds anything up.
 
+use crate::cached::told::outcome;
 use crate::exchange::Ongoing;
 use crate::ip_text::IpText;
 use crate::tls::Session;
 use crate::tls_client::sha256_hex;
+use proto::cache::judge::Decision;
 use proto::failure::Phase;
 use proto::fault::ClientFault;
 use proto::http1::encode::{write_decimal, write_http_date};
@@ -68,12 +70,6 @@ impl Log {
             self.date_second = second;
         }
         self.date
-    }
-
-    /// Of this turn.
-    #[must_use]
-    pub(crate) fn unix_ms(&self) -> u64 {
-        self.unix_ms
     }
 
     /// Whether an exchange leaves anything behind.

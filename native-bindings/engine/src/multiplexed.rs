@@ -57,7 +57,7 @@ impl<I: Io> Worker<I> {
         let token = Token::Client(key);
         let mut session = Box::new(Session::new(&plan.http2, list_bytes(&plan.limits), rung, token, now_ms));
         let passed = session.feed(bytes, now_ms);
-        if self.draining {
+        if self.draining || self.plan.is_gone(client.listener) {
             session.leave();
         }
         client.http2 = Some(session);
@@ -199,7 +199,7 @@ impl<I: Io> Worker<I> {
         self.drive(key);
     }
 
-    /// While the proxy stops: the client is told, and what it has asked is answered.
+    /// The proxy stops, or the client's listener is gone: the client is told, and what it has asked is answered.
     pub(crate) fn drain_session(&mut self, key: Key) {
         if let Some(session) = self.clients.get_mut(key).and_then(|client| client.http2.as_mut()) {
             session.leave();

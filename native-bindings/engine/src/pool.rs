@@ -10,10 +10,11 @@ use crate::idle_list::IdleLists;
 pub use crate::idle_list::{Idle, Lease, Wanted};
 use crate::link::Link;
 use crate::slab::Key;
-use crate::target::TargetShared;
+use crate::target::{TargetShared, TargetState};
 use parking_lot::{Mutex, RwLock};
 use proto::identity::Identity;
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 
@@ -42,11 +43,19 @@ pub struct Pool<S> {
     shards: Box<[Shard<S>]>,
     flags: Box<[Flag]>,
     steal: bool,
-    targets: RwLock<HashMap<Identity, Arc<TargetShared>>>,
+    targets: RwLock<Targets>,
     /// Established and connecting, over all targets.
     open: AtomicU32,
     /// 0 = no limit.
-    open_max: u32,
+    open_max: AtomicU32,
+}
+
+/// Targets that the plan has, and those it no longer has for as long as anybody holds them. Their numbers and the free
+/// ones are all from 0 up, without a gap.
+#[derive(Default)]
+struct Targets {
+    by_identity: HashMap<Identity, Arc<TargetShared>>,
+    free: BinaryHeap<Reverse<u32>>,
 }
 
 /// A connection taken out of the pool.
@@ -67,23 +76,47 @@ impl<S> Pool<S> {
             shards: (0..shards).map(|_| shard()).collect(),
             flags: (0..workers).map(|_| Flag::default()).collect(),
             steal,
-            targets: RwLock::new(HashMap::new()),
+            targets: RwLock::default(),
             open: AtomicU32::new(0),
-            open_max,
+            open_max: AtomicU32::new(open_max),
         }
+    }
+
+    /// Another bound over all targets; 0 = none. What is open beyond it stays.
+    pub fn set_open_max(&self, open_max: u32) {
+        self.open_max.store(open_max, Relaxed);
     }
 
     /// What all workers share about a target; made at the first mention of its identity.
     pub fn target(&self, identity: &Identity) -> Arc<TargetShared> {
-        if let Some(found) = self.targets.read().get(identity) {
+        if let Some(found) = self.targets.read().by_identity.get(identity) {
             return Arc::clone(found);
         }
         let mut targets = self.targets.write();
-        let number = targets.len() as u32;
-        let sibling = targets.values().find(|t| t.identity.origin == identity.origin);
+        let Targets { by_identity, free } = &mut *targets;
+        if let Some(found) = by_identity.get(identity) {
+            return Arc::clone(found);
+        }
+        let number = free.pop().map_or(by_identity.len() as u32, |Reverse(number)| number);
+        let sibling = by_identity.values().find(|t| t.identity.origin == identity.origin);
         let origin = sibling.map_or_else(Arc::default, |t| Arc::clone(&t.origin));
-        let made = || Arc::new(TargetShared::new(number, identity.clone(), origin, self.shards.len()));
-        Arc::clone(targets.entry(identity.clone()).or_insert_with(made))
+        let made = Arc::new(TargetShared::new(number, identity.clone(), origin, self.shards.len()));
+        by_identity.insert(identity.clone(), Arc::clone(&made));
+        made
+    }
+
+    /// Forgets targets that no plan has and nobody holds; their numbers are given to others.
+    pub fn forget_removed(&self) {
+        let mut targets = self.targets.write();
+        let Targets { by_identity, free } = &mut *targets;
+        by_identity.retain(|_, target| {
+            // Whoever does not hold it by now would have to come through this lock.
+            let forgotten = target.state() == TargetState::Removed && Arc::strong_count(target) == 1;
+            if forgotten {
+                free.push(Reverse(target.number));
+            }
+            !forgotten
+        });
     }
 
     #[must_use]
@@ -203,22 +236,23 @@ impl<S> Pool<S> {
         taken
     }
 
-    /// Every target there ever was, in the order of their numbers.
+    /// Every target, those included that no plan has any more but somebody holds, in the order of their numbers.
     #[must_use]
     pub fn all_targets(&self) -> Vec<Arc<TargetShared>> {
-        let mut all: Vec<Arc<TargetShared>> = self.targets.read().values().cloned().collect();
+        let mut all: Vec<Arc<TargetShared>> = self.targets.read().by_identity.values().cloned().collect();
         all.sort_by_key(|target| target.number);
         all
     }
 
     /// Takes a dead worker's requests out of every line.
     pub fn forget_waiters_of(&self, worker: u32) {
-        self.targets.read().values().for_each(|target| target.leave_all_of(worker));
+        self.targets.read().by_identity.values().for_each(|target| target.leave_all_of(worker));
     }
 
     /// Asks for room for one more connection to this target. A yes must be given back by `give_up_place`.
     pub fn ask_for_place(&self, target: &TargetShared, target_max: u32, origin_max: u32) -> bool {
-        let bounds = [(&self.open, self.open_max), (&target.open, target_max), (&target.origin.open, origin_max)];
+        let open_max = self.open_max.load(Relaxed);
+        let bounds = [(&self.open, open_max), (&target.open, target_max), (&target.origin.open, origin_max)];
         for (place, (count, max)) in bounds.iter().enumerate() {
             if count.fetch_add(1, Relaxed) >= *max && *max != 0 {
                 bounds[..=place].iter().for_each(|(count, _)| {
@@ -245,7 +279,8 @@ impl<S> Pool<S> {
     /// Whether the limit over all targets is what stands in the way.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.open_max != 0 && self.open.load(Relaxed) >= self.open_max
+        let open_max = self.open_max.load(Relaxed);
+        open_max != 0 && self.open.load(Relaxed) >= open_max
     }
 
     /// Some target at which a request waits for room that `freed` may have made: another of its origin, or, when room
@@ -253,17 +288,18 @@ impl<S> Pool<S> {
     #[must_use]
     pub fn waiting_beside(&self, freed: &TargetShared) -> Option<Arc<TargetShared>> {
         let of_origin = freed.origin.waiting.load(Relaxed) > 0;
-        if !of_origin && self.open_max == 0 {
+        let bounded = self.open_max.load(Relaxed) != 0;
+        if !of_origin && !bounded {
             return None;
         }
         let waits = |t: &&Arc<TargetShared>| t.waiting.load(Relaxed) > 0;
         let targets = self.targets.read();
         // By number, not in the order of the map: what is told the same dice does the same.
         let first = |of_origin: bool| {
-            let beside = targets.values().filter(|t| !of_origin || Arc::ptr_eq(&t.origin, &freed.origin));
+            let beside = targets.by_identity.values().filter(|t| !of_origin || Arc::ptr_eq(&t.origin, &freed.origin));
             beside.filter(waits).min_by_key(|t| t.number)
         };
-        first(true).or_else(|| if self.open_max == 0 { None } else { first(false) }).cloned()
+        first(true).or_else(|| if bounded { first(false) } else { None }).cloned()
     }
 
     /// Whether idle connections may rest where a worker cannot take them.

@@ -171,3 +171,19 @@ fn s0_14_thirty_two_threads_releasing_and_taking_never_lose_or_make_a_connection
         assert!(misses.load(Relaxed) < 32 * 2_000 / 100, "{shards} shards: {} misses", misses.load(Relaxed));
     }
 }
+
+#[test]
+fn a_target_is_forgotten_when_nobody_holds_it_and_its_number_is_given_anew() {
+    let pool: Pool<u32> = Pool::new(1, 1, true, 0);
+    let [kept, held, gone] = [1, 2, 3].map(|place| pool.target(&identity(place)));
+    assert_eq!([kept.number, held.number, gone.number], [0, 1, 2]);
+    for target in [&held, &gone] {
+        target.set_state(TargetState::Removed, 0);
+    }
+    drop(gone);
+    pool.forget_removed();
+    assert_eq!(pool.all_targets().iter().map(|t| t.number).collect::<Vec<u32>>(), [0, 1]);
+    assert!(Arc::ptr_eq(&held, &pool.target(&identity(2))), "whoever is held stays who it is");
+    assert_eq!([pool.target(&identity(4)).number, pool.target(&identity(3)).number], [2, 3]);
+    let _ = kept;
+}

@@ -2,7 +2,7 @@
 //! `listening.rs` or `sys_file.rs`, and rustix makes each of them without `unsafe`.
 
 use crate::io::{File, Io, Peek, Ready, SocketOptions, Token, Trouble};
-use crate::listening::{Accepted, Listening};
+use crate::listening::{Accepted, Listening, Sockets};
 use crate::sys_file::SpoolFile;
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
@@ -18,6 +18,7 @@ use rustix::time::{ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTim
 use std::io::IoSlice;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 /// Events taken from epoll in one call.
@@ -31,13 +32,22 @@ pub struct SysShared {
     epolls: Vec<OwnedFd>,
     bells: Vec<OwnedFd>,
     acceptor_bell: OwnedFd,
+    /// Set after each ring: an edge-triggered event is ready until it was fetched.
+    acceptor_rung: AtomicBool,
+    pub listening: Sockets,
 }
 
 impl SysShared {
     pub fn new(workers: u32) -> Result<Self, Trouble> {
         let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
         let acceptor_bell = eventfd(0, flags).map_err(trouble)?;
-        let mut shared = Self { epolls: Vec::new(), bells: Vec::new(), acceptor_bell };
+        let mut shared = Self {
+            epolls: Vec::new(),
+            bells: Vec::new(),
+            acceptor_bell,
+            acceptor_rung: AtomicBool::default(),
+            listening: Sockets::default(),
+        };
         for _ in 0..workers {
             let set = epoll::create(CreateFlags::CLOEXEC).map_err(trouble)?;
             let bell = eventfd(0, flags).map_err(trouble)?;
@@ -54,9 +64,15 @@ impl SysShared {
         let _ = rustix::io::write(&self.bells[worker as usize], &1u64.to_ne_bytes());
     }
 
-    /// Wakes the acceptor because the host's flags changed.
+    /// Wakes the acceptor because the plan, the listening sockets or the host's flags changed.
     pub fn ring_acceptor(&self) {
         let _ = rustix::io::write(&self.acceptor_bell, &1u64.to_ne_bytes());
+        self.acceptor_rung.store(true, Relaxed);
+    }
+
+    /// Whether the acceptor's bell was rung since this was asked last.
+    pub fn take_acceptor_ring(&self) -> bool {
+        self.acceptor_rung.load(Relaxed) && self.acceptor_rung.swap(false, Relaxed)
     }
 
     #[must_use]
@@ -79,6 +95,8 @@ pub struct SysIo {
     events: Vec<epoll::Event>,
     /// Only the worker of a proxy that has no other takes connections itself.
     listening: Option<Listening>,
+    /// What was seen of the changes of listening sockets.
+    listening_seen: u32,
 }
 
 impl SysIo {
@@ -88,15 +106,13 @@ impl SysIo {
                 .map_err(trouble)?;
         let flags = EventFlags::IN | EventFlags::ET;
         epoll::add(shared.epoll(worker), &clock, EventData::new_u64(Token::Clock.pack()), flags).map_err(trouble)?;
-        Ok(Self { shared, worker, clock, events: Vec::with_capacity(READY_MAX), listening: None })
+        Ok(Self { shared, worker, clock, events: Vec::with_capacity(READY_MAX), listening: None, listening_seen: 0 })
     }
 
-    /// Watches listening sockets besides everything else.
-    pub fn listen(&mut self, sockets: Vec<OwnedFd>) -> Result<(), Trouble> {
-        let listening = Listening::new(sockets);
-        listening.watch(self.shared.epoll(self.worker), |number| Token::Listener(number).pack())?;
-        self.listening = Some(listening);
-        Ok(())
+    /// Watches the listening sockets of the proxy besides everything else, from now on.
+    pub fn listen(&mut self) -> Result<(), Trouble> {
+        self.listening = Some(Listening::default());
+        self.renew_listening()
     }
 }
 
@@ -274,6 +290,17 @@ impl Io for SysIo {
 
     fn accept(&mut self, listener: u16, certain: bool) -> Accepted<OwnedFd> {
         self.listening.as_mut().map_or(Accepted::Nobody, |listening| listening.accept(usize::from(listener), certain))
+    }
+
+    fn listening_changed(&self) -> bool {
+        self.listening.is_some() && self.shared.listening.changes() != self.listening_seen
+    }
+
+    fn renew_listening(&mut self) -> Result<(), Trouble> {
+        let Some(listening) = &mut self.listening else { return Ok(()) };
+        let (from, set) = (&self.shared.listening, self.shared.epoll(self.worker));
+        self.listening_seen = listening.renew(from, set, |number| Token::Listener(number).pack())?;
+        Ok(())
     }
 
     fn stop_listening(&mut self) {

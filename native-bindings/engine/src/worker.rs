@@ -106,12 +106,13 @@ pub struct Worker<I: Io> {
 impl<I: Io> Worker<I> {
     pub fn new(mut io: I, host: Arc<Host<I::Socket>>, index: u32, row: Row) -> Self {
         let generation = host.generation.load(Relaxed);
-        let plan = Rc::new(Compiled::new(host.current(), &host.pool));
+        let plan = Rc::new(Compiled::new(host.current()));
         let now_us = io.now_us();
         let mut wheel = Wheel::new(now_us / 1000);
         let keeper = wheel.add(Token::Keeper.pack());
         wheel.arm(keeper, now_us / 1000);
         host.workers[index as usize].beat_ms.store(now_us / 1000, Relaxed);
+        host.workers[index as usize].generation.store(generation, Relaxed);
         host.workers[index as usize].alive.store(true, Relaxed);
         let mut worker = Self {
             index,
@@ -266,7 +267,9 @@ impl<I: Io> Worker<I> {
             Token::Bell => self.empty_inbox(),
             Token::Clock => self.wake_ms = None,
             Token::Check(key) => self.check_ready(key, event),
-            Token::Listener(listener) => self.take_waiting(listener, true),
+            Token::Listener(listener) => {
+                self.take_waiting(listener, true);
+            }
             Token::Exchange(_) | Token::Keeper => {}
         }
     }
@@ -276,7 +279,11 @@ impl<I: Io> Worker<I> {
         self.host.workers[self.index as usize].beat_ms.store(self.now_ms(), Relaxed);
         for _ in 0..INBOX_TAKE_MAX {
             match self.host.inboxes[self.index as usize].pop() {
-                Some(Message::Client { socket, peer, listener }) => self.take_client(socket, peer, listener),
+                Some(Message::Client { socket, peer, listener }) => {
+                    // Its listener may be one of a plan that came during this turn.
+                    self.take_changes();
+                    self.take_client(socket, peer, listener);
+                }
                 Some(Message::Dump { ticket }) => self.dump(ticket),
                 Some(Message::Called { exchange, target }) => self.called(exchange, target),
                 None => return,

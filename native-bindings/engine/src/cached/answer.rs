@@ -79,7 +79,7 @@ impl<I: Io> Worker<I> {
         answered: Answered<'_>,
         framing: &AnswerFraming,
     ) -> Option<Judged> {
-        let now_ms = self.log.unix_ms();
+        let now_ms = self.log.unix_ms;
         let ongoing = self.exchanges.get_mut(exchange)?;
         let plan = Rc::clone(&ongoing.plan);
         let policy = plan.plan.routes[ongoing.route as usize].cache.as_ref()?;
@@ -228,7 +228,7 @@ impl<I: Io> Worker<I> {
     }
 
     fn leave_marker(&mut self, exchange: Key, asked: Asked<'_>) {
-        let until_ms = self.log.unix_ms() + MARKER_MS;
+        let until_ms = self.log.unix_ms + MARKER_MS;
         let Some(side) = self.exchanges.get(exchange).and_then(|o| o.cached.as_ref()) else { return };
         if side.target.is_empty() {
             return;
@@ -263,7 +263,7 @@ impl<I: Io> Worker<I> {
     /// No answer came. Whether the client gets a stored one all the same (RFC 5861 4, S2-10); then it has it.
     pub(crate) fn answer_stale(&mut self, exchange: Key) -> bool {
         let Some(found) = self.found_by(exchange) else { return false };
-        let now_ms = self.log.unix_ms();
+        let now_ms = self.log.unix_ms;
         let Some(request) = self.take_head(exchange) else { return false };
         let asked = Asked { bytes: &request.1, head: &request.0 };
         let record = judged(&found);
@@ -285,7 +285,7 @@ impl<I: Io> Worker<I> {
         let Some(ongoing) = self.exchanges.get(exchange) else { return false };
         let Some(side) = ongoing.cached.as_ref() else { return false };
         let Some(found) = &side.found else { return false };
-        decide_failure(&judged(found), side.wants, self.log.unix_ms()) == Err(Why::MustRevalidate)
+        decide_failure(&judged(found), side.wants, self.log.unix_ms) == Err(Why::MustRevalidate)
     }
 }
 

@@ -57,7 +57,7 @@ impl<I: Io> Worker<I> {
 
     /// Begins to renew what an exchange is answered with, unless somebody does that already.
     pub(crate) fn revalidate(&mut self, exchange: Key, head: &RequestHead, bytes: &[u8]) {
-        let now_ms = self.log.unix_ms();
+        let now_ms = self.log.unix_ms;
         let stamp = self.host.hot.stamp(now_ms * 1000);
         let Some(ongoing) = self.exchanges.get(exchange) else { return };
         let (Some(side), Some(policy)) = (ongoing.cached.as_ref(), ongoing.cache_policy()) else { return };

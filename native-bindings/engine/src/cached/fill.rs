@@ -108,7 +108,7 @@ impl<I: Io> Worker<I> {
 
     /// The client asked for a range, and the whole comes in its place: the range is cut from that.
     fn serve_cut(&mut self, reader: Key, entry: Arc<Entry>) {
-        let now_ms = self.log.unix_ms();
+        let now_ms = self.log.unix_ms;
         let Some(request) = self.take_head(reader) else { return };
         let asked = Asked { bytes: &request.1, head: &request.0 };
         let serve = decide_serve(asked, &entry.record, now_ms).unwrap_or(Serve::Whole);

@@ -85,7 +85,7 @@ impl<I: Io> Worker<I> {
             upgrade: core.upgrade,
             policy,
             origin_down: false,
-            now_ms: self.log.unix_ms(),
+            now_ms: self.log.unix_ms,
         };
         let used = decide_use(&lookup).and_then(|wants| {
             let target = Target::of(asked, secure).filter(|target| write_target(target, &policy.key, room));
@@ -184,8 +184,8 @@ impl<I: Io> Worker<I> {
             }
             let record = side.found.as_ref().map(|found| &found.entry.record);
             side.ask = decide_ask(asked, decision.what, decision.why, record, policy);
-            side.stamp = self.host.hot.stamp(self.log.unix_ms() * 1000);
-            side.asked_ms = self.log.unix_ms();
+            side.stamp = self.host.hot.stamp(self.log.unix_ms * 1000);
+            side.asked_ms = self.log.unix_ms;
             self.row.one(Counter::CacheMisses);
             // What another one's answer cannot be the answer to asks for itself: a method whose answer is not stored, a part,
             // a condition that the origin is to judge, and what was found not to be storable.
@@ -237,7 +237,7 @@ impl<I: Io> Worker<I> {
             upgrade: false,
             policy,
             origin_down: false,
-            now_ms: self.log.unix_ms(),
+            now_ms: self.log.unix_ms,
         };
         let wanted = Wanted { place: side.place, target: &side.target, extras: &side.extras, asked };
         let seen = self.host.hot.look_up(&wanted, lookup.now_ms);

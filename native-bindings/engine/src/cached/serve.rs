@@ -238,7 +238,7 @@ impl<I: Io> Worker<I> {
             decision: *decision,
             collapsed,
             soft_since_ms: None,
-            now_ms: self.log.unix_ms(),
+            now_ms: self.log.unix_ms,
             boundary: 0,
             forwarded_status: None,
             stored: false,
@@ -272,7 +272,7 @@ impl<I: Io> Worker<I> {
     pub(crate) fn serve(&mut self, exchange: Key, serve: &Serve) {
         let draining = self.draining || self.scarce;
         let boundary = self.dice.roll();
-        let now_ms = self.log.unix_ms();
+        let now_ms = self.log.unix_ms;
         let Some(ongoing) = self.exchanges.get_mut(exchange) else { return };
         let plan = Rc::clone(&ongoing.plan);
         let Some(found) = ongoing.cached.as_ref().and_then(|side| side.found.clone()) else { return };

@@ -109,7 +109,7 @@ fn what_is_checked_can_be_run(plan: Plan) {
     assert!(plan.limits.head_bytes <= HEAD_BYTES_CEILING);
     let Ok(host) = Host::<()>::new(plan) else { return };
     let plan = host.plan();
-    let compiled = Compiled::new(host.current(), &host.pool);
+    let compiled = Compiled::new(host.current());
     assert_eq!(host.inboxes.len(), plan.workers as usize);
     assert_eq!(compiled.origins.len(), plan.origins.len());
     for address in [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)] {

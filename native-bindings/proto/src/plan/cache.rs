@@ -120,11 +120,13 @@ pub struct CachePlan {
     pub memory_bytes: u64,
     /// Parts of it that are locked for themselves; a power of two.
     pub shards: u32,
+    /// Whether there is a store on a disk, which is asked for what is not in memory.
+    pub store: bool,
 }
 
 impl Default for CachePlan {
     fn default() -> Self {
-        Self { memory_bytes: 128 * 1024 * 1024, shards: 64 }
+        Self { memory_bytes: 128 * 1024 * 1024, shards: 64, store: false }
     }
 }
 

@@ -9,8 +9,8 @@ mod route;
 mod tls;
 
 pub use cache::{
-    AuthorizationUse, BypassWhen, CACHE_SHARDS_MAX, CachePlan, CachePolicy, ClientDirectives, Coalesce, Coding, Compress,
-    CookieUse, Grace, Heuristic, KeyPolicy, PartialUse, QueryKey, SetCookieUse, TtlRule,
+    AuthorizationUse, BypassWhen, CACHE_SHARDS_MAX, CachePlan, CachePolicy, ClientDirectives, Coalesce, Coding,
+    Compress, CookieUse, Grace, Heuristic, KeyPolicy, PartialUse, QueryKey, SetCookieUse, TtlRule,
 };
 pub use http2::Http2;
 pub use origin::{
@@ -30,6 +30,8 @@ use std::net::IpAddr;
 pub const PLAN_VERSION: u32 = 1;
 /// Most edge workers one process may have; bit sets over workers rest on it.
 pub const WORKERS_MAX: u32 = 256;
+/// Most places of listeners, of those included that are gone.
+pub const LISTENERS_MAX: usize = 1024;
 
 /// The whole document.
 #[derive(Debug, Clone, Deserialize)]
@@ -127,6 +129,9 @@ pub struct Listener {
     /// Without TLS: a connection that begins with HTTP/2's preface speaks it (RFC 9113 3.3). With TLS, ALPN says so.
     #[serde(default)]
     pub http2: bool,
+    /// Nobody connects here any more; it keeps its place for those who are connected.
+    #[serde(default)]
+    pub gone: bool,
 }
 
 /// What one client may ask of us.
@@ -238,7 +243,8 @@ impl Plan {
                 && self.limits.request_line_bytes <= self.limits.head_bytes,
             "plan.limits: headBytes must be at most 61440 and requestLineBytes at most headBytes",
         )?;
-        ensure(!self.listeners.is_empty(), "plan.listeners: at least one is needed")?;
+        ensure(self.listeners.iter().any(|l| !l.gone), "plan.listeners: at least one is needed")?;
+        ensure(self.listeners.len() <= LISTENERS_MAX, "plan.listeners: at most 1024 places")?;
         ensure(
             !self.name.is_empty() && self.name.bytes().all(crate::http1::fields::is_token_byte),
             "plan.name: must be a token",

@@ -128,7 +128,7 @@ pub enum MatchWord {
 }
 
 /// How a target is chosen among those that may be used.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, PartialEq, Eq, Hash)]
 #[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
 pub enum Balance {
     /// Weighted, smooth.
@@ -143,7 +143,7 @@ pub enum Balance {
 }
 
 /// What a consistent hash is taken of.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, PartialEq, Eq, Hash)]
 #[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
 pub enum HashBy {
     Path,
