@@ -111,13 +111,9 @@ impl<S> Host<S> {
         let pool = Pool::new(workers, plan.pool.shards, plan.pool.steal, plan.pool.connections);
         let targets = bind(&plan, &tls, &pool);
         Ok(Self {
-<<<<<<< HEAD
             hot: HotCache::new(plan.cache.memory_bytes, plan.cache.shards),
             store: StoreQueue::default(),
-            pool: Pool::new(workers, plan.pool.shards, plan.pool.steal, plan.pool.connections),
-=======
             pool,
->>>>>>> origin/main
             inboxes: (0..workers).map(|_| ArrayQueue::new(INBOX_LENGTH)).collect(),
             rungs: (0..workers).map(|_| Arc::default()).collect(),
             multiplexes: AtomicBool::new(caches(&plan)),
@@ -184,14 +180,10 @@ impl<S> Host<S> {
                 (true, _) => {}
             }
         }
-<<<<<<< HEAD
         if caches(&plan) {
             self.multiplexes.store(true, Relaxed);
         }
-        *self.current.write() = Current { plan: Arc::new(plan), tls };
-=======
         *self.current.write() = Current { plan: Arc::new(plan), tls: Arc::new(tls), targets };
->>>>>>> origin/main
         self.generation.fetch_add(1, Relaxed);
         self.targets_changed.fetch_add(1, Relaxed);
     }
@@ -210,11 +202,11 @@ impl<S> Host<S> {
     }
 }
 
-<<<<<<< HEAD
 /// Whether any route does.
 fn caches(plan: &Plan) -> bool {
     plan.routes.iter().any(|route| route.cache.is_some())
-=======
+}
+
 /// What all workers share about each target of a plan, in its order.
 fn bind<S>(plan: &Plan, tls: &TlsPlan, pool: &Pool<S>) -> Arc<[Box<[Arc<TargetShared>]>]> {
     let of_origin = |(at, origin): (usize, &Origin)| {
@@ -230,5 +222,4 @@ fn bind<S>(plan: &Plan, tls: &TlsPlan, pool: &Pool<S>) -> Arc<[Box<[Arc<TargetSh
         bound.collect()
     };
     plan.origins.iter().enumerate().map(of_origin).collect()
->>>>>>> origin/main
 }
