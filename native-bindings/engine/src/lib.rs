@@ -27,6 +27,7 @@ pub mod forward;
 mod handshake;
 mod heads;
 pub mod host;
+pub mod hot;
 pub mod http2;
 pub mod idle_list;
 pub mod io;
