@@ -67,6 +67,10 @@ impl<T> Slab<T> {
         self.slots.get_mut(key.index as usize).filter(|s| s.generation == key.generation)?.entry.as_mut()
     }
 
+    pub fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.slots.iter_mut().filter_map(|slot| slot.entry.as_mut())
+    }
+
     /// Keys of all entries, for sweeps that may remove as they go.
     #[must_use]
     pub fn keys(&self) -> Vec<Key> {

@@ -126,6 +126,11 @@ impl S3Fifo {
 
     /// Lets one leave; `None` if nothing is in.
     pub fn evict(&mut self) -> Option<Slot> {
+        self.evict_with(|_| 0)
+    }
+
+    /// The same, where uses are counted elsewhere: `take_uses` says how often a slot was used since it was last asked.
+    pub fn evict_with(&mut self, mut take_uses: impl FnMut(Slot) -> u8) -> Option<Slot> {
         loop {
             let from_small =
                 self.small.count > 0 && (self.main.count == 0 || self.small.bytes * 100 > self.bytes() * SMALL_PERCENT);
@@ -134,7 +139,8 @@ impl S3Fifo {
                 return None;
             }
             let node = &self.nodes[slot as usize];
-            let (key, uses) = (node.key, node.uses.load(Relaxed));
+            let uses = node.uses.load(Relaxed).saturating_add(take_uses(Slot(slot))).min(USES_MAX);
+            let key = node.key;
             self.unlink(slot);
             match from_small {
                 true if uses >= USES_TO_STAY => self.enter_main(slot, 0),

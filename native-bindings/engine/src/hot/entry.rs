@@ -1,0 +1,183 @@
+//! One stored answer, or one that is being stored. What it says never changes; what happened to it does: uses, purges,
+//! its end.
+
+use crate::hot::body::Body;
+use crate::hot::content::ARC_BYTES;
+use crate::hot::place::Place;
+use proto::cache::eviction;
+use proto::cache::record::Record;
+use proto::cache::vary::VarySet;
+use proto::http1::head::{Field, ResponseHead};
+use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
+
+/// What an answer is stored with.
+pub struct NewEntry {
+    pub place: Place,
+    /// What `write_target` of `proto/cache/key.rs` makes of the request.
+    pub target: Box<[u8]>,
+    /// What `write_key` adds to it: fields and cookies of the route's key. Mostly empty.
+    pub extras: Box<[u8]>,
+    pub vary: VarySet,
+    /// The request's key for `vary`; empty when it does not vary.
+    pub variant: Box<[u8]>,
+    pub record: Record,
+    /// As it is stored, with the empty line that ends it.
+    pub head: Box<[u8]>,
+    /// Of `head`.
+    pub parsed: ResponseHead,
+    pub body: Arc<Body>,
+    /// Keyed hashes of its tags and groups: `HotCache::tag`.
+    pub tags: Box<[u64]>,
+    /// The same as they are, for the store.
+    pub tag_names: Box<[Box<[u8]>]>,
+    /// The clock of purges (`HotCache::stamp`) when its request was sent, so that a purge meanwhile concerns it. Of an
+    /// answer out of the store, when the store was asked.
+    pub stamp: u64,
+}
+
+/// In `slot`: it is not weighed.
+const NO_SLOT: u32 = u32::MAX;
+
+/// See the file. Its `NewEntry` is there to read through it.
+pub struct Entry {
+    new: NewEntry,
+    dead: AtomicBool,
+    /// The purge epoch it was last looked at in.
+    checked: AtomicU64,
+    /// Since when it is stale by a purge; 0 = it is not.
+    soft_since_ms: AtomicU64,
+    hits: AtomicU32,
+    /// Hits that eviction has counted.
+    hits_counted: AtomicU32,
+    /// Where it is in its shard's queues.
+    slot: AtomicU32,
+}
+
+impl Deref for Entry {
+    type Target = NewEntry;
+
+    #[inline]
+    fn deref(&self) -> &NewEntry {
+        &self.new
+    }
+}
+
+impl Entry {
+    #[must_use]
+    pub fn new(mut new: NewEntry) -> Arc<Self> {
+        new.parsed.fields.shrink_to_fit();
+        Arc::new(Self {
+            new,
+            dead: AtomicBool::new(false),
+            checked: AtomicU64::new(0),
+            soft_since_ms: AtomicU64::new(0),
+            hits: AtomicU32::new(0),
+            hits_counted: AtomicU32::new(0),
+            slot: AtomicU32::new(NO_SLOT),
+        })
+    }
+
+    /// All bytes that it takes: its own, and what tables and the allocator need for it. The same from when its body is
+    /// whole.
+    #[must_use]
+    pub fn weight(&self) -> u64 {
+        let content = match self.body.whole_content() {
+            Some(content) => content.weigh(block),
+            None => self.body.length_so_far(),
+        };
+        let names: u64 = self.tag_names.iter().map(|name| block(name.len())).sum();
+        let parts = [
+            size_of::<Self>() + ARC_BYTES,
+            size_of::<Body>() + ARC_BYTES,
+            self.target.len(),
+            self.extras.len(),
+            self.variant.len(),
+            self.record.etag.len(),
+            self.head.len(),
+            size_of_val(self.tags.iter().as_slice()),
+            size_of_val(self.tag_names.iter().as_slice()),
+            self.parsed.fields.len() * size_of::<Field>(),
+        ];
+        let names_of_vary: u64 = self.vary.names().map(|name| block(name.len()) + size_of::<Box<[u8]>>() as u64).sum();
+        TABLE_BYTES + content + names + names_of_vary + parts.into_iter().map(block).sum::<u64>()
+    }
+
+    /// Removed, replaced, failed or purged: nobody new is given it.
+    #[must_use]
+    #[inline]
+    pub fn is_dead(&self) -> bool {
+        self.dead.load(Acquire)
+    }
+
+    pub(super) fn die(&self) {
+        self.dead.store(true, Release);
+    }
+
+    /// Since when it is stale by a purge.
+    #[must_use]
+    #[inline]
+    pub fn soft_since_ms(&self) -> Option<u64> {
+        Some(self.soft_since_ms.load(Relaxed)).filter(|since| *since != 0)
+    }
+
+    /// The first of several counts.
+    pub(super) fn soften(&self, since_ms: u64) {
+        let earlier = |now: u64| (now == 0 || since_ms < now).then_some(since_ms.max(1));
+        let _ = self.soft_since_ms.fetch_update(Release, Relaxed, earlier);
+    }
+
+    #[inline]
+    pub(super) fn checked(&self) -> u64 {
+        self.checked.load(Acquire)
+    }
+
+    pub(super) fn set_checked(&self, epoch: u64) {
+        self.checked.fetch_max(epoch, Release);
+    }
+
+    #[must_use]
+    pub fn hits(&self) -> u32 {
+        self.hits.load(Relaxed)
+    }
+
+    #[inline]
+    pub(super) fn touch(&self) {
+        self.hits.fetch_add(1, Relaxed);
+    }
+
+    /// Hits since it was last asked. Only under the shard's lock.
+    pub(super) fn take_uses(&self) -> u8 {
+        let hits = self.hits();
+        let before = self.hits_counted.swap(hits, Relaxed);
+        u8::try_from(hits.wrapping_sub(before)).unwrap_or(u8::MAX)
+    }
+
+    pub(super) fn slot(&self) -> Option<eviction::Slot> {
+        Some(self.slot.load(Relaxed)).filter(|slot| *slot != NO_SLOT).map(eviction::Slot)
+    }
+
+    pub(super) fn set_slot(&self, slot: Option<eviction::Slot>) {
+        self.slot.store(slot.map_or(NO_SLOT, |slot| slot.0), Relaxed);
+    }
+
+    /// The same answer under the same key.
+    pub(super) fn is_same_variant(&self, other: &Self) -> bool {
+        self.variant == other.variant && self.is_of(&other.target, &other.extras)
+    }
+
+    #[inline]
+    pub(super) fn is_of(&self, target: &[u8], extras: &[u8]) -> bool {
+        *self.target == *target && *self.extras == *extras
+    }
+}
+
+/// What the tables of a shard need for one entry: its slot in the map, the list in it, the nodes of the queues and the
+/// memory of what left.
+const TABLE_BYTES: u64 = 240;
+
+/// What the allocator takes for so many bytes: a word before them, all rounded up.
+pub(super) fn block(bytes: usize) -> u64 {
+    if bytes == 0 { 0 } else { ((bytes as u64 + 8 + 15) & !15).max(32) }
+}

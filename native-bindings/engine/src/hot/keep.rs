@@ -1,0 +1,139 @@
+//! What is whole is weighed and kept within the budget; what was never whole, or is too much, leaves.
+
+use crate::hot::entry::Entry;
+use crate::hot::place::{HashKey, Place};
+use crate::hot::shard::{Gone, Shard};
+use crate::hot::slot::with_variant;
+use crate::hot::{HotCache, Wanted};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+impl HotCache {
+    /// Keeps an entry whose body is whole, in place of the one it replaces, and makes room. `false`: it is purged
+    /// already, there is a newer one, or it is heavier than half of the budget.
+    pub fn keep(&self, entry: &Arc<Entry>) -> bool {
+        debug_assert!(entry.body.whole_content().is_some(), "only what is whole is kept");
+        let mut gone = Gone::default();
+        let weight = entry.weight();
+        let kept = weight <= self.bytes_max / 2 && {
+            let mut shard = self.shard(entry.place).write();
+            let may = self.may_come_in(&shard, entry) && Self::is_newest(&shard, entry);
+            if may && entry.slot().is_none() {
+                self.put(&mut shard, entry, &mut gone);
+                self.kept_bytes.fetch_add(weight, Relaxed);
+                self.entries.fetch_add(1, Relaxed);
+            }
+            may
+        };
+        if kept {
+            entry.body.uncount();
+        } else {
+            self.shard(entry.place).write().remove(entry, &mut gone);
+        }
+        self.settle(&gone);
+        self.make_room();
+        kept
+    }
+
+    /// None of the same variant that is whole came later.
+    fn is_newest(shard: &Shard, entry: &Entry) -> bool {
+        let is_newer = |other: &Arc<Entry>| {
+            other.slot().is_some() && other.record.came_ms > entry.record.came_ms && entry.is_same_variant(other)
+        };
+        shard.slot(entry.place).is_none_or(|slot| !slot.entries.iter().any(is_newer))
+    }
+
+    fn put(&self, shard: &mut Shard, entry: &Arc<Entry>, gone: &mut Gone) {
+        let is_replaced = |other: &Entry| {
+            other.slot().is_some() && !std::ptr::eq(other, &raw const **entry) && entry.is_same_variant(other)
+        };
+        shard.remove_where(entry.place, is_replaced, gone);
+        if !shard.has(entry) {
+            shard.insert(entry, gone);
+        }
+        shard.weigh(entry);
+        shard.markers.unmark(marker_key(&self.key, entry.place, &entry.extras, &entry.variant));
+    }
+
+    /// Takes an entry out: its fill failed, or it must not be kept.
+    pub fn forget(&self, entry: &Entry) {
+        let mut gone = Gone::default();
+        self.shard(entry.place).write().remove(entry, &mut gone);
+        self.settle(&gone);
+    }
+
+    /// Lets entries leave until the budget holds. `false`: what is being filled alone is more than the budget.
+    pub fn make_room(&self) -> bool {
+        let mut empty = 0;
+        while self.bytes() > self.bytes_max {
+            if empty == self.shards.len() {
+                return false;
+            }
+            let next = self.cursor.fetch_add(1, Relaxed) % self.shards.len();
+            let mut gone = Gone::default();
+            if self.shards[next].0.write().evict(&mut gone) {
+                empty = 0;
+                self.evictions.fetch_add(1, Relaxed);
+                self.settle(&gone);
+            } else {
+                empty += 1;
+            }
+        }
+        true
+    }
+
+    /// For a while nobody waits for another's fetch of this.
+    pub fn mark_uncacheable(&self, wanted: &Wanted<'_>, now_ms: u64, until_ms: u64) {
+        let mut shard = self.shard(wanted.place).write();
+        let latest = shard.slot(wanted.place).and_then(|slot| slot.latest_set()).cloned();
+        let key = with_variant(latest.as_ref(), wanted.asked, |variant| {
+            marker_key(&self.key, wanted.place, wanted.extras, variant)
+        });
+        shard.markers.sweep(now_ms);
+        shard.markers.mark(key, until_ms);
+        shard.change(wanted.place);
+    }
+
+    pub(super) fn is_marked(&self, shard: &Shard, wanted: &Wanted<'_>, now_ms: u64) -> bool {
+        let is_marked = |variant: &[u8]| {
+            let key = marker_key(&self.key, wanted.place, wanted.extras, variant);
+            shard.markers.is_marked(key, now_ms)
+        };
+        let sets = shard.slot(wanted.place).and_then(|slot| slot.sets());
+        is_marked(&[])
+            || sets.is_some_and(|sets| sets.iter().any(|set| with_variant(Some(set), wanted.asked, is_marked)))
+    }
+
+    /// A hit.
+    #[inline]
+    pub fn touch(&self, entry: &Entry) {
+        entry.touch();
+    }
+
+    /// Weights of all that is kept, and what is being filled.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.kept_bytes.load(Relaxed).saturating_add(self.growing_bytes.load(Relaxed))
+    }
+
+    #[must_use]
+    pub fn bytes_max(&self) -> u64 {
+        self.bytes_max
+    }
+
+    #[must_use]
+    pub fn entries(&self) -> u64 {
+        self.entries.load(Relaxed)
+    }
+
+    #[must_use]
+    pub fn evictions(&self) -> u64 {
+        self.evictions.load(Relaxed)
+    }
+}
+
+/// A target that varies by nothing and has no extras is marked by its place.
+fn marker_key(key: &HashKey, place: Place, extras: &[u8], variant: &[u8]) -> u64 {
+    let part = |bytes: &[u8]| if bytes.is_empty() { 0 } else { key.hash(bytes) };
+    place.0 ^ part(extras).rotate_left(1) ^ part(variant).rotate_left(2)
+}
