@@ -21,6 +21,8 @@ pub struct Compiled {
     pub head_limits: HeadLimits,
     /// As `plan.origins`.
     pub origins: Vec<CompiledOrigin>,
+    /// Some route does.
+    pub caches: bool,
 }
 
 /// As `plan::Origin`, ready for choosing.
@@ -98,6 +100,7 @@ impl Compiled {
                 chunk_extension_bytes: limits.chunk_extension_bytes,
             },
             origins: origins.map(|(origin, shared)| CompiledOrigin::new(origin, shared)).collect(),
+            caches: plan.routes.iter().any(|route| route.cache.is_some()),
             tls,
             plan,
         }

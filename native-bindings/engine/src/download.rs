@@ -85,13 +85,7 @@ impl<I: Io> Worker<I> {
     }
 
     /// Writes what is in `out`, then a piece of the body framed for the client; ends the exchange with its last piece.
-    pub(crate) fn pass_piece(
-        &mut self,
-        exchange: Key,
-        out: Vec<u8>,
-        bytes: &[u8],
-        taken: Result<Piece, WireFault>,
-    ) {
+    pub(crate) fn pass_piece(&mut self, exchange: Key, out: Vec<u8>, bytes: &[u8], taken: Result<Piece, WireFault>) {
         let Some(ongoing) = self.exchanges.get_mut(exchange) else { return };
         let (key, origin_key) = (ongoing.client, ongoing.origin);
         let (data, done, fault) = match taken {

@@ -111,7 +111,14 @@ impl<I: Io> Worker<I> {
                 }
             }
         }
-        if ready || self.scarce {
+        let tells = self.index == 0 && plan.caches;
+        if tells {
+            let hot = &self.host.hot;
+            self.row.set(Counter::CacheBytes, hot.bytes());
+            self.row.set(Counter::CacheEntries, hot.entries());
+            self.row.set(Counter::CacheEvicted, hot.evictions());
+        }
+        if ready || tells || self.scarce {
             self.wheel.arm(self.keeper, self.now_us / 1000 + KEEP_EVERY_MS);
         }
     }

@@ -7,7 +7,7 @@ use proto::http1::body::ChunkReader;
 use proto::http1::encode::{
     AnswerEncoding, Forwarding, LAST_CHUNK, RequestEncoding, encode_answer, encode_request, write_chunk_header,
 };
-use proto::http1::fields::{FieldKind, classify};
+use proto::http1::fields::{FieldKind, KindSet, classify};
 use proto::http1::framing::{AnswerBody, RequestBody, decide_answer, decide_request};
 use proto::http1::head::{Method, Parsed, RequestHead, ResponseHead, worth_parsing_again};
 use proto::limits::HeadLimits;
@@ -91,6 +91,8 @@ fn encoding<'a>(bytes: &'a [u8], head: &RequestHead, body: RequestBody, nominate
         forwarding: Forwarding::default(),
         edits: &[],
         te_trailers: false,
+        drops: KindSet::EMPTY,
+        lines: b"",
     }
 }
 

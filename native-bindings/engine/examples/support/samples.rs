@@ -3,6 +3,7 @@
 //! `bench/micro`.
 
 use proto::http1::encode::{Forwarding, RequestEncoding};
+use proto::http1::fields::KindSet;
 use proto::http1::framing::RequestFraming;
 use proto::http1::head::{RequestHead, ResponseHead};
 use proto::limits::HeadLimits;
@@ -54,6 +55,8 @@ pub fn encoding_of<'a>(bytes: &'a [u8], head: &RequestHead, framing: &RequestFra
         received_version: head.version,
         forwarding: Forwarding { x_forwarded: true, client_ip: b"192.0.2.1", proto: b"http", ..Forwarding::default() },
         edits: &[],
+        drops: KindSet::EMPTY,
+        lines: b"",
         te_trailers: false,
     }
 }

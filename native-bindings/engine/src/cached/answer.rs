@@ -1,6 +1,7 @@
 //! What an origin's answer does to what is stored, and what its client gets for it. The rules are `proto::cache`'s; here
 //! they are done.
 
+use crate::cached::fill::parse_stored;
 use crate::cached::request::judged;
 use crate::cached::side::Found;
 use crate::hot::{Entry, NewEntry, Purge, Wanted};
@@ -122,10 +123,12 @@ impl<I: Io> Worker<I> {
             Keep::Store(record, vary) => self.decide_to_keep(exchange, arrival, record, vary),
             Keep::Freshen => {
                 let found = found?;
-                let fresh = self.freshened(arrival, &found.entry);
+                // What still arrives is used once and stays as it is.
+                let is_whole = found.entry.body.whole_content().is_some();
+                let fresh = if is_whole { self.freshened(arrival, &found.entry) } else { None };
                 if let Some(entry) = &fresh {
                     self.freshen_others(arrival, &found.entry);
-                    self.keep(exchange, entry);
+                    self.keep_entry(exchange, entry);
                 }
                 let now = fresh.map_or(found, |entry| Found { entry, soft_since_ms: None });
                 self.use_stored(exchange, arrival, now, None)
@@ -155,7 +158,7 @@ impl<I: Io> Worker<I> {
         record: Box<Record>,
         vary: VarySet,
     ) -> Option<Judged> {
-        if arrival.length().is_some_and(|length| length > self.host.hot.entry_bytes_max()) {
+        if arrival.length().is_some_and(|length| length > self.host.hot.bytes_max() / 2) {
             self.leave_marker(exchange, arrival.asked);
             return None;
         }
@@ -180,7 +183,9 @@ impl<I: Io> Worker<I> {
         let mut head = Vec::new();
         let stored = Answered { bytes: &entry.head, head: &entry.parsed };
         let record = freshen(arrival, stored, &entry.record, &mut head)?;
+        let parsed = parse_stored(&head)?;
         let renewed = NewEntry {
+            parsed,
             place: entry.place,
             target: entry.target.clone(),
             extras: entry.extras.clone(),
@@ -193,7 +198,7 @@ impl<I: Io> Worker<I> {
             tag_names: entry.tag_names.clone(),
             stamp: self.host.hot.stamp(arrival.times.answered_ms * 1000),
         };
-        Entry::new(renewed).map(Arc::new)
+        Some(Entry::new(renewed))
     }
 
     /// RFC 9111 4.3.4: a strong validator speaks of all stored answers that have it.
@@ -228,13 +233,13 @@ impl<I: Io> Worker<I> {
     }
 
     fn leave_marker(&mut self, exchange: Key, asked: Asked<'_>) {
-        let until_ms = self.log.unix_ms + MARKER_MS;
+        let now_ms = self.log.unix_ms;
         let Some(side) = self.exchanges.get(exchange).and_then(|o| o.cached.as_ref()) else { return };
         if side.target.is_empty() {
             return;
         }
         let wanted = Wanted { place: side.place, target: &side.target, extras: &side.extras, asked };
-        self.host.hot.mark_uncacheable(&wanted, until_ms);
+        self.host.hot.mark_uncacheable(&wanted, now_ms, now_ms + MARKER_MS);
     }
 
     /// RFC 9111 4.4: what is stored for the target of an unsafe method, and for what its answer names, is gone.
@@ -243,7 +248,7 @@ impl<I: Io> Worker<I> {
         let secure = side.secure;
         let Some(target) = Target::of(arrival.asked, secure) else { return };
         let stamp = self.host.hot.stamp(arrival.times.answered_ms * 1000);
-        let mut gone = |target: &Target<'_>| {
+        let gone = |target: &Target<'_>| {
             let mut key = Vec::new();
             if write_target(target, &arrival.policy.key, &mut key) {
                 self.host.hot.invalidate(&key, stamp);

@@ -77,7 +77,6 @@ impl<I: Io> Worker<I> {
             origin_index: ongoing.origin_index,
             began_us: self.now_us,
         };
-        let seen = side.seen;
         let mut renewing = Ongoing::new(core, plan, head, &framing, asking);
         renewing.nominated = ongoing.nominated;
         renewing.head = self.blocks.take(bytes.len());
@@ -90,7 +89,8 @@ impl<I: Io> Worker<I> {
         let waiter = self.waiter_of(renewing);
         let Some(side) = self.exchanges.get_mut(renewing).and_then(|o| o.cached.as_mut()) else { return };
         let wanted = Wanted { place: side.place, target: &side.target, extras: &side.extras, asked };
-        match self.host.hot.join(&wanted, seen, waiter) {
+        let seen = self.host.hot.look_up(&wanted, now_ms);
+        match self.host.hot.join(&wanted, &seen, waiter) {
             Joined::Lead(flight) => {
                 side.role = Role::Leads(flight);
                 self.row.one(Counter::CacheBackground);
@@ -145,7 +145,8 @@ impl<I: Io> Worker<I> {
 impl Ongoing {
     /// One for its client alone: what is known of the request and of its answer so far goes with it, connections do not.
     fn for_client(&self) -> Self {
-        let head = RequestHead { method_span: self.method, host: self.host, target: self.url, ..RequestHead::default() };
+        let head =
+            RequestHead { method_span: self.method, host: self.host, target: self.url, ..RequestHead::default() };
         let asking = Asking {
             client: self.client,
             route: self.route,

@@ -15,6 +15,8 @@ use proto::cache::message::Asked;
 use proto::cache::storable::{BodyEnd, decide_whole, is_too_large};
 use proto::exchange::{Piece, Stage};
 use proto::fault::WireFault;
+use proto::http1::head::{Parsed, ResponseHead};
+use proto::limits::{HEAD_BYTES_CEILING, HeadLimits};
 use std::sync::Arc;
 
 /// Bytes that are held for the slowest reader of what is too large to be kept.
@@ -23,13 +25,12 @@ const WINDOW_BYTES: u64 = 1024 * 1024;
 impl<I: Io> Worker<I> {
     /// The whole answer is here: it is kept at once, and its client gets it the usual way.
     pub(crate) fn keep_whole(&mut self, exchange: Key, kept: Kept, content: &[u8]) {
-        let entry = self.entry_of(exchange, kept, Body::whole(content));
-        let Some(entry) = entry.map(Arc::new) else { return };
-        self.keep(exchange, &entry);
+        let Some(entry) = self.entry_of(exchange, kept, Body::whole(content)) else { return };
+        self.keep_entry(exchange, &entry);
     }
 
     /// Keeps an entry whose content is whole, and tells those who wait.
-    pub(crate) fn keep(&mut self, exchange: Key, entry: &Arc<Entry>) {
+    pub(crate) fn keep_entry(&mut self, exchange: Key, entry: &Arc<Entry>) {
         let is_kept = self.host.hot.keep(entry);
         if is_kept {
             self.row.one(Counter::CacheStored);
@@ -43,10 +44,12 @@ impl<I: Io> Worker<I> {
         }
     }
 
-    pub(crate) fn entry_of(&self, exchange: Key, kept: Kept, body: Body) -> Option<Entry> {
+    pub(crate) fn entry_of(&self, exchange: Key, kept: Kept, body: Body) -> Option<Arc<Entry>> {
+        let parsed = parse_stored(&kept.head)?;
         let side = self.exchanges.get(exchange)?.cached.as_ref()?;
         let tags = kept.tags.iter().map(|tag| self.host.hot.tag(tag)).collect();
-        Entry::new(NewEntry {
+        Some(Entry::new(NewEntry {
+            parsed,
             place: side.place,
             target: side.target.clone(),
             extras: side.extras.clone(),
@@ -58,7 +61,7 @@ impl<I: Io> Worker<I> {
             tags,
             tag_names: kept.tags,
             stamp: side.stamp,
-        })
+        }))
     }
 
     /// The rest of an answer that is kept is still to come: from here on its exchange writes to the cache, and its client
@@ -73,11 +76,12 @@ impl<I: Io> Worker<I> {
     ) {
         let writer = self.waiter_of(exchange);
         let recut = kept.recut;
-        let Some(entry) = self.entry_of(exchange, kept, Body::growing(writer)).map(Arc::new) else {
+        let listed = self.entry_of(exchange, kept, Body::growing()).filter(|entry| self.host.hot.list(entry));
+        let Some(entry) = listed else {
             self.pass_piece(exchange, out, rest, taken);
             return;
         };
-        self.host.hot.list(&entry);
+        entry.body.set_writer(writer);
         let has_client = self.exchanges.get(exchange).is_some_and(|o| o.client != Key::NONE);
         let reader = if has_client { self.part(exchange) } else { Key::NONE };
         let (mut chunked, mut until_close) = (false, false);
@@ -88,7 +92,8 @@ impl<I: Io> Worker<I> {
             (ongoing.answer_chunked, ongoing.answer_until_close) = (chunked, until_close);
             if let Some(side) = ongoing.cached.as_mut().filter(|_| !recut) {
                 let mut reading = Reading::behind(out.clone(), Arc::clone(&entry));
-                reading.enter();
+                let entered = reading.enter();
+                debug_assert!(entered, "nobody has made it narrow yet");
                 side.reading = Some(Box::new(reading));
             }
         }
@@ -132,9 +137,9 @@ impl<I: Io> Worker<I> {
         entry.body.append(data, &mut waiters);
         self.ring_all(waiters);
         let received = entry.body.length_so_far();
-        let too_much = most.is_some_and(|policy| is_too_large(&policy, received))
-            || received > self.host.hot.entry_bytes_max();
-        if too_much && !entry.body.is_narrow() {
+        let too_much =
+            most.is_some_and(|policy| is_too_large(&policy, received)) || received > self.host.hot.bytes_max() / 2;
+        if too_much && entry.body.may_enter() {
             // Nobody else may begin to read it; who does goes on.
             self.host.hot.forget(&entry);
             entry.body.narrow();
@@ -146,7 +151,7 @@ impl<I: Io> Worker<I> {
         let Some(entry) = self.exchanges.get(exchange).and_then(|o| o.cached.as_ref()?.fill.as_ref()) else {
             return false;
         };
-        entry.body.is_narrow()
+        !entry.body.may_enter()
             && entry.body.held() > WINDOW_BYTES
             && entry.body.writer_waits(self.waiter_of(exchange), WINDOW_BYTES / 2)
     }
@@ -156,7 +161,7 @@ impl<I: Io> Worker<I> {
         let Some(ongoing) = self.exchanges.get(exchange) else { return };
         let Some(side) = ongoing.cached.as_ref() else { return };
         let Some(entry) = side.fill.as_ref() else { return };
-        let is_wanted = side.background && !entry.body.is_narrow() || entry.body.readers() > 0;
+        let is_wanted = side.background && entry.body.may_enter() || entry.body.readers() > 0;
         if !is_wanted && !is_worth_ending(ongoing, entry) {
             self.row.one(Counter::CacheFillsLeft);
             self.forget_exchange(exchange);
@@ -175,7 +180,7 @@ impl<I: Io> Worker<I> {
         let mut waiters = std::mem::take(&mut self.waiters);
         if is_whole {
             entry.body.end(&ongoing.answer_trailers, &mut waiters);
-            if !entry.body.is_narrow() && self.host.hot.keep(entry) {
+            if entry.body.may_enter() && self.host.hot.keep(entry) {
                 self.row.one(Counter::CacheStored);
                 self.host.store.put(entry);
             }
@@ -194,7 +199,14 @@ fn is_worth_ending(ongoing: &Ongoing, entry: &Entry) -> bool {
     let received = entry.body.length_so_far();
     let Some(length) = entry.record.part.map_or(entry.record.length, |part| Some(part.len())) else { return false };
     let left = length.saturating_sub(received);
-    !entry.body.is_narrow()
+    entry.body.may_enter()
         && (left <= policy.coalesce.fill_bytes
             || received.saturating_mul(100) >= length.saturating_mul(u64::from(policy.coalesce.fill_percent)))
+}
+
+/// A stored head, parsed; `None` if it is none.
+pub(crate) fn parse_stored(head: &[u8]) -> Option<ResponseHead> {
+    let mut parsed = ResponseHead::new();
+    let limits = HeadLimits { head_bytes: HEAD_BYTES_CEILING, field_count: u32::MAX, ..HeadLimits::default() };
+    (parsed.parse(head, &limits) == Ok(Parsed::Complete)).then_some(parsed)
 }

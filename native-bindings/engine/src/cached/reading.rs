@@ -52,7 +52,8 @@ impl Reading {
     /// The head and what follows it.
     pub(crate) fn of(head: &HeadOf<'_>, text: Vec<u8>, framed: AnswerBody, entry: Arc<Entry>) -> Self {
         let mut steps = VecDeque::new();
-        let bytes = |range: &ByteRange, base: u64| Step::Bytes { at: range.first - base, end: Some(range.last + 1 - base) };
+        let bytes =
+            |range: &ByteRange, base: u64| Step::Bytes { at: range.first - base, end: Some(range.last + 1 - base) };
         let base = entry.record.part.map_or(0, |part| part.range.first);
         match head.serve {
             _ if framed == AnswerBody::None => {}
@@ -62,7 +63,7 @@ impl Reading {
             Serve::Ranges(ranges) => match ranges.as_slice() {
                 [range] => steps.push_back(bytes(range, 0)),
                 several => {
-                    let parts = head.multipart(entry.record.length.unwrap_or(0));
+                    let parts = head.multipart();
                     for range in several {
                         let mut text = Vec::new();
                         parts.write_head(&mut text, *range);
@@ -84,11 +85,13 @@ impl Reading {
         Self { entry, reader: None, head, steps }
     }
 
-    /// Takes a place among the readers of content that still arrives.
-    pub(crate) fn enter(&mut self) {
-        if self.entry.body.whole_content().is_none() && !self.steps.is_empty() {
-            self.reader = Some(self.entry.body.enter());
+    /// Takes a place among the readers of content that still arrives. `false`: it is too late.
+    pub(crate) fn enter(&mut self) -> bool {
+        if self.entry.body.whole_content().is_some() || self.steps.is_empty() {
+            return true;
         }
+        self.reader = self.entry.body.enter();
+        self.reader.is_some()
     }
 
     /// Gives the place up; whoever writes may want to know.
@@ -105,7 +108,7 @@ impl Reading {
                     self.steps.pop_front();
                     return (Piece::Text(text), None);
                 }
-                Step::Bytes { at, end: Some(end) } if at >= end => {
+                Step::Bytes { at, end: Some(end) } if *at >= *end => {
                     self.steps.pop_front();
                 }
                 Step::Bytes { at, end } => {
@@ -132,7 +135,7 @@ impl Reading {
                             *at += length as u64;
                             return (Piece::Chunk { chunk, from, length }, writer);
                         }
-                        Read::Wait => return (Piece::Wait, None),
+                        Read::Wait { writer } => return (Piece::Wait, writer),
                         Read::Failed => return (Piece::Failed, None),
                         Read::End { trailers } => {
                             self.steps.pop_front();
@@ -170,7 +173,8 @@ impl<I: Io> Worker<I> {
             if !self.client_takes(ongoing.client, first) {
                 return;
             }
-            let Some(reading) = self.exchanges.get_mut(exchange).and_then(|o| o.cached.as_mut()?.reading.as_mut()) else {
+            let Some(reading) = self.exchanges.get_mut(exchange).and_then(|o| o.cached.as_mut()?.reading.as_mut())
+            else {
                 return;
             };
             let mut out = std::mem::take(&mut self.out);

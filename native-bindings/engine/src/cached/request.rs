@@ -6,7 +6,7 @@ use crate::cached::side::{CacheSide, Found as FoundEntry, Role};
 use crate::choose::may_be_used;
 use crate::compiled::Compiled;
 use crate::forward::Found as FoundConnection;
-use crate::hot::{Joined, Seen, Waiter, Wanted};
+use crate::hot::{Entry, Joined, Seen, Waiter, Wanted};
 use crate::io::{Io, Token};
 use crate::slab::Key;
 use crate::stats::Counter;
@@ -26,6 +26,7 @@ use proto::http1::framing::RequestBody;
 use proto::http1::head::{Method, RequestHead};
 use proto::plan::CachePolicy;
 use proto::route::came_secure;
+use std::borrow::Cow;
 use std::rc::Rc;
 
 /// Content up to this size leaves with its head in one write, and needs no exchange.
@@ -102,8 +103,8 @@ impl<I: Io> Worker<I> {
         write_extras(asked, &policy.key, room);
         let (target, extras) = room.split_at(split);
         let wanted = Wanted { place: self.host.hot.place(target), target, extras, asked };
-        let seen = self.host.hot.look_up(&wanted, lookup.now_ms);
-        let decision = self.decide(&lookup, wants, &seen, request.origin_index, plan);
+        let mut seen = self.host.hot.look_up(&wanted, lookup.now_ms);
+        let decision = self.judge(&lookup, wants, &seen, request.origin_index, plan);
         if let (What::Hit(serve), Some(entry)) = (&decision.what, &seen.entry) {
             if fits_at_once(serve, entry.body.whole_content().map(crate::hot::Content::length)) {
                 let told = Served { entry, serve, decision: &decision, core, collapsed: false };
@@ -112,15 +113,15 @@ impl<I: Io> Worker<I> {
             }
         }
         let mut side = CacheSide::passing(decision.why, self.who(key), secure, path);
-        side.seen = seen.changes;
-        let found = seen.entry.map(|entry| FoundEntry { entry, soft_since_ms: seen.soft_since_ms });
+        let found = found_by(&mut seen);
+        side.seen = seen;
         (side.decision, side.wants, side.place) = (decision, wants, wanted.place);
         (side.target, side.extras, side.found) = (target.into(), extras.into(), found);
         Some(Box::new(side))
     }
 
     /// The verdict; whether the origin is down is only looked at where it matters.
-    fn decide(
+    fn judge(
         &self,
         lookup: &Lookup<'_>,
         wants: RequestDirectives,
@@ -128,16 +129,15 @@ impl<I: Io> Worker<I> {
         origin_index: u32,
         plan: &Compiled,
     ) -> Decision {
-        let softened;
-        let found = match (&seen.entry, seen.soft_since_ms) {
-            (Some(entry), None) => Found::Record(&entry.record),
-            (Some(entry), Some(since_ms)) => {
-                softened = stale_since(&entry.record, since_ms);
-                Found::Record(&softened)
+        let record;
+        let found = match &seen.entry {
+            Some(entry) => {
+                record = judged_as(entry, seen.soft_since_ms);
+                Found::Record(&record)
             }
-            (None, _) if seen.uncacheable => Found::Uncacheable,
-            (None, _) if seen.others => Found::OtherVariants,
-            (None, _) => Found::Nothing,
+            None if seen.uncacheable => Found::Uncacheable,
+            None if seen.others => Found::OtherVariants,
+            None => Found::Nothing,
         };
         let decision = decide_found(lookup, wants, found);
         let is_stale = matches!((decision.what, decision.why), (What::Validate, Why::Stale));
@@ -208,7 +208,7 @@ impl<I: Io> Worker<I> {
             return Some(Way::Here);
         };
         let wanted = Wanted { place: side.place, target: &side.target, extras: &side.extras, asked };
-        match self.host.hot.join(&wanted, side.seen, waiter) {
+        match self.host.hot.join(&wanted, &side.seen, waiter) {
             Joined::Lead(flight) => {
                 side.role = Role::Leads(flight);
                 Some(Way::Origin)
@@ -240,10 +240,10 @@ impl<I: Io> Worker<I> {
             now_ms: self.log.unix_ms,
         };
         let wanted = Wanted { place: side.place, target: &side.target, extras: &side.extras, asked };
-        let seen = self.host.hot.look_up(&wanted, lookup.now_ms);
-        side.decision = self.decide(&lookup, side.wants, &seen, origin_index, &plan);
-        side.seen = seen.changes;
-        side.found = seen.entry.map(|entry| FoundEntry { entry, soft_since_ms: seen.soft_since_ms });
+        let mut seen = self.host.hot.look_up(&wanted, lookup.now_ms);
+        side.decision = self.judge(&lookup, side.wants, &seen, origin_index, &plan);
+        side.found = found_by(&mut seen);
+        side.seen = seen;
         side.rounds = side.rounds.saturating_add(1);
         if let Some(ongoing) = self.exchanges.get_mut(exchange) {
             ongoing.cached = Some(side);
@@ -304,6 +304,12 @@ pub(crate) enum Way {
     Here,
 }
 
+/// Takes out what a look-up found.
+fn found_by(seen: &mut Seen) -> Option<FoundEntry> {
+    let soft_since_ms = seen.soft_since_ms;
+    seen.entry.take().map(|entry| FoundEntry { entry, soft_since_ms })
+}
+
 /// Whether what is stored leaves in one write.
 fn fits_at_once(serve: &Serve, length: Option<u64>) -> bool {
     match serve {
@@ -326,17 +332,24 @@ fn has_conditions(head: &RequestHead) -> bool {
     .any(|kind| head.kinds.has(*kind))
 }
 
-/// A record that a purge has be stale since then.
-pub(crate) fn stale_since(record: &Record, since_ms: u64) -> Record {
-    let mut stale = record.clone();
-    stale.expire(since_ms);
-    stale
+/// The record to judge by.
+pub(crate) fn judged(found: &FoundEntry) -> Cow<'_, Record> {
+    judged_as(&found.entry, found.soft_since_ms)
 }
 
-/// The record to judge by.
-pub(crate) fn judged(found: &FoundEntry) -> std::borrow::Cow<'_, Record> {
-    match found.soft_since_ms {
-        None => std::borrow::Cow::Borrowed(&found.entry.record),
-        Some(since_ms) => std::borrow::Cow::Owned(stale_since(&found.entry.record, since_ms)),
+/// The record of an entry: stale since a purge said so, and with the length that came to light when it was whole.
+fn judged_as(entry: &Entry, soft_since_ms: Option<u64>) -> Cow<'_, Record> {
+    let record = &entry.record;
+    let length = match (record.length, record.part, entry.body.whole_content()) {
+        (None, None, Some(content)) => Some(content.length()),
+        _ => record.length,
+    };
+    if soft_since_ms.is_none() && length == record.length {
+        return Cow::Borrowed(record);
     }
+    let mut record = Record { length, ..record.clone() };
+    if let Some(since_ms) = soft_since_ms {
+        record.expire(since_ms);
+    }
+    Cow::Owned(record)
 }

@@ -1,9 +1,9 @@
 //! Answers out of what is stored: the head as the client is to have it, and the content at once where it is small.
 
+use crate::cached::reading::Reading;
+use crate::cached::request::{Request, judged};
 use crate::cached::told::{fields, write_status};
 use crate::compiled::Compiled;
-use crate::cached::request::{Request, judged};
-use crate::cached::reading::Reading;
 use crate::hot::{Content, Entry};
 use crate::io::Io;
 use crate::outbox::COPY_BYTES_MAX;
@@ -64,6 +64,23 @@ impl HeadOf<'_> {
         })
     }
 
+    /// Of the whole, of which a range may be asked.
+    fn whole_length(&self) -> u64 {
+        self.entry.record.length.or_else(|| self.length()).unwrap_or(0)
+    }
+
+    fn ttl_s(&self) -> i64 {
+        let record = &self.entry.record;
+        match self.soft_since_ms {
+            None => record.ttl_s(self.now_ms),
+            Some(since_ms) => {
+                let mut stale = record.clone();
+                stale.expire(since_ms);
+                stale.ttl_s(self.now_ms)
+            }
+        }
+    }
+
     /// Writes the head; says how the content is framed behind it.
     pub(crate) fn write(&self, out: &mut Vec<u8>) -> AnswerBody {
         let mut text = Vec::new();
@@ -87,10 +104,9 @@ impl HeadOf<'_> {
         let record = &self.entry.record;
         let mut told = Vec::new();
         let Some(policy) = self.plan.plan.routes[self.route as usize].cache.as_ref() else { return body };
-        let softened = self.soft_since_ms.map(|since_ms| crate::cached::request::stale_since(record, since_ms));
         let report = Report {
             decision: self.decision,
-            ttl_s: Some(softened.as_ref().unwrap_or(record).ttl_s(self.now_ms)),
+            ttl_s: Some(self.ttl_s()),
             forwarded_status: self.forwarded_status.filter(|status| *status != head.status),
             stored: self.stored,
             collapsed: self.collapsed,
@@ -132,7 +148,7 @@ impl HeadOf<'_> {
         for field in entry.parsed.fields.iter().filter(|field| self.keeps(field)) {
             write_line(out, field.name.of(&entry.head), field.value.of(&entry.head));
         }
-        let whole = entry.record.length;
+        let whole = self.whole_length();
         let length = match self.serve {
             Serve::Whole | Serve::NotModified => self.length(),
             Serve::OfPart(range) => {
@@ -141,13 +157,13 @@ impl HeadOf<'_> {
                 });
                 Some(range.len())
             }
-            Serve::Ranges(ranges) => match (ranges.as_slice(), whole) {
-                ([range], _) => {
-                    write_range(out, |out| write_content_range(out, *range, whole));
+            Serve::Ranges(ranges) => match ranges.as_slice() {
+                [range] => {
+                    write_range(out, |out| write_content_range(out, *range, Some(whole)));
                     Some(range.len())
                 }
-                (_, whole) => {
-                    let parts = self.multipart(whole.unwrap_or(0));
+                _ => {
+                    let parts = self.multipart();
                     out.extend_from_slice(b"Content-Type: ");
                     parts.write_type(out);
                     out.extend_from_slice(b"\r\n");
@@ -157,7 +173,7 @@ impl HeadOf<'_> {
             Serve::Unsatisfiable => {
                 write_range(out, |out| {
                     out.extend_from_slice(b"bytes */");
-                    write_decimal(out, whole.unwrap_or(0));
+                    write_decimal(out, whole);
                 });
                 Some(0)
             }
@@ -166,11 +182,11 @@ impl HeadOf<'_> {
         length
     }
 
-    pub(crate) fn multipart(&self, length: u64) -> Multipart<'_> {
+    pub(crate) fn multipart(&self) -> Multipart<'_> {
         let entry = self.entry;
         let is_type = |f: &&Field| eq_ignore_case(f.name.of(&entry.head), b"Content-Type");
         let content_type = entry.parsed.fields.iter().find(is_type).map_or(&b""[..], |f| f.value.of(&entry.head));
-        Multipart { boundary: self.boundary, content_type, length }
+        Multipart { boundary: self.boundary, content_type, length: self.whole_length() }
     }
 
     /// Whether a stored field goes with this status (RFC 9110 15.3.7, 15.4.5, 15.5.17).
@@ -189,9 +205,7 @@ impl HeadOf<'_> {
                 !describes_content() && !replaced
             }
             Serve::OfPart(_) => !is(b"Content-Range"),
-            Serve::Ranges(ranges) => {
-                !is(b"Content-Range") && (ranges.as_slice().len() == 1 || !is(b"Content-Type"))
-            }
+            Serve::Ranges(ranges) => !is(b"Content-Range") && (ranges.as_slice().len() == 1 || !is(b"Content-Type")),
             Serve::Unsatisfiable => matches!(field.kind, FieldKind::Date) || is(b"Accept-Ranges"),
         }
     }
@@ -287,6 +301,7 @@ impl<I: Io> Worker<I> {
             ongoing.core.keep_alive = false;
         }
         let (keep, method, route) = (ongoing.core.keep_alive, ongoing.core.method, ongoing.route);
+        let Some(ongoing) = self.exchanges.get(exchange) else { return };
         let Some(side) = ongoing.cached.as_ref() else { return };
         let head = HeadOf {
             entry,
@@ -309,9 +324,13 @@ impl<I: Io> Worker<I> {
         let framed = head.write(&mut text);
         let mut reading = Reading::of(&head, text, framed, Arc::clone(entry));
         let (decision, collapsed) = (side.decision, side.collapsed);
+        if !reading.enter() {
+            // It outgrew what is kept in this moment.
+            self.go_to_origin(exchange);
+            return;
+        }
         self.count_answer(status);
         self.count_served(decision, collapsed, 0);
-        reading.enter();
         let Some(ongoing) = self.exchanges.get_mut(exchange) else { return };
         ongoing.core.stage = Stage::Relaying;
         ongoing.core.status = status;

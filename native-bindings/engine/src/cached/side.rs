@@ -1,7 +1,7 @@
 //! What one exchange has to do with the cache.
 
 use crate::cached::reading::Reading;
-use crate::hot::{Entry, Flight, Place};
+use crate::hot::{Entry, Flight, Place, Seen};
 use crate::streams::Who;
 use proto::cache::judge::{Decision, What};
 use proto::cache::request_directives::RequestDirectives;
@@ -26,8 +26,8 @@ pub struct CacheSide {
     pub ask: Ask,
     /// What the request selected, and since when a purge has it be stale.
     pub found: Option<Found>,
-    /// How often what is stored for its target had changed when that was found.
-    pub seen: u64,
+    /// What else the look-up told: what has changed since.
+    pub seen: Seen,
     /// The purge clock, and the wall clock in ms, when the request was sent.
     pub stamp: u64,
     pub asked_ms: u64,
@@ -73,7 +73,7 @@ impl CacheSide {
         Self {
             decision: Decision { what: What::Bypass, why },
             wants: RequestDirectives::default(),
-            place: Place::default(),
+            place: Place(0),
             target: Box::default(),
             extras: Box::default(),
             path: path.into(),
@@ -81,7 +81,7 @@ impl CacheSide {
             who,
             ask: Ask::AsSent,
             found: None,
-            seen: 0,
+            seen: Seen::default(),
             stamp: 0,
             asked_ms: 0,
             role: Role::Alone,

@@ -1,6 +1,5 @@
 //! What is told of the cache's part in an exchange: Cache-Status (RFC 9211), X-Cache, and counters.
 
-use crate::cached::request::judged;
 use crate::io::Io;
 use crate::slab::Key;
 use crate::stats::Counter;
@@ -80,11 +79,5 @@ impl<I: Io> Worker<I> {
             _ => Counter::CacheRevalidated,
         });
         self.row.add(Counter::CacheBytesServed, bytes);
-    }
-
-    /// The record that an exchange found, as it is to be judged now.
-    pub(crate) fn ttl_of(&self, exchange: Key, now_ms: u64) -> Option<i64> {
-        let side = self.exchanges.get(exchange)?.cached.as_ref()?;
-        side.found.as_ref().map(|found| judged(found).ttl_s(now_ms))
     }
 }

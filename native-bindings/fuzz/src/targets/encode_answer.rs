@@ -3,7 +3,7 @@
 
 use crate::naive::{Ends, Habits, NaiveHead, all_habits};
 use proto::exchange::{AnswerPlan, Exchange, Stage};
-use proto::http1::encode::{AnswerEncoding, encode_answer, encode_interim};
+use proto::http1::encode::{AnswerEncoding, CacheFields, encode_answer, encode_interim};
 use proto::http1::fields::{FieldKind as K, KindSet, is_nominated};
 use proto::http1::framing::{AnswerBody, AnswerFraming, RequestFraming, decide_answer};
 use proto::http1::head::{Field, Method, Parsed, ResponseHead, Version};
@@ -56,6 +56,7 @@ pub fn run(input: &[u8]) {
     let plan = exchange.handle_answer_head(head.status, &framing, first & 16 == 0, u64::from(drain));
     let http10 = version == Version::Http10;
     let encoding = AnswerEncoding {
+        cached: CacheFields::default(),
         hsts: &[],
         body: plan.body,
         length_told: framing.length_told,

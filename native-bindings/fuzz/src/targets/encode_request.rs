@@ -102,6 +102,8 @@ fn written(
 ) -> Vec<u8> {
     let mut out = Vec::new();
     let encoding = RequestEncoding {
+        drops: KindSet::EMPTY,
+        lines: b"",
         path,
         host,
         body: framing.body,

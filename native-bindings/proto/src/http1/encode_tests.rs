@@ -36,6 +36,8 @@ fn request<'a>(text: &'a str, change: impl FnOnce(&mut RequestEncoding<'a>)) -> 
         forwarding: Forwarding { client_ip: b"192.0.2.1", proto: b"http", ..Forwarding::default() },
         edits: &[],
         te_trailers: framing.te_trailers,
+        drops: KindSet::EMPTY,
+        lines: b"",
     };
     change(&mut e);
     let mut out = b"before".to_vec();
