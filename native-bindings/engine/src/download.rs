@@ -115,7 +115,7 @@ impl<I: Io> Worker<I> {
         if ongoing.answer_chunked {
             frame_chunk(&mut out, &mut self.tail, data, done, &ongoing.answer_trailers);
         }
-        let last = done && (self.draining || !ongoing.core.keep_alive);
+        let last = done && ((self.draining && !self.idle_stays) || !ongoing.core.keep_alive);
         let tail = std::mem::take(&mut self.tail);
         if data.len() <= COPY_BYTES_MAX {
             out.extend_from_slice(data);
