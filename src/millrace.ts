@@ -15,11 +15,13 @@ import type { Connections } from "./control/connections.js";
 import { usableCpus } from "./control/cpus.js";
 import type { Explanation } from "./control/curl-command.js";
 import { type ExplainInput, parseExplainInput } from "./control/explain.js";
+import { Handover, type OwnProcess } from "./control/handover.js";
 import type { Drained } from "./control/health.js";
 import { Origins, type OriginsReport } from "./control/origins.js";
 import { runSelfTest, speaksTls } from "./control/self-test.js";
 import type { Stats } from "./control/stats.js";
 import { type Replacement, Supervisor } from "./control/supervisor.js";
+import type { Upgraded } from "./control/upgrade.js";
 import { type ListenerPlace, loadNative } from "./native.js";
 import { type Operated, operationsOf } from "./operations.js";
 import { MillraceError, settingsError } from "./shared/errors.js";
@@ -45,6 +47,8 @@ export interface StopOptions {
 export interface MillraceEvents {
   /** A thread died and another sits in its place. */
   readonly workerReplaced: [Replacement];
+  /** Another process has taken over and is ready; this one is to be stopped. */
+  readonly handedOver: [Upgraded];
 }
 
 interface Running {
@@ -77,12 +81,14 @@ export class Millrace extends EventEmitter<MillraceEvents> {
   #accessLog: AccessLogSink | null = null;
   /** Why this host's own TLS cannot be trusted; null = it can, or nothing speaks it. */
   #tlsFault: string | null = null;
+  readonly #handover: Handover;
 
   /** @internal Use `createMillrace`. */
-  constructor(settings: Settings) {
+  constructor(settings: Settings, own: OwnProcess | null = null) {
     super();
     this.settings = settings;
     this.#log = createLog(settings.log.level);
+    this.#handover = new Handover(own, settings.upgrade, this.#log);
   }
 
   /** Where in its life the proxy is. */
@@ -212,6 +218,27 @@ export class Millrace extends EventEmitter<MillraceEvents> {
     return this.#running("connections").connections();
   }
 
+  /**
+   * Starts a second process with the command line of this one, hands the listening sockets over, and resolves when that
+   * process is ready. This one is then to be stopped (event `handedOver`). When it fails, nothing has changed.
+   *
+   * @throws MillraceError `MILLRACE_STATE` when it is not running, an upgrade is under way, or the process is not Millrace's
+   * own; `MILLRACE_UPGRADE` when the new process did not become ready.
+   */
+  async upgrade(): Promise<Upgraded> {
+    if (this.#state.kind !== "running") throw wrongState("upgrade", this.#state.kind);
+    const { supervisor, admin } = this.#state;
+    const upgraded = await this.#handover.upgrade(supervisor.sockets, admin?.fd ?? null);
+    // Who has asked is told before this process leaves.
+    setImmediate(() => this.emit("handedOver", upgraded));
+    return upgraded;
+  }
+
+  /** @internal Why it is not ready for clients; null = it is. */
+  get whyNotReady(): string | null {
+    return this.#state.kind === "running" ? this.#whyNotReady(this.#state.supervisor) : "The proxy does not run.";
+  }
+
   /** Opens the access-log file anew under its name, after a rotation. Does nothing for other sinks or when not running. */
   reopenAccessLog(): void {
     if (this.#state.kind === "running") this.#state.supervisor.reopenAccessLog();
@@ -257,10 +284,12 @@ export class Millrace extends EventEmitter<MillraceEvents> {
       accessLog: this.#accessLog,
       handleReplaced: (replacement) => this.emit("workerReplaced", replacement),
       handleNote: (note) => origins.handleNote(note),
+      inherited: this.#handover.forListeners(plan.listeners),
     });
     const admin = await this.#attach(origins, supervisor, listeners);
     this.#state = { kind: "running", supervisor, origins, certificates, admin, sinceMs: performance.now() };
     certificates.watch();
+    this.#handover.closeRest();
     const adminPlace = admin?.port === 0 ? admin.address : admin?.port;
     this.#log.info({ listeners, workers, admin: adminPlace }, "millrace is ready");
     return { listeners, admin: admin === null ? null : { address: admin.address, port: admin.port }, workers };
@@ -277,7 +306,7 @@ export class Millrace extends EventEmitter<MillraceEvents> {
       origins.attach(supervisor.core);
       return await this.#startAdmin(supervisor, origins, listeners);
     } catch (thrown) {
-      await supervisor.stop(0);
+      await supervisor.stop({ deadlineMs: 0, idleMs: 0 });
       throw thrown;
     }
   }
@@ -298,10 +327,12 @@ export class Millrace extends EventEmitter<MillraceEvents> {
       frame: () => this.#frame(),
       whyNotReady: () => this.#whyNotReady(supervisor),
       running: (what) => this.#running(what),
+      upgrade: () => this.upgrade(),
     };
     const proxy = () => ({ ...operated, state: this.state });
     const source = operationsOf({ proxy, supervisor, origins, listeners, log: this.#log });
-    return startAdmin({ place: place.value, ...guarded }, source);
+    const socket = this.#handover.forAdmin(place.value);
+    return startAdmin({ place: place.value, socket, ...guarded }, source);
   }
 
   #whyNotReady(supervisor: Supervisor): string | null {
@@ -328,7 +359,10 @@ export class Millrace extends EventEmitter<MillraceEvents> {
     certificates.close();
     origins.close();
     try {
-      await supervisor.stop(deadlineMs);
+      const { idleMs } = this.#handover;
+      // Whoever asks from now on is answered by the process that has taken over.
+      if (this.#handover.isDone) admin?.leave();
+      await supervisor.stop({ deadlineMs, idleMs });
       await admin?.close();
     } finally {
       await this.#closeAccessLog();

@@ -16,6 +16,11 @@ export interface ListenerPlace {
   readonly port: number;
 }
 
+/** A listening socket under its descriptor, and the address that the settings have for it. */
+export interface OpenSocket extends ListenerPlace {
+  readonly fd: number;
+}
+
 /** How far a plan has come. */
 export interface PlanTaken {
   /** By worker: the number of the plan it runs, counted from 0. */
@@ -42,16 +47,28 @@ export interface NativeCore {
   tlsSelfTest(): string;
   /** Creates the shared state of one proxy and returns its id. `stats` has (workers + 1) × rowWords words. */
   openHost(plan: Uint8Array, stats: BigUint64Array): number;
-  /** Opens all listening sockets. Throws with `code` (EADDRINUSE, EACCES …), listener and address in the message. */
-  listen(host: number): ListenerPlace[];
+  /**
+   * Opens all listening sockets, or takes over the descriptor that `inherited` has for a listener (-1: none). Throws with
+   * `code` (EADDRINUSE, EACCES …), listener and address in the message.
+   */
+  listen(host: number, inherited: readonly number[]): ListenerPlace[];
+  /** The listening sockets as descriptors, until another plan does without them or `drain`; addresses as in the plan. */
+  listeningSockets(host: number): OpenSocket[];
+  /** Where a descriptor that this process was started with listens; throws when it is no listening socket of TCP. */
+  inheritedPlace(fd: number): { address: string; port: number };
+  /** One datagram to a socket of the file system, or with an address that begins with "@" to an abstract one. */
+  notify(address: string, text: string): void;
   /** In the acceptor thread (a proxy of one worker has none): accept on this thread's event loop until stopThread(). After onFailure the thread must exit. */
   startAcceptor(host: number, onFailure: (message: string) => void): void;
   /** In an edge thread: run the engine on this thread's event loop. After onFailure the thread must exit. */
   startEdge(host: number, worker: number, onTurn: OnTurn, onFailure: (message: string) => void): void;
   /** Detaches this thread's acceptor or engine and closes its connections. Safe to call twice. */
   stopThread(): void;
-  /** From any thread: stop accepting, answer what is in flight with `Connection: close`, close idle connections. */
-  drain(host: number): void;
+  /**
+   * From any thread: stop accepting, answer what is in flight with `Connection: close`, close idle connections. With
+   * `idleStays` those may ask once more, until this is called again without.
+   */
+  drain(host: number, idleStays: boolean): void;
   /** From the thread that opened the host, after all threads of the host ended: frees everything. */
   closeHost(host: number): void;
   /** Settles the books of a dead worker (its gauges return to zero) before its replacement starts. */

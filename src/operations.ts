@@ -21,6 +21,7 @@ export interface Operated extends Pick<AdminSource, "stats" | "connections" | "c
   readonly whyNotReady: () => string | null;
   /** The origins, only while it runs. */
   readonly running: (what: string) => Origins;
+  readonly upgrade: AdminSource["upgrade"];
 }
 
 /** The parts of one proxy, from its launch on. */
@@ -62,6 +63,7 @@ export function operationsOf(parts: Parts): AdminSource {
     certificates: () => proxy().certificates(),
     explain: (input) => proxy().running("explain").explain(parseExplainInput(input)),
     drain: (origin, target, undo) => proxy().running("drainTarget").drain(origin, target, undo),
+    upgrade: () => proxy().upgrade(),
     setLogLevel: (level) => {
       const [from, isSeen] = [log.level, log.isLevelEnabled("info")];
       // The change is said whichever way it goes, where one of the two levels shows it.

@@ -22,6 +22,7 @@ const code = [...typescript, ...rust, ...sources("mjs")];
 const UNSAFE_ROOMS: Readonly<Record<string, string>> = {
   "native-bindings/engine/src/sys.rs": "system calls",
   "native-bindings/addon/src/loop_bridge.rs": "libuv handles and calls into JavaScript",
+  "native-bindings/addon/src/inherited.rs": "descriptors this process was started with, by their numbers",
   "native-bindings/addon/src/mailbox.rs": "the stats block in JavaScript's memory",
   "native-bindings/fuzz/src/coverage.rs": "coverage counters in a section only the linker knows; never part of a proxy",
   "native-bindings/engine/tests/support/allocator.rs": "an allocator that counts, for tests only",

@@ -1,19 +1,32 @@
 /**
  * Where the admin API listens: a TCP address, or a socket in the file system that only its owner may open.
  */
-import { chmodSync, lstatSync, unlinkSync } from "node:fs";
+import { chmodSync, lstatSync, renameSync, unlinkSync } from "node:fs";
 import type { Server } from "node:http";
 import { type AddressInfo, connect } from "node:net";
+import { dirname, join } from "node:path";
 import type { AdminPlace } from "../config/addresses.js";
 import { MillraceError, messageOf } from "../shared/errors.js";
 
 /** How long whoever may still listen on a socket file has to take a connection, in ms. */
 const ALIVE_MS_MAX = 1000;
 
+/** The socket it was given, or what it may do to have one. */
+export interface AdminSocket {
+  /** Inherited and open; null = it opens its own. */
+  readonly fd: number | null;
+  /** Whoever still listens under the path is the process whose place we take. */
+  readonly replaces: boolean;
+}
+
 /** Where it really listens: port 0 stands for a socket file, whose `address` is `unix:` and its path. */
-export interface AdminAddress {
+export interface AdminListening {
   readonly address: string;
   readonly port: number;
+  /** For a process that takes over; null for a socket file, which each process makes anew. */
+  readonly fd: number | null;
+  /** Takes the socket file away, if there is one and it is still ours. */
+  readonly forget: () => void;
 }
 
 /**
@@ -21,21 +34,53 @@ export interface AdminAddress {
  *
  * @throws MillraceError `MILLRACE_LISTEN` when that cannot be.
  */
-export async function listen(server: Server, place: AdminPlace): Promise<AdminAddress> {
+export async function listen(server: Server, place: AdminPlace, socket: AdminSocket): Promise<AdminListening> {
   try {
+    if (socket.fd !== null) {
+      const { fd } = socket;
+      await begin(server, () => server.listen({ fd }));
+      return placeOf(server);
+    }
     if (place.kind === "tcp") {
       await begin(server, () => server.listen({ host: place.address, port: place.port }));
-      const { address, port } = server.address() as AddressInfo;
-      return { address, port };
+      return placeOf(server);
     }
-    await removeLeftover(place.path);
-    await begin(server, () => listenPrivately(server, place.path));
-    return { address: `unix:${place.path}`, port: 0 };
+    return await listenAtPath(server, place.path, socket.replaces);
   } catch (thrown) {
     const where = place.kind === "tcp" ? `${place.address} port ${place.port}` : place.path;
     const says = `Cannot listen for the admin API on ${where}: ${messageOf(thrown)}`;
     throw new MillraceError("MILLRACE_LISTEN", says, { cause: thrown });
   }
+}
+
+/** Of a socket that is no file of ours. */
+function placeOf(server: Server): AdminListening {
+  const at = server.address() as AddressInfo | string | null;
+  const place =
+    typeof at === "object" && at !== null ? { address: at.address, port: at.port } : { address: `unix:${at}`, port: 0 };
+  return { ...place, fd: descriptorOf(server), forget: () => {} };
+}
+
+/** Node.js keeps it to itself; where it could not be had, the process that takes over cannot listen, and says so. */
+function descriptorOf(server: Server): number | null {
+  const { _handle: handle } = server as unknown as { readonly _handle?: { readonly fd?: number } };
+  return handle?.fd ?? null;
+}
+
+/**
+ * The socket is made under another name and then put under its own, which replaces that of the process before us within
+ * the call: at no time is there none. (Node.js removes the name it was made under when it closes, and that is gone then.)
+ */
+async function listenAtPath(server: Server, path: string, replaces: boolean): Promise<AdminListening> {
+  if (!replaces) await removeLeftover(path);
+  const before = join(dirname(path), `.${process.pid}`);
+  await begin(server, () => listenPrivately(server, before));
+  const { ino } = lstatSync(before);
+  renameSync(before, path);
+  const forget = () => {
+    if (lstatSync(path, { throwIfNoEntry: false })?.ino === ino) unlinkSync(path);
+  };
+  return { address: `unix:${path}`, port: 0, fd: null, forget };
 }
 
 function begin(server: Server, start: () => void): Promise<void> {

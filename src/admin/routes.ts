@@ -11,6 +11,7 @@ import type { Drained } from "../control/health.js";
 import type { OriginsReport } from "../control/origins.js";
 import type { Profiled } from "../control/profiles.js";
 import type { Stats } from "../control/stats.js";
+import type { Upgraded } from "../control/upgrade.js";
 import { LOG_LEVELS, type LogLevel } from "../shared/log.js";
 import { type Answer, ok, type ProblemStatus, problem } from "./answers.js";
 import { CONTENT_TYPES, chooseFormat, writeFamilies } from "./metrics/exposition.js";
@@ -49,6 +50,8 @@ export interface AdminSource {
   /** Takes what was sent as it is and judges it. */
   readonly explain: (input: unknown) => Explanation;
   readonly drain: (origin: string, target: string, undo: boolean) => Drained;
+  /** Puts a new process in the place of this one. */
+  readonly upgrade: () => Promise<Upgraded>;
   readonly setLogLevel: (level: LogLevel) => void;
   /** A worker's number, or the thread of the control plane; null = there is no such worker. */
   readonly profile: (worker: number | "main", ms: number) => Promise<Profiled> | null;
@@ -240,6 +243,20 @@ export const ROUTES: readonly Route[] = [
         handle: (call) => drain(call, true),
         answer: json("It is back.", "Drained"),
         problems: { ...DRAIN_PROBLEMS, 409: "It is not drained, or the proxy is not in a state for it." },
+      },
+    },
+  },
+  {
+    path: "/upgrade",
+    operations: {
+      POST: {
+        says: "Starts a new process with the same command line, hands the sockets over, and then leaves.",
+        handle: async ({ source }) => ok(await source.upgrade()),
+        answer: json("The new process is ready and serves; this one finishes what it has.", "Upgraded"),
+        problems: {
+          409: "The proxy is not in a state for it, an upgrade is under way, or it is part of another program.",
+          500: "The new process did not become ready; detail says why, and this one serves on.",
+        },
       },
     },
   },

@@ -135,6 +135,7 @@ export const SCHEMAS = {
     concerned: whole,
     changed: whole,
   }),
+  Upgraded: object({ pid: whole }),
   LogLevel: { ...object({ level: LEVELS }), additionalProperties: false },
   Profile: object({
     nodes: list({}),

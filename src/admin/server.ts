@@ -9,13 +9,14 @@ import { type Answer, type ProblemStatus, problem, rawProblem, send } from "./an
 import { readBody } from "./body.js";
 import { findOperation } from "./find.js";
 import { Guard, type GuardPlan } from "./guard.js";
-import { listen } from "./listen.js";
+import { type AdminSocket, listen } from "./listen.js";
 import type { MetricsBounds } from "./metrics/families.js";
 import { DOCUMENT_ROUTE } from "./openapi.js";
 import type { AdminSource } from "./routes.js";
 
 /** Where and to whom the admin API answers, and what of. */
 export interface AdminPlan extends GuardPlan {
+  readonly socket: AdminSocket;
   readonly metrics: MetricsBounds;
 }
 
@@ -23,6 +24,10 @@ export interface AdminPlan extends GuardPlan {
 export interface Admin {
   readonly address: string;
   readonly port: number;
+  /** Its listening socket, for a process that takes over; null = that process makes its own. */
+  readonly fd: number | null;
+  /** Takes no more connections; whoever is being answered still is. */
+  readonly leave: () => void;
   readonly close: () => Promise<void>;
 }
 
@@ -52,10 +57,16 @@ export async function startAdmin(plan: AdminPlan, source: AdminSource): Promise<
     const [status, detail] = describeNoRequest(failure.code);
     refuse(socket, status, detail);
   });
-  const place = await listen(server, plan.place);
+  const listening = await listen(server, plan.place, plan.socket);
   // The API must not keep a process alive whose proxy has stopped.
   server.unref();
-  return { ...place, close: () => close(server) };
+  const { address, port, fd } = listening;
+  const leave = () => {
+    listening.forget();
+    server.close();
+    server.closeIdleConnections();
+  };
+  return { address, port, fd, leave, close: () => close(server, listening.forget) };
 }
 
 /** Never rejects. */
@@ -118,8 +129,9 @@ function refuse(socket: Socket, status: ProblemStatus, detail: string): void {
   else socket.destroy();
 }
 
-function close(server: Server): Promise<void> {
+function close(server: Server, forget: () => void): Promise<void> {
   return new Promise((resolve) => {
+    forget();
     server.close(() => resolve());
     server.closeAllConnections();
   });

@@ -23,6 +23,7 @@ import { printStats } from "./stats.js";
 import { printStatus } from "./status.js";
 import { VIEWS } from "./top/views.js";
 import { top } from "./top.js";
+import { upgrade } from "./upgrade.js";
 import { printVersion } from "./version.js";
 
 /** All commands; each hands its exit code to `finish`. */
@@ -67,6 +68,7 @@ export function declareProgram(finish: (code: ExitCode) => void = () => {}): Com
   declareQuestions(program, finish);
   declareTop(program, finish);
   declareInsight(program, finish);
+  declareLife(program, finish);
   program
     .command("version")
     .description("print the versions of Millrace, its native core and Node.js")
@@ -116,6 +118,13 @@ function declareQuestions(program: Command, finish: (code: ExitCode) => void): v
     .argument("<target>", "as in the settings, name:port, or one address:port")
     .option("--undo", "bring it back", false)
     .action(async (origin, target, options) => finish(await drain(origin, target, options)));
+}
+
+/** Commands that change the process itself. */
+function declareLife(program: Command, finish: (code: ExitCode) => void): void {
+  withAdmin(program.command("upgrade"))
+    .description("put a new process in the place of a running proxy, without a gap; exit 1 when the old one serves on")
+    .action(async (options) => finish(await upgrade(options)));
 }
 
 /** Commands that ask how a running proxy works inside. */

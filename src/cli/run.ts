@@ -1,64 +1,111 @@
 /**
  * `millrace run`: starts the proxy and stays until a signal. SIGTERM and SIGINT drain it (exit 0); a second one leaves
- * at once (exit 1). SIGUSR1 opens the access-log file anew; SIGHUP reads the certificates again.
+ * at once (exit 1). SIGUSR1 opens the access-log file anew; SIGHUP reads the certificates again; SIGUSR2 puts a new
+ * process in the place of this one.
  */
 import type { Settings } from "../config/settings.js";
+import type { OwnProcess } from "../control/handover.js";
+import { Inherited } from "../control/inherited.js";
+import { ServiceManager } from "../control/service-manager.js";
+import { ownCommand, tellPredecessor, Upgrader } from "../control/upgrade.js";
 import { Millrace, type Started } from "../millrace.js";
+import { describeComplaint, MillraceError, messageOf, settingsError } from "../shared/errors.js";
 import { type DemoOrigin, startDemoOrigin } from "./demo-origin.js";
 import { EXIT, type ExitCode, print, say, sayComplaints } from "./output.js";
 import { chooseFile, type SettingsOptions, sourceSettings } from "./settings-source.js";
+
+/** This process, beside the proxy in it. */
+interface Host extends OwnProcess {
+  readonly manager: ServiceManager;
+}
 
 export async function run(options: SettingsOptions): Promise<ExitCode> {
   if (options.to !== undefined && options.config !== undefined) {
     say("--to needs no settings file: give either --to or --config");
     return EXIT.usage;
   }
+  const inherited = Inherited.take(process.env, process.pid);
+  const manager = new ServiceManager(process.env, process.pid, inherited.from !== null);
+  const host = { inherited, manager, upgrader: new Upgrader(ownCommand()) };
+  try {
+    return await runAs(host, options);
+  } catch (thrown) {
+    await tellPredecessor(inherited, { kind: "failed", says: `cannot start: ${reasonOf(thrown)}` });
+    throw thrown;
+  }
+}
+
+async function runAs(host: Host, options: SettingsOptions): Promise<ExitCode> {
   const file = chooseFile(options);
-  if (file === null && options.to === undefined) return runDemo(options);
+  if (file === null && options.to === undefined) return runDemo(host, options);
   const { checked, source } = await sourceSettings(file, options);
   sayComplaints("warning", checked.warnings);
-  if (!checked.ok) {
-    sayComplaints("error", checked.complaints);
-    return EXIT.settings;
-  }
-  return serve(checked.settings, (started) => announce(started, checked.settings, source));
+  if (!checked.ok) throw settingsError(checked.complaints);
+  return serve(host, checked.settings, (started) => announce(started, checked.settings, source));
 }
 
 /** The proxy in front of an origin of our own, so that there is something to try at once. */
-async function runDemo(options: SettingsOptions): Promise<ExitCode> {
+async function runDemo(host: Host, options: SettingsOptions): Promise<ExitCode> {
   const demo = await startDemoOrigin();
-  const { checked } = await sourceSettings(null, { admin: "127.0.0.1:0", ...options, to: [demo.url] });
-  if (!checked.ok) {
-    sayComplaints("error", checked.complaints);
-    await demo.close();
-    return EXIT.settings;
-  }
   try {
-    return await serve(checked.settings, (started) => announceDemo(started, demo));
+    const { checked } = await sourceSettings(null, { admin: "127.0.0.1:0", ...options, to: [demo.url] });
+    if (!checked.ok) throw settingsError(checked.complaints);
+    return await serve(host, checked.settings, (started) => announceDemo(started, demo));
   } finally {
     await demo.close();
   }
 }
 
-async function serve(settings: Settings, announceStart: (started: Started) => void): Promise<ExitCode> {
-  const proxy = new Millrace(settings);
+async function serve(host: Host, settings: Settings, announceStart: (started: Started) => void): Promise<ExitCode> {
+  const proxy = new Millrace(settings, host);
   const asked = new Promise<void>((resolve) => {
     let signals = 0;
     for (const signal of ["SIGTERM", "SIGINT"] as const) {
       process.on(signal, () => {
         signals += 1;
         if (signals > 1) process.exit(EXIT.failure);
+        host.upgrader.abort();
+        host.manager.stopping();
         resolve();
       });
     }
+    proxy.once("handedOver", ({ pid }) => {
+      host.manager.handedOver(pid);
+      resolve();
+    });
   });
   process.on("SIGUSR1", () => proxy.reopenAccessLog());
   process.on("SIGHUP", () => proxy.reloadCertificates());
+  process.on("SIGUSR2", () => void upgrade(proxy, host));
   announceStart(await proxy.start());
+  await tellReady(proxy, host);
   await asked;
   await proxy.stop();
   // Nothing of ours is left; whatever a settings file left running must not keep the process.
   process.exit(EXIT.ok);
+}
+
+/** Whoever waits for us learns that we serve, or why we do not. */
+async function tellReady(proxy: Millrace, { inherited, manager }: Host): Promise<void> {
+  const why = proxy.whyNotReady;
+  if (inherited.from === null) manager.ready(why ?? "serving");
+  else await tellPredecessor(inherited, why === null ? { kind: "ready" } : { kind: "failed", says: why });
+  manager.startWatchdog();
+}
+
+/** SIGUSR2: nobody waits for an answer; the log has said it. */
+async function upgrade(proxy: Millrace, { manager }: Host): Promise<void> {
+  if (proxy.state !== "running") return say("SIGUSR2: nothing to upgrade while the proxy starts or stops");
+  manager.reloading();
+  await proxy.upgrade().catch((thrown) => manager.ready(`the upgrade failed: ${messageOf(thrown)}`));
+}
+
+/** In one line. */
+function reasonOf(thrown: unknown): string {
+  if (thrown instanceof MillraceError && thrown.complaints.length > 0) {
+    return thrown.complaints.map(describeComplaint).join("; ");
+  }
+  return messageOf(thrown);
 }
 
 function announce(started: Started, settings: Settings, source: string | null): void {

@@ -265,6 +265,21 @@ const shutdownSchema = z.strictObject({
   }),
 });
 
+const upgradeSchema = z.strictObject({
+  readyMs: milliseconds({
+    min: 100,
+    max: HOUR_MS,
+    default: 30_000,
+    says: "How long the new process may take until it is ready; then it is ended, and this one serves on.",
+  }),
+  idleMs: milliseconds({
+    min: 0,
+    max: HOUR_MS,
+    default: 5000,
+    says: "How long idle clients of the old process may still send a request, which is answered with close; then their connections are closed.",
+  }),
+});
+
 /** The whole document, as the operator writes it. */
 export const settingsSchema = z.strictObject({
   $schema: z.string().optional().describe("For editors: where the JSON Schema of this document is; ignored."),
@@ -312,6 +327,7 @@ export const settingsSchema = z.strictObject({
     .default(false)
     .describe("The local admin API: books, metrics, health, connections, explanations, draining of targets. Or false."),
   shutdown: shutdownSchema.prefault({}).describe("How the process leaves."),
+  upgrade: upgradeSchema.prefault({}).describe("How a new process takes the place of this one (SIGUSR2)."),
   origins: z.record(z.string(), originSchema).default({}).describe("The services behind this proxy, by name."),
   routes: z
     .array(routeSchema)

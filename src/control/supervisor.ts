@@ -5,7 +5,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { encodePlan } from "../config/plan.js";
 import type { Plan } from "../config/plan-types.js";
-import { type ListenerPlace, loadNative, type NativeCore } from "../native.js";
+import { type ListenerPlace, loadNative, type NativeCore, type OpenSocket } from "../native.js";
 import { MillraceError, messageOf, unreachable } from "../shared/errors.js";
 import { type Log, logNote, type Note, readNotes } from "../shared/log.js";
 import type { FromWorker, ToWorker } from "../shared/messages.js";
@@ -39,6 +39,16 @@ export interface SupervisorPlan {
   readonly handleReplaced: (replacement: Replacement) => void;
   /** Takes a note of the core; false = it is for the log. */
   readonly handleNote: (note: Note) => boolean;
+  /** Sockets this process was started with: one descriptor a listener, -1 where there is none. */
+  readonly inherited: readonly number[];
+}
+
+/** How a proxy leaves. */
+export interface Leave {
+  /** How long what is in flight may take, in ms. */
+  readonly deadlineMs: number;
+  /** How long idle clients may still ask, once, in ms; for a proxy whose place another has taken. */
+  readonly idleMs: number;
 }
 
 /** One running proxy, from `launch()` to `stop()`. */
@@ -85,7 +95,7 @@ export class Supervisor {
     const host = openHost(native, document, stats);
     const supervisor = new Supervisor(orders, native, host, stats);
     try {
-      const listeners = listen(native, host);
+      const listeners = listen(native, host, orders.inherited);
       await Promise.all(supervisor.#edges.map((seat) => seat.start()));
       await supervisor.#acceptor?.start();
       return { supervisor, listeners };
@@ -134,16 +144,23 @@ export class Supervisor {
     return this.#seats.every((seat) => seat.isReady);
   }
 
+  /** The listening sockets; they are open until `stop()`, or until a plan does without them. */
+  get sockets(): readonly OpenSocket[] {
+    return this.#native.listeningSockets(this.#host);
+  }
+
   /**
    * Stops accepting, lets requests in flight finish for at most `deadlineMs`, then ends every thread.
    */
-  async stop(deadlineMs: number): Promise<void> {
+  async stop({ deadlineMs, idleMs }: Leave): Promise<void> {
     for (const seat of this.#seats) seat.close();
-    this.#native.drain(this.#host);
     const until = performance.now() + deadlineMs;
-    while (this.#clientsOpen() > 0 && performance.now() < until) {
-      await sleep(Math.min(DRAIN_LOOK_MS, Math.max(1, until - performance.now())));
+    if (idleMs > 0) {
+      this.#native.drain(this.#host, true);
+      await this.#clientsGone(Math.min(until, performance.now() + idleMs));
     }
+    this.#native.drain(this.#host, false);
+    await this.#clientsGone(until);
     const left = this.#clientsOpen();
     if (left > 0) this.#log.warn({ connections: left }, "the shutdown deadline is over; closing what is still open");
     await this.#leave();
@@ -168,6 +185,13 @@ export class Supervisor {
 
   get #seats(): readonly Seat[] {
     return this.#acceptor === null ? this.#edges : [this.#acceptor, ...this.#edges];
+  }
+
+  /** Resolves when no client is left, or at that time. */
+  async #clientsGone(until: number): Promise<void> {
+    while (this.#clientsOpen() > 0 && performance.now() < until) {
+      await sleep(Math.min(DRAIN_LOOK_MS, Math.max(1, until - performance.now())));
+    }
   }
 
   #clientsOpen(): number {
@@ -262,9 +286,9 @@ function openHost(native: NativeCore, document: Uint8Array, stats: StatsBlock): 
   }
 }
 
-function listen(native: NativeCore, host: number): readonly ListenerPlace[] {
+function listen(native: NativeCore, host: number, inherited: readonly number[]): readonly ListenerPlace[] {
   try {
-    return native.listen(host);
+    return native.listen(host, inherited);
   } catch (thrown) {
     throw new MillraceError("MILLRACE_LISTEN", describeListenFailure(thrown), { cause: thrown });
   }

@@ -9,6 +9,7 @@
  * - `MILLRACE_NATIVE`: the native core is missing, does not fit or refused the plan.
  * - `MILLRACE_START`: a thread did not become ready.
  * - `MILLRACE_STATE`: a method was called at the wrong time (start twice, stats before start).
+ * - `MILLRACE_UPGRADE`: no new process took over; this one serves on.
  * - `MILLRACE_ARGUMENT`: what a method was given is wrong, or names nothing that is there.
  */
 export type MillraceErrorCode =
@@ -18,6 +19,7 @@ export type MillraceErrorCode =
   | "MILLRACE_NATIVE"
   | "MILLRACE_START"
   | "MILLRACE_STATE"
+  | "MILLRACE_UPGRADE"
   | "MILLRACE_ARGUMENT";
 
 /** One thing that is wrong with the settings. */

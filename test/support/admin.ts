@@ -11,6 +11,7 @@ import { METRICS, readingOf } from "./metrics.js";
 /** A place on a free port of loopback, for whoever asks. */
 export const ANYWHERE: AdminPlan = {
   place: { kind: "tcp", address: "127.0.0.1", port: 0 },
+  socket: { fd: null, replaces: false },
   hosts: [],
   metrics: METRICS,
 };
@@ -58,6 +59,10 @@ export function adminSource(moved: string[] = [], over: Partial<AdminSource> = {
       moved.push(`${undo ? "undrain" : "drain"} ${origin} ${target}`);
       if (origin !== "app") return { concerned: 0, changed: 0 };
       return { concerned: 2, changed: target === "still:80" ? 0 : 2 };
+    },
+    upgrade: () => {
+      moved.push("upgrade");
+      return Promise.resolve({ pid: 2 });
     },
     setLogLevel: (level) => {
       moved.push(`log ${level}`);

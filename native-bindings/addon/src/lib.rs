@@ -1,13 +1,14 @@
 //! What `src/native.ts` sees of the native core. Names and types here are the other half of that file; there is no
 //! logic on either side.
 
+mod inherited;
 mod loop_bridge;
 mod mailbox;
 pub mod threads;
 
 use engine::explain::explain as explain_request;
 use engine::host::{Host, Message};
-use engine::listening::{Socket, listen as open_listener, place_of, set_backlog};
+use engine::listening::{Socket, adopt, listen as open_listener, place_of, set_backlog};
 use engine::readings::targets_json;
 use engine::stats::{ROW_WORDS, Row, layout_json};
 use engine::sys::{SysIo, SysShared, monotonic_ms};
@@ -144,11 +145,21 @@ pub struct Listening {
     pub port: u32,
 }
 
-/// Opens all listening sockets of a proxy.
+/// Opens all listening sockets of a proxy. `inherited` has one descriptor a listener that is taken over instead, or -1.
 #[napi(catch_unwind)]
-pub fn listen(host: u32) -> Result<Vec<Listening>> {
+pub fn listen(host: u32, inherited: Vec<i32>) -> Result<Vec<Listening>> {
     let running = running(host)?;
-    let (opened, places) = open_sockets(&running.host.plan(), Vec::new())?;
+    let plan = running.host.plan();
+    let present = plan.listeners.iter().zip(inherited).map(|(listener, fd)| {
+        if fd < 0 {
+            return Ok(None);
+        }
+        let socket = inherited::take(fd)?;
+        let unusable = |error| fault(format!("listener \"{}\" cannot use descriptor {fd}: {error}", listener.name));
+        adopt(&socket, listener.backlog).map_err(unusable)?;
+        Ok(Some(socket))
+    });
+    let (opened, places) = open_sockets(&plan, present.collect::<Result<_>>()?)?;
     running.sys.listening.put(opened);
     Ok(places)
 }
@@ -182,6 +193,52 @@ fn open_sockets(plan: &Plan, mut present: Vec<Socket>) -> Result<(Vec<Socket>, V
     Ok((present, places))
 }
 
+/// A place in the network.
+#[napi(object)]
+pub struct Place {
+    pub address: String,
+    pub port: u32,
+}
+
+/// Where a descriptor that this process was started with listens; throws when it is no listening socket of TCP.
+#[napi(catch_unwind)]
+pub fn inherited_place(fd: i32) -> Result<Place> {
+    let place = inherited::place(fd)?;
+    Ok(Place { address: place.ip().to_string(), port: u32::from(place.port()) })
+}
+
+/// A listening socket, and what the settings say where it listens.
+#[napi(object)]
+pub struct OpenSocket {
+    pub fd: i32,
+    pub name: String,
+    pub address: String,
+    pub port: u32,
+}
+
+/// The listening sockets as descriptors, for a process that takes them over. They are open until another plan does
+/// without them, or `drain`.
+#[napi(catch_unwind)]
+pub fn listening_sockets(host: u32) -> Result<Vec<OpenSocket>> {
+    let running = running(host)?;
+    let fds = running.sys.listening.descriptors();
+    let plan = running.host.plan();
+    let open = plan.listeners.iter().zip(fds).filter_map(|(listener, fd)| Some((listener, fd?)));
+    let named = open.map(|(listener, fd)| OpenSocket {
+        fd,
+        name: listener.name.clone(),
+        address: listener.address.to_string(),
+        port: u32::from(listener.port),
+    });
+    Ok(named.collect())
+}
+
+/// Sends a datagram to a socket of the file system, or with an address that begins with "@" to an abstract one.
+#[napi(catch_unwind)]
+pub fn notify(address: String, text: String) -> Result<()> {
+    engine::notify::send(&address, text.as_bytes()).map_err(|error| fault(format!("{address}: {error}")))
+}
+
 fn errno_name(error: &std::io::Error) -> &'static str {
     match error.kind() {
         std::io::ErrorKind::AddrInUse => "EADDRINUSE",
@@ -191,11 +248,12 @@ fn errno_name(error: &std::io::Error) -> &'static str {
     }
 }
 
-/// From any thread: no new connections, what is in flight is answered with `Connection: close`, idle ones close.
+/// From any thread: no new connections, what is in flight is answered with `Connection: close`, idle ones close; with
+/// `idleStays` only after one more answer, or when this is called again without.
 #[napi(catch_unwind)]
-pub fn drain(host: u32) -> Result<()> {
+pub fn drain(host: u32, idle_stays: bool) -> Result<()> {
     let running = running(host)?;
-    running.host.draining.store(true, Relaxed);
+    running.host.drain(idle_stays);
     running.sys.listening.put(Vec::new());
     running.sys.ring_acceptor();
     running.ring_all();

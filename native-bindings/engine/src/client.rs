@@ -342,11 +342,13 @@ impl<I: Io> Worker<I> {
         }
     }
 
-    /// While the proxy stops: an idle connection has nothing to wait for.
+    /// While the proxy stops: an idle connection has nothing to wait for, once it may no longer ask.
     pub(crate) fn close_if_idle(&mut self, key: Key) {
         let idle = |c: &Client<I::Socket>| c.state == ClientState::Idle && c.outbox.is_empty() && c.input.is_empty();
         if self.clients.get(key).is_some_and(idle) {
-            self.close_client(key, Counter::ClientCloseDrain);
+            if !self.idle_stays {
+                self.close_client(key, Counter::ClientCloseDrain);
+            }
         } else {
             self.drain_session(key);
         }

@@ -118,7 +118,7 @@ impl<I: Io> Worker<I> {
     pub(crate) fn write_piece(&mut self, exchange: Key, mut out: Vec<u8>, data: &[u8], done: bool, trailers: &[u8]) {
         let Some(ongoing) = self.exchanges.get(exchange) else { return };
         let (key, chunked) = (ongoing.client, ongoing.answer_chunked);
-        let last = done && (self.draining || !ongoing.core.keep_alive);
+        let last = done && ((self.draining && !self.idle_stays) || !ongoing.core.keep_alive);
         if is_stream(&self.clients, key) {
             self.answer_on_stream(key, &out, data, done, trailers);
             self.out = out;

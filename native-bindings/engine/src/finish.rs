@@ -22,7 +22,9 @@ impl<I: Io> Worker<I> {
         let Some(ongoing) = self.end_exchange(exchange) else { return };
         let (key, keep, upload) = (ongoing.client, ongoing.core.keep_alive, ongoing.core.upload);
         self.recycle(ongoing);
-        self.after_answer(key, &upload, keep && !self.draining);
+        // A client that was promised one more request, and may still ask, keeps its connection for it.
+        let leaves = self.draining && !self.idle_stays;
+        self.after_answer(key, &upload, keep && !leaves);
     }
 
     /// The client left, or is sent away in the middle of an answer.

@@ -85,6 +85,8 @@ pub struct Host<S> {
     /// Workers ring each other: some had a connection of HTTP/2 that others may use too, or a route caches.
     pub multiplexes: AtomicBool,
     pub draining: AtomicBool,
+    /// While draining: idle clients may still ask once.
+    pub idle_stays: AtomicBool,
     pub workers: Box<[WorkerShared]>,
 }
 
@@ -118,6 +120,7 @@ impl<S> Host<S> {
             rungs: (0..workers).map(|_| Arc::default()).collect(),
             multiplexes: AtomicBool::new(caches(&plan)),
             draining: AtomicBool::new(false),
+            idle_stays: AtomicBool::new(false),
             workers: (0..workers).map(|_| WorkerShared::default()).collect(),
             clients_open: AtomicU64::new(0),
             spool_bytes: Arc::default(),
@@ -199,6 +202,17 @@ impl<S> Host<S> {
     #[must_use]
     pub fn is_draining(&self) -> bool {
         self.draining.load(Relaxed)
+    }
+
+    #[must_use]
+    pub fn idle_stays(&self) -> bool {
+        self.idle_stays.load(Relaxed)
+    }
+
+    /// Lets the proxy leave. Asked a second time without `idle_stays`, it ends what idle clients were given.
+    pub fn drain(&self, idle_stays: bool) {
+        self.idle_stays.store(idle_stays && (!self.is_draining() || self.idle_stays()), Relaxed);
+        self.draining.store(true, Relaxed);
     }
 }
 

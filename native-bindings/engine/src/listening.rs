@@ -6,10 +6,10 @@ use crate::sys::trouble;
 use parking_lot::Mutex;
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
-use rustix::fd::{BorrowedFd, OwnedFd};
-use rustix::io::Errno;
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use rustix::io::{Errno, FdFlags};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, acceptfrom_with, socket_with, sockopt};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering::AcqRel, Ordering::Acquire, Ordering::Release};
 
 /// What became of taking one connection.
@@ -63,6 +63,12 @@ impl Sockets {
         let copies = held.iter().map(|one| one.as_ref().map(OwnedFd::try_clone).transpose());
         let copies = copies.collect::<std::io::Result<Vec<Socket>>>();
         copies.map(|copies| (copies, changes)).map_err(|error| Trouble::Local(error.raw_os_error().unwrap_or(0)))
+    }
+
+    /// Their numbers, at their places.
+    #[must_use]
+    pub fn descriptors(&self) -> Vec<Option<RawFd>> {
+        self.held.lock().iter().map(|one| one.as_ref().map(AsRawFd::as_raw_fd)).collect()
     }
 
     fn handle_taken(&self, change: u32) {
@@ -173,6 +179,26 @@ fn accept(listener: &OwnedFd) -> Result<(OwnedFd, SocketAddr), Trouble> {
     }
 }
 
+/// Makes a listening socket that another process opened one of ours, and says where it listens.
+pub fn adopt(socket: &OwnedFd, backlog: u32) -> Result<SocketAddr, std::io::Error> {
+    let place = place_of(socket)?;
+    rustix::io::fcntl_setfd(socket, FdFlags::CLOEXEC)?;
+    rustix::io::ioctl_fionbio(socket, true)?;
+    sockopt::set_tcp_nodelay(socket, true)?;
+    set_backlog(socket, backlog)?;
+    Ok(place)
+}
+
+/// Where a descriptor listens for TCP connections; anything else is an error that says so.
+pub fn place_of(socket: impl AsFd) -> Result<SocketAddr, std::io::Error> {
+    let socket = socket.as_fd();
+    if sockopt::socket_type(socket)? != SocketType::STREAM || !sockopt::socket_acceptconn(socket)? {
+        return Err(std::io::Error::other("it is no listening stream socket"));
+    }
+    let place = rustix::net::getsockname(socket)?;
+    SocketAddr::try_from(place).map_err(|_| std::io::Error::other("it has no address of TCP"))
+}
+
 /// Opens a listening socket. What it accepts inherits TCP_NODELAY, which saves a call for each connection.
 pub fn listen(at: SocketAddr, backlog: u32) -> Result<(OwnedFd, SocketAddr), std::io::Error> {
     let family = if at.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
@@ -184,11 +210,6 @@ pub fn listen(at: SocketAddr, backlog: u32) -> Result<(OwnedFd, SocketAddr), std
     set_backlog(&socket, backlog)?;
     let address = place_of(&socket)?;
     Ok((socket, address))
-}
-
-/// Where a socket listens.
-pub fn place_of(socket: &OwnedFd) -> Result<SocketAddr, std::io::Error> {
-    TcpListener::from(socket.try_clone()?).local_addr()
 }
 
 /// Another number of connections that may wait to be taken.

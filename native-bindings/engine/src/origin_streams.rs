@@ -263,7 +263,7 @@ impl<I: Io> Worker<I> {
         if is_stream(&self.clients, key) {
             self.answer_on_stream(key, &[], &[], true, &trailers);
         } else if ongoing.answer_chunked {
-            let last = self.draining || !ongoing.core.keep_alive;
+            let last = (self.draining && !self.idle_stays) || !ongoing.core.keep_alive;
             let (mut out, mut tail) = (Vec::new(), Vec::new());
             frame_chunk(&mut out, &mut tail, &[], true, &trailers);
             self.send_to_client(key, &[&tail], last);

@@ -95,6 +95,8 @@ pub struct Worker<I: Io> {
     pub(crate) log: Log,
     pub(crate) now_us: u64,
     pub(crate) draining: bool,
+    /// While draining: idle clients may still ask once (`drain.rs`).
+    pub(crate) idle_stays: bool,
     again_spare: Vec<Token>,
     ready: Vec<Ready>,
     due: Vec<u64>,
@@ -152,6 +154,7 @@ impl<I: Io> Worker<I> {
             again_spare: Vec::new(),
             log: Log::new(plan.plan.access_log),
             draining: host.is_draining(),
+            idle_stays: host.is_draining() && host.idle_stays(),
             ready: Vec::with_capacity(512),
             due: Vec::new(),
             departed: Vec::new(),
@@ -174,8 +177,8 @@ impl<I: Io> Worker<I> {
         self.log.begin_turn(unix_ms);
         self.free_departed();
         self.take_changes();
-        if self.host.is_draining() && !self.draining {
-            self.begin_drain();
+        if self.host.is_draining() {
+            self.go_on_leaving();
         }
         let mut handled = 0;
         for pass in 0..PASSES_MAX {
@@ -346,19 +349,6 @@ impl<I: Io> Worker<I> {
             }
         }
         self.departed = departed;
-    }
-
-    fn begin_drain(&mut self) {
-        self.draining = true;
-        self.close_listeners();
-        self.end_checks();
-        for key in self.clients.keys() {
-            self.close_if_idle(key);
-        }
-        for key in self.origins.keys() {
-            self.evict_resting(key, Counter::OriginCloseDrain);
-        }
-        self.ring_sessions();
     }
 
     fn panic_if_asked(&self) {

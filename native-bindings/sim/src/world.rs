@@ -304,7 +304,7 @@ impl World {
 
     fn drain(&self) {
         say(|| "the proxy drains".to_owned());
-        self.host.draining.store(true, Relaxed);
+        self.host.drain(dice(|d| d.chance(500)));
         self.ring_all();
     }
 

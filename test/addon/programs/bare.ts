@@ -46,7 +46,7 @@ export class Bare {
     const stats = new StatsBlock(workers);
     const plan = encodePlan(compilePlan(checked.settings, { workers, addresses: new Map() }));
     const host = native.openHost(plan, stats.words);
-    const [place] = native.listen(host);
+    const [place] = native.listen(host, []);
     const acceptor = workers > 1 ? new Worker(ACCEPTOR, { workerData: { kind: "acceptor", host } }) : null;
     if (acceptor !== null) await once(acceptor, "message");
     return new Bare(place?.port ?? 0, stats, host, workers, acceptor);
@@ -71,7 +71,7 @@ export class Bare {
 
   /** Ends every thread in order and frees the host. */
   async close(): Promise<void> {
-    loadNative().drain(this.#host);
+    loadNative().drain(this.#host, false);
     const threads = this.#acceptor === null ? [...this.#edges] : [this.#acceptor, ...this.#edges];
     await Promise.all(threads.map(leave));
     for (let row = 0; row <= this.#workers; row++) loadNative().settleWorker(this.#host, row);

@@ -80,7 +80,7 @@ async function twice(): Promise<void> {
       assert.equal(core.version(), VERSION);
       assert.equal(core.statsLayout(), first.statsLayout());
       core.stopThread();
-      assert.throws(() => core.drain(77), /no proxy number 77/);
+      assert.throws(() => core.drain(77, false), /no proxy number 77/);
     }
     const codes = await Promise.all([nativePath(), copy].map((path) => exitOf(guest({ kind: "load-twice", path }))));
     assert.deepEqual(codes, [0, 0]);
