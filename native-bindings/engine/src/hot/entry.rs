@@ -147,6 +147,12 @@ impl Entry {
         self.hits.fetch_add(1, Relaxed);
     }
 
+    /// It takes the place of this one, and so its uses.
+    pub(super) fn inherit(&self, old: &Self) {
+        self.hits.fetch_add(old.hits(), Relaxed);
+        self.hits_counted.store(old.hits_counted.load(Relaxed), Relaxed);
+    }
+
     /// Hits since it was last asked. Only under the shard's lock.
     pub(super) fn take_uses(&self) -> u8 {
         let hits = self.hits();

@@ -4,7 +4,7 @@ use crate::hot::entry::Entry;
 use crate::hot::place::{HashKey, Place};
 use crate::hot::shard::{Gone, Shard};
 use crate::hot::slot::with_variant;
-use crate::hot::{HotCache, Wanted};
+use crate::hot::{HotCache, Room, Wanted};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -13,24 +13,23 @@ impl HotCache {
     /// already, there is a newer one, or it is heavier than half of the budget.
     pub fn keep(&self, entry: &Arc<Entry>) -> bool {
         debug_assert!(entry.body.whole_content().is_some(), "only what is whole is kept");
-        let mut gone = Gone::default();
+        let (mut gone, room) = (Gone::default(), self.room(entry.place));
         let weight = entry.weight();
-        let kept = weight <= self.bytes_max / 2 && {
-            let mut shard = self.shard(entry.place).write();
-            let may = self.may_come_in(&shard, entry) && Self::is_newest(&shard, entry);
-            if may && entry.slot().is_none() {
-                self.put(&mut shard, entry, &mut gone);
-                self.kept_bytes.fetch_add(weight, Relaxed);
-                self.entries.fetch_add(1, Relaxed);
-            }
-            may
-        };
+        let mut shard = room.shard.write();
+        let kept = weight <= self.bytes_max / 2 && self.may_come_in(&shard, entry) && Self::is_newest(&shard, entry);
+        if !kept {
+            shard.remove(entry, &mut gone);
+        } else if entry.slot().is_none() {
+            self.put(&mut shard, entry, &mut gone);
+            self.kept_bytes.fetch_add(weight, Relaxed);
+            self.entries.fetch_add(1, Relaxed);
+            room.entries.fetch_add(1, Relaxed);
+        }
+        drop(shard);
         if kept {
             entry.body.uncount();
-        } else {
-            self.shard(entry.place).write().remove(entry, &mut gone);
         }
-        self.settle(&gone);
+        self.settle(room, &gone);
         self.make_room();
         kept
     }
@@ -44,42 +43,46 @@ impl HotCache {
     }
 
     fn put(&self, shard: &mut Shard, entry: &Arc<Entry>, gone: &mut Gone) {
-        let is_replaced = |other: &Entry| {
-            other.slot().is_some() && !std::ptr::eq(other, &raw const **entry) && entry.is_same_variant(other)
-        };
-        shard.remove_where(entry.place, is_replaced, gone);
+        let is_replaced = |other: &&Arc<Entry>| other.slot().is_some() && entry.is_same_variant(other);
+        let old = shard.slot(entry.place).and_then(|slot| slot.entries.iter().find(is_replaced)).cloned();
         if !shard.has(entry) {
             shard.insert(entry, gone);
         }
-        shard.weigh(entry);
+        // Unless it had to go just now, for a change of what the target varies by.
+        match old.filter(|old| old.slot().is_some()) {
+            Some(old) => shard.replace(&old, entry, gone),
+            None => shard.weigh(entry, gone),
+        }
         shard.markers.unmark(marker_key(&self.key, entry.place, &entry.extras, &entry.variant));
     }
 
     /// Takes an entry out: its fill failed, or it must not be kept.
     pub fn forget(&self, entry: &Entry) {
-        let mut gone = Gone::default();
-        self.shard(entry.place).write().remove(entry, &mut gone);
-        self.settle(&gone);
+        let (mut gone, room) = (Gone::default(), self.room(entry.place));
+        room.shard.write().remove(entry, &mut gone);
+        self.settle(room, &gone);
     }
 
     /// Lets entries leave until the budget holds. `false`: what is being filled alone is more than the budget.
     pub fn make_room(&self) -> bool {
-        let mut empty = 0;
         while self.bytes() > self.bytes_max {
-            if empty == self.shards.len() {
-                return false;
-            }
-            let next = self.cursor.fetch_add(1, Relaxed) % self.shards.len();
+            let Some(room) = self.next_room() else { return false };
             let mut gone = Gone::default();
-            if self.shards[next].0.write().evict(&mut gone) {
-                empty = 0;
+            if room.shard.write().evict(&mut gone) {
                 self.evictions.fetch_add(1, Relaxed);
-                self.settle(&gone);
-            } else {
-                empty += 1;
             }
+            self.settle(room, &gone);
         }
         true
+    }
+
+    /// The next shard that has its share of entries or more. By their number and not by their bytes: an object larger
+    /// than a shard's share must not be the first to leave. Shards that have less are passed over, so that they do not
+    /// drift apart.
+    fn next_room(&self) -> Option<&Room> {
+        let share = (self.entries() / self.rooms.len() as u64).max(1);
+        let mut rooms = self.rooms.iter().map(|_| &self.rooms[self.cursor.fetch_add(1, Relaxed) % self.rooms.len()]);
+        rooms.find(|room| room.entries.load(Relaxed) >= share)
     }
 
     /// For a while nobody waits for another's fetch of this.

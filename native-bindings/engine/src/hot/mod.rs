@@ -16,6 +16,7 @@ mod growing;
 mod keep;
 mod markers;
 pub mod place;
+mod prefixes;
 mod purge;
 mod purges;
 mod recent;
@@ -76,12 +77,16 @@ pub enum Joined {
 /// A shard, alone on its cache lines.
 #[repr(align(128))]
 #[derive(Default)]
-struct Room(RwLock<Shard>);
+struct Room {
+    shard: RwLock<Shard>,
+    /// Entries that are weighed.
+    entries: AtomicU64,
+}
 
 /// See the file.
 pub struct HotCache {
     key: HashKey,
-    shards: Box<[Room]>,
+    rooms: Box<[Room]>,
     bytes_max: u64,
     /// Weights of what is whole.
     kept_bytes: AtomicU64,
@@ -106,7 +111,7 @@ impl HotCache {
     pub fn with_key(bytes_max: u64, shards: u32, key: HashKey) -> Self {
         Self {
             key,
-            shards: (0..shards.max(1)).map(|_| Room::default()).collect(),
+            rooms: (0..shards.max(1)).map(|_| Room::default()).collect(),
             bytes_max,
             kept_bytes: AtomicU64::new(0),
             growing_bytes: Arc::default(),
@@ -136,10 +141,14 @@ impl HotCache {
         next(before.unwrap_or_else(|last| last))
     }
 
-    fn shard(&self, place: Place) -> &RwLock<Shard> {
+    fn room(&self, place: Place) -> &Room {
         // Tables look at the lowest and the highest bits.
         let spread = (place.0 >> 24) as usize;
-        &self.shards[spread % self.shards.len()].0
+        &self.rooms[spread % self.rooms.len()]
+    }
+
+    fn shard(&self, place: Place) -> &RwLock<Shard> {
+        &self.room(place).shard
     }
 
     /// The entry that a request selects: the newest of those that would do, whole or growing.
@@ -167,13 +176,15 @@ impl HotCache {
     #[cold]
     fn bury(&self, place: Place) {
         let mut gone = Gone::default();
-        self.shard(place).write().remove_where(place, Entry::is_dead, &mut gone);
-        self.settle(&gone);
+        let room = self.room(place);
+        room.shard.write().remove_where(place, Entry::is_dead, &mut gone);
+        self.settle(room, &gone);
     }
 
     /// Gives back what entries weighed that left.
-    fn settle(&self, gone: &Gone) {
+    fn settle(&self, room: &Room, gone: &Gone) {
         if gone.weighed > 0 {
+            room.entries.fetch_sub(gone.weighed, Relaxed);
             self.kept_bytes.fetch_sub(gone.bytes, Relaxed);
             self.entries.fetch_sub(gone.weighed, Relaxed);
         }
@@ -197,13 +208,16 @@ impl HotCache {
         flight.land(landed, out);
     }
 
-    /// Lists an entry whose body grows: others may read it. `false`: it is purged already.
+    /// Lists an entry whose body grows: others may read it. `false`: nobody else may have it, because it is purged
+    /// already, or because too many answers for its target are on their way.
     pub fn list(&self, entry: &Arc<Entry>) -> bool {
-        let mut gone = Gone::default();
+        let (mut gone, room) = (Gone::default(), self.room(entry.place));
         let listed = {
-            let mut shard = self.shard(entry.place).write();
-            let may = self.may_come_in(&shard, entry);
-            if may && !shard.has(entry) {
+            let mut shard = room.shard.write();
+            let is_listed = shard.has(entry);
+            let is_full = !is_listed && shard.slot(entry.place).is_some_and(slot::Slot::lists_no_more);
+            let may = self.may_come_in(&shard, entry) && !is_full;
+            if may && !is_listed {
                 shard.insert(entry, &mut gone);
             }
             may
@@ -211,18 +225,22 @@ impl HotCache {
         if listed {
             entry.body.count_in(&self.growing_bytes);
         }
-        self.settle(&gone);
+        self.settle(room, &gone);
         listed
     }
 
-    /// No purge since its request was sent took it.
+    /// No purge since its request was sent took it. What is listed was found by every purge since then; of what is not,
+    /// the notes must still be there.
     fn may_come_in(&self, shard: &Shard, entry: &Entry) -> bool {
+        if shard.has(entry) {
+            return self.purges.is_live(entry, self.purges.epoch());
+        }
         match shard.standing(entry) {
             Standing::Gone => return false,
             Standing::Soft(since_ms) => entry.soften(since_ms),
             Standing::Live => {}
         }
-        !self.purges.is_too_late(entry.stamp) && self.purges.is_live(entry, self.purges.epoch())
+        self.purges.may_come_in(entry)
     }
 }
 

@@ -39,8 +39,8 @@ impl HotCache {
     fn purge_target(&self, target: &[u8], soft: bool, stamp: u64, now_ms: u64) -> u64 {
         let place = self.place(target);
         let is_older = |entry: &Entry| entry.stamp <= stamp && *entry.target == *target;
-        let mut gone = Gone::default();
-        let mut shard = self.shard(place).write();
+        let (mut gone, room) = (Gone::default(), self.room(place));
+        let mut shard = room.shard.write();
         shard.note_purge(place, soft, stamp, now_ms);
         let softened = match shard.slot(place).filter(|_| soft) {
             Some(slot) => {
@@ -55,25 +55,25 @@ impl HotCache {
             shard.remove_where(place, is_older, &mut gone);
         }
         drop(shard);
-        self.settle(&gone);
+        self.settle(room, &gone);
         softened + gone.entries.len() as u64
     }
 
     /// Looks at all entries, a shard after the other, so that the notes until now may be forgotten.
     fn check_all(&self) {
         let (epoch, stamp) = self.purges.now();
-        for room in &self.shards {
+        for room in &self.rooms {
             let dead: Vec<_> = {
-                let shard = room.0.read();
+                let shard = room.shard.read();
                 let all = shard.slots().flat_map(|slot| &slot.entries);
                 all.filter(|entry| !self.purges.is_live(entry, epoch)).cloned().collect()
             };
             let mut gone = Gone::default();
             for some in dead.chunks(64) {
-                let mut shard = room.0.write();
+                let mut shard = room.shard.write();
                 some.iter().for_each(|entry| shard.remove(entry, &mut gone));
             }
-            self.settle(&gone);
+            self.settle(room, &gone);
         }
         self.purges.forget_until(stamp);
     }

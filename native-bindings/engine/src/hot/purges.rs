@@ -4,6 +4,7 @@
 use crate::hot::entry::Entry;
 use crate::hot::generation::{Generation, Standing};
 use crate::hot::place::ByHash;
+use crate::hot::prefixes::Prefixes;
 use parking_lot::RwLock;
 use std::sync::atomic::{AtomicU64, Ordering::Acquire, Ordering::Release};
 
@@ -22,7 +23,7 @@ pub(super) enum Key<'a> {
 struct Books {
     everything: Generation,
     tags: ByHash<Generation>,
-    prefixes: Vec<(Box<[u8]>, Generation)>,
+    prefixes: Prefixes,
     /// What was asked for up to then and is not in yet is not let in: the notes that concern it may be gone.
     floor: u64,
     /// The stamp of the latest note.
@@ -55,14 +56,7 @@ impl Purges {
         match key {
             Key::Everything => books.everything.note(soft, stamp, now_ms),
             Key::Tag(tag) => books.tags.entry(*tag).or_default().note(soft, stamp, now_ms),
-            Key::Prefix(prefix) => match books.prefixes.iter_mut().find(|(known, _)| **known == **prefix) {
-                Some((_, known)) => known.note(soft, stamp, now_ms),
-                None => {
-                    let mut generation = Generation::default();
-                    generation.note(soft, stamp, now_ms);
-                    books.prefixes.push(((*prefix).into(), generation));
-                }
-            },
+            Key::Prefix(prefix) => books.prefixes.generation(prefix).note(soft, stamp, now_ms),
         }
         self.epoch.fetch_add(1, Release);
         books.tags.len() > TAGS_MAX || books.prefixes.len() > PREFIXES_MAX
@@ -72,16 +66,20 @@ impl Purges {
     /// by a purge learns since when.
     #[inline]
     pub(super) fn is_live(&self, entry: &Entry, epoch: u64) -> bool {
-        (entry.checked() >= epoch || self.check(entry)) && !entry.is_dead()
+        (entry.checked() >= epoch || self.check(entry, &self.books.read())) && !entry.is_dead()
+    }
+
+    /// The same of an entry that comes in: no note that concerns it may be forgotten.
+    pub(super) fn may_come_in(&self, entry: &Entry) -> bool {
+        let books = self.books.read();
+        entry.stamp > books.floor && self.check(entry, &books) && !entry.is_dead()
     }
 
     #[cold]
-    fn check(&self, entry: &Entry) -> bool {
-        let books = self.books.read();
+    fn check(&self, entry: &Entry, books: &Books) -> bool {
         let epoch = self.epoch();
         let tags = entry.tags.iter().filter_map(|tag| books.tags.get(tag));
-        let prefixes = books.prefixes.iter().filter(|(prefix, _)| entry.target.starts_with(prefix));
-        let all = tags.chain(prefixes.map(|(_, generation)| generation));
+        let all = tags.chain(books.prefixes.of(&entry.target));
         let standing = all.fold(books.everything.standing(entry.stamp), |standing, generation| {
             standing.and(generation.standing(entry.stamp))
         });
@@ -92,11 +90,6 @@ impl Purges {
         }
         entry.set_checked(epoch);
         standing != Standing::Gone
-    }
-
-    /// Whether something that is not in yet comes too late to be told whether it is purged.
-    pub(super) fn is_too_late(&self, stamp: u64) -> bool {
-        stamp <= self.books.read().floor
     }
 
     /// The epoch, and the stamp of the latest note.
@@ -110,6 +103,6 @@ impl Purges {
         let mut books = self.books.write();
         books.floor = books.floor.max(stamp);
         books.tags.retain(|_, generation| !generation.is_over(stamp));
-        books.prefixes.retain(|(_, generation)| !generation.is_over(stamp));
+        books.prefixes.retain(|generation| !generation.is_over(stamp));
     }
 }

@@ -11,6 +11,9 @@ use crate::hot::slot;
 use proto::cache::eviction::{S3Fifo, Slot};
 use std::sync::Arc;
 
+/// Smaller tables of places stay as they are.
+const TABLE_MIN: usize = 256;
+
 /// What left, dropped by its owner when no lock is held, and what it weighed.
 #[derive(Default)]
 pub(super) struct Gone {
@@ -105,7 +108,7 @@ impl Shard {
     }
 
     /// Weighs an entry that is in its slot.
-    pub(super) fn weigh(&mut self, entry: &Arc<Entry>) {
+    pub(super) fn weigh(&mut self, entry: &Arc<Entry>, gone: &mut Gone) {
         debug_assert!(entry.slot().is_none());
         let slot = self.queues.insert(entry.place.0 ^ variant_bits(entry), entry.weight());
         entry.set_slot(Some(slot));
@@ -114,6 +117,21 @@ impl Shard {
             self.kept.resize(place + 1, None);
         }
         self.kept[place] = Some(Arc::clone(entry));
+        if let Some(oldest) = self.slots.get(&entry.place.0).and_then(slot::Slot::surplus).cloned() {
+            self.remove(&oldest, gone);
+        }
+    }
+
+    /// Puts an entry that is in its slot in the place of an older one: it keeps its place in the queues and its uses.
+    pub(super) fn replace(&mut self, old: &Entry, entry: &Arc<Entry>, gone: &mut Gone) {
+        let Some(slot) = old.slot() else { return };
+        old.die();
+        self.left(slot, gone);
+        entry.inherit(old);
+        entry.set_slot(Some(slot));
+        self.queues.reweigh(slot, entry.weight());
+        self.kept[slot.0 as usize] = Some(Arc::clone(entry));
+        gone.entries.extend(self.delist(old));
     }
 
     fn unweigh(&mut self, entry: &Entry, gone: &mut Gone) {
@@ -146,8 +164,16 @@ impl Shard {
         slot.changes = self.changes;
         if slot.is_empty() {
             self.slots.remove(&entry.place.0);
+            self.shrink();
         }
         Some(gone)
+    }
+
+    /// A table that was made for many small entries is not kept for a few large ones.
+    fn shrink(&mut self) {
+        if self.slots.capacity() > TABLE_MIN && self.slots.len() < self.slots.capacity() / 8 {
+            self.slots.shrink_to(self.slots.len() * 2);
+        }
     }
 
     /// Lets the one leave that the queues name. `false`: there is none.

@@ -8,7 +8,7 @@ use proto::cache::vary::{VarySet, VarySets};
 use std::cell::RefCell;
 use std::sync::Arc;
 
-/// Answers that one target keeps; the oldest goes.
+/// Whole answers that one target keeps, the oldest goes; and growing ones that it lists beside them, then no more.
 pub(super) const ENTRIES_MAX: usize = 64;
 
 thread_local! {
@@ -78,16 +78,22 @@ impl Slot {
     /// Puts an entry in. What has to go for it is moved into `out`.
     pub(super) fn insert(&mut self, entry: &Arc<Entry>, out: &mut Vec<Arc<Entry>>) {
         self.note_set(&entry.vary, out);
-        if self.entries.len() >= ENTRIES_MAX {
-            let oldest = self.entries.iter().enumerate().min_by_key(|(_, entry)| entry.record.came_ms);
-            if let Some((place, _)) = oldest {
-                out.push(self.entries.remove(place));
-            }
-        }
         if self.entries.is_empty() {
             self.entries.reserve_exact(1);
         }
         self.entries.push(Arc::clone(entry));
+    }
+
+    /// The oldest of the whole entries, if there are too many of them.
+    pub(super) fn surplus(&self) -> Option<&Arc<Entry>> {
+        let kept = || self.entries.iter().filter(|entry| entry.slot().is_some());
+        let too_many = self.entries.len() > ENTRIES_MAX && kept().count() > ENTRIES_MAX;
+        if too_many { kept().min_by_key(|entry| entry.record.came_ms) } else { None }
+    }
+
+    pub(super) fn lists_no_more(&self) -> bool {
+        let growing = || self.entries.iter().filter(|entry| entry.slot().is_none());
+        self.entries.len() >= ENTRIES_MAX && growing().count() >= ENTRIES_MAX
     }
 
     fn note_set(&mut self, vary: &VarySet, out: &mut Vec<Arc<Entry>>) {

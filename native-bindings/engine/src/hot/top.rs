@@ -22,8 +22,8 @@ impl HotCache {
     #[must_use]
     pub fn top(&self, count: usize) -> Vec<Top> {
         let mut best: BinaryHeap<Reverse<Row>> = BinaryHeap::new();
-        for room in &self.shards {
-            for slot in room.0.read().slots() {
+        for room in &self.rooms {
+            for slot in room.shard.read().slots() {
                 let kept = || slot.entries.iter().filter(|entry| entry.slot().is_some());
                 let Some(first) = kept().next() else { continue };
                 let hits = kept().map(|entry| u64::from(entry.hits())).sum();

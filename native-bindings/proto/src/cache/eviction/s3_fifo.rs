@@ -117,6 +117,15 @@ impl S3Fifo {
         }
     }
 
+    /// What is at a slot weighs something else now; it stays where it is.
+    pub fn reweigh(&mut self, slot: Slot, bytes: u64) {
+        let node = &mut self.nodes[slot.0 as usize];
+        debug_assert!(node.place != Place::Free);
+        let (place, before) = (node.place, std::mem::replace(&mut node.bytes, bytes));
+        let queue = self.queue(place);
+        queue.bytes = queue.bytes - before + bytes;
+    }
+
     /// Takes out what was purged or replaced.
     pub fn remove(&mut self, slot: Slot) {
         debug_assert!(self.nodes[slot.0 as usize].place != Place::Free);

@@ -54,6 +54,25 @@ fn what_comes_back_soon_enters_the_main_queue() {
 }
 
 #[test]
+fn uses_that_are_counted_elsewhere_buy_rounds_too() {
+    let (mut policy, slots) = filled(0..10);
+    let mut uses = 2;
+    let take = |slot| if slot == slots[3] { std::mem::take(&mut uses) } else { 0 };
+    let mut take = take;
+    let left: Vec<Slot> = std::iter::from_fn(|| policy.evict_with(&mut take)).collect();
+    assert_eq!((left.len(), left.last()), (10, Some(&slots[3])));
+}
+
+#[test]
+fn what_weighs_something_else_stays_where_it_is() {
+    let (mut policy, slots) = filled(0..3);
+    policy.reweigh(slots[0], 1_000);
+    assert_eq!(policy.bytes(), 1_020);
+    assert_eq!(policy.evict(), Some(slots[0]));
+    assert_eq!(policy.bytes(), 20);
+}
+
+#[test]
 fn no_more_keys_are_remembered_than_are_in() {
     let mut policy = S3Fifo::default();
     for key in 0..10_000 {
