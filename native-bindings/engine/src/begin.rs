@@ -97,15 +97,21 @@ impl<I: Io> Worker<I> {
         }
         let asked = Asking { client: key, route, origin_index, began_us: self.now_us };
         let mut ongoing = self.boxed(Ongoing::new(core, plan, head, &framing, asked));
-        ongoing.head = self.blocks.take(head.len);
-        ongoing.head.extend_from_slice(head_bytes);
         // Most requests have none, and then nothing is allocated.
         ongoing.trailers.extend_from_slice(&trailers);
         self.trailers = trailers;
+        ongoing.cached = cached;
+        self.begin_exchange(ongoing, head, head_bytes, &body[piece.data]);
+        used
+    }
+
+    /// The exchange is one that the origin, or the cache, has to answer.
+    fn begin_exchange(&mut self, mut ongoing: Box<Ongoing>, head: &RequestHead, head_bytes: &[u8], data: &[u8]) {
+        ongoing.head = self.blocks.take(head.len);
+        ongoing.head.extend_from_slice(head_bytes);
         self.take_policy(&mut ongoing, head);
         set_room(&mut ongoing);
-        ongoing.cached = cached;
-        let is_cached = ongoing.cached.is_some();
+        let (key, is_cached) = (ongoing.client, ongoing.cached.is_some());
         let exchange = self.exchanges.insert(ongoing);
         if let Some(client) = self.clients.get_mut(key) {
             client.exchange = exchange;
@@ -113,11 +119,10 @@ impl<I: Io> Worker<I> {
         self.bind(exchange);
         self.arm_exchange(exchange);
         if is_cached {
-            self.begin_cached(exchange, head, head_bytes, &body[piece.data]);
+            self.begin_cached(exchange, head, head_bytes, data);
         } else {
-            self.forward(exchange, head, head_bytes, &body[piece.data]);
+            self.forward(exchange, head, head_bytes, data);
         }
-        used
     }
 
     /// A request that came on a stream is told so. Returns its trailers, if the whole of its body came with its head.
