@@ -26,6 +26,7 @@ import { type ListenerPlace, loadNative } from "./native.js";
 import { type Operated, operationsOf } from "./operations.js";
 import { MillraceError, settingsError } from "./shared/errors.js";
 import { createLog, type Log } from "./shared/log.js";
+import { LogTail } from "./shared/log-tail.js";
 
 /** What a start comes to. */
 export interface Started {
@@ -77,6 +78,7 @@ export class Millrace extends EventEmitter<MillraceEvents> {
   /** The settings with every default filled in. */
   readonly settings: Settings;
   readonly #log: Log;
+  readonly #tail = new LogTail();
   #state: State = { kind: "stopped" };
   #accessLog: AccessLogSink | null = null;
   /** Why this host's own TLS cannot be trusted; null = it can, or nothing speaks it. */
@@ -87,7 +89,7 @@ export class Millrace extends EventEmitter<MillraceEvents> {
   constructor(settings: Settings, own: OwnProcess | null = null) {
     super();
     this.settings = settings;
-    this.#log = createLog(settings.log.level);
+    this.#log = createLog(settings.log.level, this.#tail);
     this.#handover = new Handover(own, settings.upgrade, this.#log);
   }
 
@@ -330,7 +332,7 @@ export class Millrace extends EventEmitter<MillraceEvents> {
       upgrade: () => this.upgrade(),
     };
     const proxy = () => ({ ...operated, state: this.state });
-    const source = operationsOf({ proxy, supervisor, origins, listeners, log: this.#log });
+    const source = operationsOf({ proxy, supervisor, origins, listeners, log: this.#log, tail: this.#tail });
     const socket = this.#handover.forAdmin(place.value);
     return startAdmin({ place: place.value, socket, ...guarded }, source);
   }

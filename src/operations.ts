@@ -3,6 +3,7 @@
  */
 import type { AdminSource, Status } from "./admin/routes.js";
 import { parseExplainInput } from "./control/explain.js";
+import { Live } from "./control/live.js";
 import type { Origins } from "./control/origins.js";
 import type { Profiled } from "./control/profiles.js";
 import type { Stats } from "./control/stats.js";
@@ -10,6 +11,7 @@ import type { Supervisor } from "./control/supervisor.js";
 import { type ListenerPlace, loadNative } from "./native.js";
 import { MillraceError, messageOf } from "./shared/errors.js";
 import type { Log, LogLevel } from "./shared/log.js";
+import type { LogTail } from "./shared/log-tail.js";
 import { profileThread } from "./shared/profile.js";
 import { VERSION } from "./version.js";
 
@@ -31,6 +33,7 @@ export interface Parts {
   readonly origins: Origins;
   readonly listeners: readonly ListenerPlace[];
   readonly log: Log;
+  readonly tail: LogTail;
 }
 
 /** The source of the admin API. */
@@ -38,6 +41,7 @@ export function operationsOf(parts: Parts): AdminSource {
   const { supervisor, origins, log, proxy } = parts;
   const startedAtMs = Date.now();
   let isProfiled = false;
+  const live = liveOf(parts, startedAtMs);
   return {
     status: () => statusOf(parts, startedAtMs),
     stats: () => proxy().stats(),
@@ -71,6 +75,7 @@ export function operationsOf(parts: Parts): AdminSource {
       log.level = level;
       if (!isSeen) log.info({ from, to: level }, "the log level is changed");
     },
+    watch: (watcher) => live.watch(watcher),
     profile: (worker, ms) => {
       if (worker === "main") {
         if (isProfiled) throw new MillraceError("MILLRACE_STATE", "the control plane is being profiled already");
@@ -82,6 +87,23 @@ export function operationsOf(parts: Parts): AdminSource {
       return worker < supervisor.workersReady.length ? supervisor.profile(worker, ms) : null;
     },
   };
+}
+
+/** What is not there while it drains is left out, so that a watcher sees it drain. */
+function liveOf(parts: Parts, startedAtMs: number): Live {
+  const { proxy, supervisor, origins, tail } = parts;
+  const isRunning = () => proxy().state === "running";
+  return new Live({
+    status: () => statusOf(parts, startedAtMs),
+    stats: () => proxy().stats(),
+    origins: () => (isRunning() ? origins.report() : { origins: [], names: [] }),
+    certificates: () => (isRunning() ? proxy().certificates() : { listeners: [], origins: [] }),
+    exchanges: () => supervisor.stats.readHistogram("exchange_micros"),
+    plans: () => origins.plans,
+    replacements: () => supervisor.replacements,
+    tail,
+    nowMs: Date.now,
+  });
 }
 
 function versions() {

@@ -8,6 +8,7 @@ import type { CertificatesReport } from "../control/certificate-report.js";
 import type { Connections } from "../control/connections.js";
 import type { Explanation } from "../control/curl-command.js";
 import type { Drained } from "../control/health.js";
+import type { Watcher } from "../control/live.js";
 import type { OriginsReport } from "../control/origins.js";
 import type { Profiled } from "../control/profiles.js";
 import type { Stats } from "../control/stats.js";
@@ -53,6 +54,8 @@ export interface AdminSource {
   /** Puts a new process in the place of this one. */
   readonly upgrade: () => Promise<Upgraded>;
   readonly setLogLevel: (level: LogLevel) => void;
+  /** Tells everything now and each second from now on, until what is returned is called. */
+  readonly watch: (watcher: Watcher) => () => void;
   /** A worker's number, or the thread of the control plane; null = there is no such worker. */
   readonly profile: (worker: number | "main", ms: number) => Promise<Profiled> | null;
 }
@@ -67,6 +70,8 @@ export interface Call {
   /** The Accept field. */
   readonly accept: string | undefined;
   readonly metrics: MetricsBounds;
+  /** Whether a token is set. */
+  readonly asksToken: boolean;
 }
 
 type Handle = (call: Call) => Answer | Promise<Answer>;

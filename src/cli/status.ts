@@ -3,9 +3,9 @@
  * 1 when it is not ready, so that a script can wait for it.
  */
 import type { Status } from "../admin/routes.js";
+import { since } from "../shared/figures.js";
 import { type AdminOptions, openDoor, sayRefusal } from "./admin-client.js";
 import { EXIT, type ExitCode, print } from "./output.js";
-import { since } from "./top/text.js";
 
 export async function printStatus(options: AdminOptions): Promise<ExitCode> {
   const door = openDoor(options);

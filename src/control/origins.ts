@@ -43,6 +43,16 @@ export interface OriginsReport {
   readonly names: readonly NameReport[];
 }
 
+/** A plan that was made for the core, and what was new in it. */
+export interface PlanChange {
+  readonly at: string;
+  readonly generation: number;
+  readonly what: string;
+}
+
+/** Plans that are remembered. */
+const PLANS_MAX = 20;
+
 /** From before the launch of a proxy to its stop. */
 export class Origins {
   readonly #settings: Settings;
@@ -54,6 +64,7 @@ export class Origins {
   readonly #policies: ReadonlyMap<string, HealthPolicy>;
   #plan: Plan | null = null;
   #generation = 0;
+  #plans: readonly PlanChange[] = [];
   #attached: { readonly core: CorePort; readonly keeper: HealthKeeper; readonly gatherer: ConnectionGatherer } | null =
     null;
 
@@ -78,7 +89,7 @@ export class Origins {
   async resolve(): Promise<Plan> {
     await this.#names.start();
     this.#plan = this.#compile();
-    this.#generation += 1;
+    this.#countPlan("the start");
     return this.#plan;
   }
 
@@ -136,7 +147,7 @@ export class Origins {
       const plan = this.#compile();
       this.#attached.core.installPlan(plan);
       this.#plan = plan;
-      this.#generation += 1;
+      this.#countPlan(what);
     } catch (thrown) {
       this.#log.error({ says: messageOf(thrown) }, `the core refuses a plan with ${what}; the old one goes on`);
       return false;
@@ -148,6 +159,11 @@ export class Origins {
   /** Plans made for the core so far, the first included. */
   get generation(): number {
     return this.#generation;
+  }
+
+  /** The latest of them, the oldest first. */
+  get plans(): readonly PlanChange[] {
+    return this.#plans;
   }
 
   /** By class of this host's own faults: how often its alarm was raised. */
@@ -186,6 +202,12 @@ export class Origins {
     this.#names.close();
     this.#scheduler.close();
     this.#attached = null;
+  }
+
+  #countPlan(what: string): void {
+    this.#generation += 1;
+    const change = { at: new Date().toISOString(), generation: this.#generation, what };
+    this.#plans = [...this.#plans, change].slice(-PLANS_MAX);
   }
 
   #tellFailure(thrown: unknown): void {

@@ -31,6 +31,14 @@ export interface Replacement {
   readonly reason: string;
 }
 
+/** A replacement and when it was. */
+export interface PastReplacement extends Replacement {
+  readonly at: string;
+}
+
+/** Replacements that are remembered. */
+const REPLACEMENTS_MAX = 20;
+
 /** What a supervisor is started with. */
 export interface SupervisorPlan {
   readonly plan: Plan;
@@ -66,6 +74,7 @@ export class Supervisor {
   readonly #profiles = new Profiles();
   readonly #lastDeaths = new Map<number | "acceptor", string>();
   #replaced = 0;
+  #replacements: readonly PastReplacement[] = [];
   #lastLossLogMs = Number.NEGATIVE_INFINITY;
 
   private constructor(orders: SupervisorPlan, native: NativeCore, host: number, stats: StatsBlock) {
@@ -125,6 +134,11 @@ export class Supervisor {
   /** Threads replaced since the start. */
   get workersReplaced(): number {
     return this.#replaced;
+  }
+
+  /** The latest of them, the oldest first. */
+  get replacements(): readonly PastReplacement[] {
+    return this.#replacements;
   }
 
   /** Whether each edge worker is at work, by its number. */
@@ -231,6 +245,8 @@ export class Supervisor {
   #countReplaced(worker: number | "acceptor"): void {
     this.#replaced += 1;
     const reason = this.#lastDeaths.get(worker) ?? "";
+    const past = { at: new Date().toISOString(), worker, reason };
+    this.#replacements = [...this.#replacements, past].slice(-REPLACEMENTS_MAX);
     this.#log.warn({ worker, reason }, "a worker thread was replaced");
     this.#handleReplaced({ worker, reason });
   }

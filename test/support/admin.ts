@@ -67,6 +67,10 @@ export function adminSource(moved: string[] = [], over: Partial<AdminSource> = {
     setLogLevel: (level) => {
       moved.push(`log ${level}`);
     },
+    watch: (watcher) => {
+      watcher('{"kind":"hello"}\n');
+      return () => {};
+    },
     profile: (worker, ms) => {
       if (worker !== "main" && worker > 1) return null;
       moved.push(`profile ${worker} ${ms}`);

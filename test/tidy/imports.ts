@@ -40,7 +40,13 @@ const AREAS: readonly Area[] = [
 ];
 
 /** Where programs and threads begin: whatever none of these reaches is dead. */
-const ENTRIES: readonly string[] = ["src/index.ts", "src/cli/main.ts", "workers/acceptor.ts", "workers/edge.ts"];
+const ENTRIES: readonly string[] = [
+  "src/index.ts",
+  "src/cli/main.ts",
+  "workers/acceptor.ts",
+  "workers/edge.ts",
+  "src/admin/dashboard/main.tsx",
+];
 
 /** An import of one file of ours by another. */
 interface Import {
@@ -53,7 +59,10 @@ export function importsAmong(files: readonly Source[]): readonly Import[] {
   return files.flatMap((file) =>
     [...file.text.matchAll(/(?:from|import)\s*\(?\s*"(\.{1,2}\/[^"]+)"/g)].map((found) => ({
       from: file.path,
-      to: posix.join(posix.dirname(file.path), found[1] ?? "").replace(/\.js$/, ".ts"),
+      to: posix
+        .join(posix.dirname(file.path), found[1] ?? "")
+        .replace(/\.js$/, ".ts")
+        .replace(/\.jsx$/, ".tsx"),
     })),
   );
 }

@@ -63,6 +63,7 @@ before(async () => {
 after(() => admin.close());
 
 const GOOD: Readonly<Record<string, { readonly path?: string; readonly body?: object }>> = {
+  "get /live": { path: "/live?samples=1" },
   "get /explain": { path: "/explain?url=http://a.example/" },
   "post /explain": { body: { url: "http://a.example/" } },
   "put /log-level": { body: { level: "warn" } },
