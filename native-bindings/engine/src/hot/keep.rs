@@ -39,12 +39,12 @@ impl HotCache {
         let is_newer = |other: &Arc<Entry>| {
             other.slot().is_some() && other.record.came_ms > entry.record.came_ms && entry.is_same_variant(other)
         };
-        shard.slot(entry.place).is_none_or(|slot| !slot.entries.iter().any(is_newer))
+        shard.slot(entry.place).is_none_or(|slot| !slot.entries().any(is_newer))
     }
 
     fn put(&self, shard: &mut Shard, entry: &Arc<Entry>, gone: &mut Gone) {
         let is_replaced = |other: &&Arc<Entry>| other.slot().is_some() && entry.is_same_variant(other);
-        let old = shard.slot(entry.place).and_then(|slot| slot.entries.iter().find(is_replaced)).cloned();
+        let old = shard.slot(entry.place).and_then(|slot| slot.entries().find(is_replaced)).cloned();
         if !shard.has(entry) {
             shard.insert(entry, gone);
         }

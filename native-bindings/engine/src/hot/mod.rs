@@ -243,6 +243,3 @@ impl HotCache {
         self.purges.may_come_in(entry)
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -44,7 +44,7 @@ impl HotCache {
         shard.note_purge(place, soft, stamp, now_ms);
         let softened = match shard.slot(place).filter(|_| soft) {
             Some(slot) => {
-                let older = slot.entries.iter().filter(|entry| is_older(entry));
+                let older = slot.entries().filter(|entry| is_older(entry));
                 older.inspect(|entry| entry.soften(now_ms)).count() as u64
             }
             None => 0,
@@ -65,7 +65,7 @@ impl HotCache {
         for room in &self.rooms {
             let dead: Vec<_> = {
                 let shard = room.shard.read();
-                let all = shard.slots().flat_map(|slot| &slot.entries);
+                let all = shard.slots().flat_map(|slot| slot.entries());
                 all.filter(|entry| !self.purges.is_live(entry, epoch)).cloned().collect()
             };
             let mut gone = Gone::default();

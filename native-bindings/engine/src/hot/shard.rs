@@ -58,7 +58,7 @@ impl Shard {
         };
         let entry = slot.select(wanted, &mut is_live).cloned();
         let is_other = |entry: &Arc<Entry>| entry.is_of(wanted.target, wanted.extras) && is_live(entry);
-        let others = entry.is_none() && slot.entries.iter().any(is_other);
+        let others = entry.is_none() && slot.entries().any(is_other);
         Found { entry, others, changes: slot.changes }
     }
 
@@ -91,7 +91,7 @@ impl Shard {
     }
 
     pub(super) fn has(&self, entry: &Entry) -> bool {
-        self.slots.get(&entry.place.0).is_some_and(|slot| slot.entries.iter().any(|one| std::ptr::eq(&**one, entry)))
+        self.slots.get(&entry.place.0).is_some_and(|slot| slot.entries().any(|one| std::ptr::eq(&**one, entry)))
     }
 
     /// Puts an entry into its slot.
@@ -191,7 +191,7 @@ impl Shard {
     /// Takes out everything at a place that `is_wanted`.
     pub(super) fn remove_where(&mut self, place: Place, is_wanted: impl Fn(&Entry) -> bool, gone: &mut Gone) {
         let Some(slot) = self.slots.get(&place.0) else { return };
-        let found: Vec<_> = slot.entries.iter().filter(|entry| is_wanted(entry)).cloned().collect();
+        let found: Vec<_> = slot.entries().filter(|entry| is_wanted(entry)).cloned().collect();
         found.iter().for_each(|entry| self.remove(entry, gone));
     }
 

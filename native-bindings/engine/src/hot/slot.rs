@@ -29,6 +29,8 @@ pub(super) fn with_variant<R>(set: Option<&VarySet>, asked: Asked<'_>, with: imp
 /// What most targets have none of.
 #[derive(Default)]
 struct Rest {
+    /// Entries behind the first.
+    more: Vec<Arc<Entry>>,
     /// None while nothing varies.
     sets: Option<VarySets>,
     flights: Vec<Arc<Flight>>,
@@ -37,7 +39,8 @@ struct Rest {
 /// See the file.
 #[derive(Default)]
 pub(super) struct Slot {
-    pub(super) entries: Vec<Arc<Entry>>,
+    /// Mostly the only one.
+    first: Option<Arc<Entry>>,
     /// The number of its last change.
     pub(super) changes: u64,
     rest: Option<Box<Rest>>,
@@ -45,7 +48,12 @@ pub(super) struct Slot {
 
 impl Slot {
     pub(super) fn is_empty(&self) -> bool {
-        self.entries.is_empty() && self.rest.as_ref().is_none_or(|rest| rest.flights.is_empty())
+        self.first.is_none() && self.rest.as_ref().is_none_or(|rest| rest.flights.is_empty())
+    }
+
+    pub(super) fn entries(&self) -> impl Iterator<Item = &Arc<Entry>> {
+        let more = self.rest.as_ref().map_or([].as_slice(), |rest| &rest.more);
+        self.first.iter().chain(more)
     }
 
     /// The sets of names, latest first; none while nothing varies.
@@ -61,7 +69,7 @@ impl Slot {
     pub(super) fn select(&self, wanted: &Wanted<'_>, mut is_live: impl FnMut(&Entry) -> bool) -> Option<&Arc<Entry>> {
         let mut best: Option<&Arc<Entry>> = None;
         let mut take = |variant: &[u8]| {
-            for entry in &self.entries {
+            for entry in self.entries() {
                 let newer = best.is_none_or(|best| best.record.came_ms <= entry.record.came_ms);
                 if newer && *entry.variant == *variant && entry.is_of(wanted.target, wanted.extras) && is_live(entry) {
                     best = Some(entry);
@@ -78,22 +86,28 @@ impl Slot {
     /// Puts an entry in. What has to go for it is moved into `out`.
     pub(super) fn insert(&mut self, entry: &Arc<Entry>, out: &mut Vec<Arc<Entry>>) {
         self.note_set(&entry.vary, out);
-        if self.entries.is_empty() {
-            self.entries.reserve_exact(1);
+        match &self.first {
+            None => self.first = Some(Arc::clone(entry)),
+            Some(_) => self.rest.get_or_insert_default().more.push(Arc::clone(entry)),
         }
-        self.entries.push(Arc::clone(entry));
     }
 
     /// The oldest of the whole entries, if there are too many of them.
     pub(super) fn surplus(&self) -> Option<&Arc<Entry>> {
-        let kept = || self.entries.iter().filter(|entry| entry.slot().is_some());
-        let too_many = self.entries.len() > ENTRIES_MAX && kept().count() > ENTRIES_MAX;
-        if too_many { kept().min_by_key(|entry| entry.record.came_ms) } else { None }
+        let kept = || self.entries().filter(|entry| entry.slot().is_some());
+        if self.may_be_full() && kept().count() > ENTRIES_MAX {
+            kept().min_by_key(|entry| entry.record.came_ms)
+        } else {
+            None
+        }
     }
 
     pub(super) fn lists_no_more(&self) -> bool {
-        let growing = || self.entries.iter().filter(|entry| entry.slot().is_none());
-        self.entries.len() >= ENTRIES_MAX && growing().count() >= ENTRIES_MAX
+        self.may_be_full() && self.entries().filter(|entry| entry.slot().is_none()).count() >= ENTRIES_MAX
+    }
+
+    fn may_be_full(&self) -> bool {
+        self.rest.as_ref().is_some_and(|rest| rest.more.len() >= ENTRIES_MAX - 1)
     }
 
     fn note_set(&mut self, vary: &VarySet, out: &mut Vec<Arc<Entry>>) {
@@ -102,7 +116,7 @@ impl Slot {
         }
         let sets = self.rest.get_or_insert_default().sets.get_or_insert_with(|| {
             let mut sets = VarySets::default();
-            if !self.entries.is_empty() {
+            if self.first.is_some() {
                 sets.note(VarySet::default());
             }
             sets
@@ -111,15 +125,22 @@ impl Slot {
             return;
         }
         if let Some(gone) = sets.note(vary.clone()) {
-            out.extend(self.entries.iter().filter(|entry| entry.vary == gone).cloned());
-            self.entries.retain(|entry| entry.vary != gone);
+            let from = out.len();
+            out.extend(self.entries().filter(|entry| entry.vary == gone).cloned());
+            out[from..].iter().for_each(|entry| drop(self.remove(entry)));
         }
     }
 
     /// Takes an entry out, if it is in.
     pub(super) fn remove(&mut self, entry: &Entry) -> Option<Arc<Entry>> {
-        let place = self.entries.iter().position(|one| std::ptr::eq(&raw const **one, entry))?;
-        Some(self.entries.remove(place))
+        let is_it = |one: &Arc<Entry>| std::ptr::eq(&raw const **one, entry);
+        let more = self.rest.as_mut().map(|rest| &mut rest.more);
+        if self.first.as_ref().is_some_and(is_it) {
+            let next = more.filter(|more| !more.is_empty()).map(|more| more.remove(0));
+            return std::mem::replace(&mut self.first, next);
+        }
+        let more = more?;
+        more.iter().position(is_it).map(|place| more.remove(place))
     }
 
     /// The flight that a request joins, or the one it leads now (`true`).
@@ -142,7 +163,7 @@ impl Slot {
     pub(super) fn remove_flight(&mut self, flight: &Arc<Flight>) {
         let Some(rest) = &mut self.rest else { return };
         rest.flights.retain(|one| !Arc::ptr_eq(one, flight));
-        if rest.flights.is_empty() && rest.sets.is_none() {
+        if rest.flights.is_empty() && rest.sets.is_none() && rest.more.is_empty() {
             self.rest = None;
         }
     }

@@ -24,7 +24,7 @@ impl HotCache {
         let mut best: BinaryHeap<Reverse<Row>> = BinaryHeap::new();
         for room in &self.rooms {
             for slot in room.shard.read().slots() {
-                let kept = || slot.entries.iter().filter(|entry| entry.slot().is_some());
+                let kept = || slot.entries().filter(|entry| entry.slot().is_some());
                 let Some(first) = kept().next() else { continue };
                 let hits = kept().map(|entry| u64::from(entry.hits())).sum();
                 if best.len() == count && best.peek().is_none_or(|least| hits <= least.0.0) {
@@ -45,7 +45,7 @@ impl HotCache {
     pub fn variants_of(&self, target: &[u8]) -> Vec<Arc<Entry>> {
         let (place, epoch) = (self.place(target), self.purges.epoch());
         let shard = self.shard(place).read();
-        let all = shard.slot(place).map_or([].as_slice(), |slot| &slot.entries);
-        all.iter().filter(|entry| *entry.target == *target && self.purges.is_live(entry, epoch)).cloned().collect()
+        let all = shard.slot(place).into_iter().flat_map(|slot| slot.entries());
+        all.filter(|entry| *entry.target == *target && self.purges.is_live(entry, epoch)).cloned().collect()
     }
 }
