@@ -20,14 +20,14 @@ export interface OwnProcess {
 export class Handover {
   readonly #own: OwnProcess | null;
   readonly #inherited: Inherited;
-  readonly #settings: Settings["upgrade"];
+  readonly #settings: () => Settings["upgrade"];
   readonly #log: Log;
   /** What a socket unit calls the sockets of listeners that it has opened, by listener. */
   readonly #activated = new Map<string, string>();
   #admin: SocketPurpose | null = null;
   #isDone = false;
 
-  constructor(own: OwnProcess | null, settings: Settings["upgrade"], log: Log) {
+  constructor(own: OwnProcess | null, settings: () => Settings["upgrade"], log: Log) {
     this.#own = own;
     this.#inherited = own?.inherited ?? new Inherited(null, []);
     this.#settings = settings;
@@ -41,7 +41,7 @@ export class Handover {
 
   /** How long idle clients may still ask when this proxy leaves, in ms. */
   get idleMs(): number {
-    return this.#isDone ? this.#settings.idleMs : 0;
+    return this.#isDone ? this.#settings().idleMs : 0;
   }
 
   /** One descriptor a listener, -1 where it opens its own. */
@@ -83,7 +83,7 @@ export class Handover {
     if (admin !== null && this.#admin !== null) sockets.push({ fd: admin, ...this.#admin });
     this.#log.info({}, "an upgrade begins");
     try {
-      const upgraded = await this.#own.upgrader.start(sockets, this.#settings.readyMs);
+      const upgraded = await this.#own.upgrader.start(sockets, this.#settings().readyMs);
       this.#isDone = true;
       this.#log.info(upgraded, "another process has taken over");
       return upgraded;

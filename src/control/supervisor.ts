@@ -73,6 +73,7 @@ export class Supervisor {
   readonly #edges: readonly Seat[];
   readonly #profiles = new Profiles();
   readonly #lastDeaths = new Map<number | "acceptor", string>();
+  #listeners: readonly ListenerPlace[] = [];
   #replaced = 0;
   #replacements: readonly PastReplacement[] = [];
   #lastLossLogMs = Number.NEGATIVE_INFINITY;
@@ -94,9 +95,7 @@ export class Supervisor {
    *
    * @throws MillraceError `MILLRACE_NATIVE` (core missing or plan refused), `MILLRACE_LISTEN`, `MILLRACE_START`.
    */
-  static async launch(
-    orders: SupervisorPlan,
-  ): Promise<{ supervisor: Supervisor; listeners: readonly ListenerPlace[] }> {
+  static async launch(orders: SupervisorPlan): Promise<Supervisor> {
     const native = loadNative();
     assertLayout(native.statsLayout());
     const document = encodePlan(orders.plan);
@@ -104,10 +103,10 @@ export class Supervisor {
     const host = openHost(native, document, stats);
     const supervisor = new Supervisor(orders, native, host, stats);
     try {
-      const listeners = listen(native, host, orders.inherited);
+      supervisor.#listeners = listen(native, host, orders.inherited);
       await Promise.all(supervisor.#edges.map((seat) => seat.start()));
       await supervisor.#acceptor?.start();
-      return { supervisor, listeners };
+      return supervisor;
     } catch (thrown) {
       await supervisor.#leave();
       throw thrown;
@@ -119,11 +118,19 @@ export class Supervisor {
     return this.#stats;
   }
 
+  /** Where it is listened at the moment. */
+  get listeners(): readonly ListenerPlace[] {
+    return this.#listeners;
+  }
+
   /** The core's state that all workers share: the plan, the targets. Only until `stop()`. */
   get core(): CorePort {
     const [native, host] = [this.#native, this.#host];
     return {
-      installPlan: (plan) => native.installPlan(host, encodePlan(plan)),
+      installPlan: (plan) => {
+        this.#listeners = installPlan(native, host, plan);
+      },
+      planTaken: () => native.planTaken(host),
       readTargets: () => JSON.parse(native.readTargets(host)) as readonly TargetReading[],
       setTargetState: (target, state) => native.setTargetState(host, target, state),
       explain: (request) => native.explain(host, encodeHead(request), request.clientAddress),
@@ -307,6 +314,16 @@ function listen(native: NativeCore, host: number, inherited: readonly number[]):
     return native.listen(host, inherited);
   } catch (thrown) {
     throw new MillraceError("MILLRACE_LISTEN", describeListenFailure(thrown), { cause: thrown });
+  }
+}
+
+/** @throws Error one sentence that says what cannot be run or opened. */
+function installPlan(native: NativeCore, host: number, plan: Plan): readonly ListenerPlace[] {
+  try {
+    return native.installPlan(host, encodePlan(plan));
+  } catch (thrown) {
+    if (!/^E[A-Z0-9]+: /.test(messageOf(thrown))) throw thrown;
+    throw new Error(describeListenFailure(thrown), { cause: thrown });
   }
 }
 

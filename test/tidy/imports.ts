@@ -22,6 +22,7 @@ const AREAS: readonly Area[] = [
     holds: "src/cli/",
     mayImport: [
       "src/millrace.ts",
+      "src/lifecycle.ts",
       "src/control/",
       "src/admin/",
       "src/config/",
