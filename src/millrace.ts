@@ -275,6 +275,8 @@ export class Millrace extends EventEmitter<MillraceEvents> {
       handleReplaced: (replacement) => this.emit("workerReplaced", replacement),
       handleNote: (note) => origins.handleNote(note),
       inherited: this.#handover.forListeners(plan.listeners),
+      store: this.settings.cache.store === false ? null : this.settings.cache.store,
+      isSuccessor: this.#handover.isSuccessor,
     });
     const { listeners } = supervisor;
     const admin = await this.#attach(origins, supervisor);

@@ -39,6 +39,11 @@ export class Handover {
     return this.#isDone;
   }
 
+  /** This process takes the place of another one, which may not have left yet. */
+  get isSuccessor(): boolean {
+    return this.#inherited.from !== null;
+  }
+
   /** How long idle clients may still ask when this proxy leaves, in ms. */
   get idleMs(): number {
     return this.#isDone ? this.#settings().idleMs : 0;
@@ -63,7 +68,7 @@ export class Handover {
     // A socket of the file system that we make ourselves is made anew by each process, under the same path.
     const own = address === null ? null : ({ kind: "admin", written: written(address) } as const);
     this.#admin = found?.kind === "activated" ? { kind: "activated", name: found.name } : own;
-    return { fd: found?.fd ?? null, replaces: this.#inherited.from !== null };
+    return { fd: found?.fd ?? null, replaces: this.isSuccessor };
   }
 
   /** Closes sockets that nobody asked for; that is a mistake in a socket unit, or a listener that is gone. */

@@ -15,6 +15,7 @@ import type { CorePort } from "./origins.js";
 import { type Profiled, Profiles } from "./profiles.js";
 import { type Death, Seat } from "./seat.js";
 import { assertLayout, type CounterName, StatsBlock } from "./stats.js";
+import { type StoreSettings, StoreThread } from "./store-thread.js";
 import type { TargetReading } from "./targets.js";
 
 /** Client work that a drain waits for: gauges that must reach zero. */
@@ -49,6 +50,10 @@ export interface SupervisorPlan {
   readonly handleNote: (note: Note) => boolean;
   /** Sockets this process was started with: one descriptor a listener, -1 where there is none. */
   readonly inherited: readonly number[];
+  /** The store of the cache; null = there is none. */
+  readonly store: StoreSettings | null;
+  /** Another process may still use the store. */
+  readonly isSuccessor: boolean;
 }
 
 /** How a proxy leaves. */
@@ -73,6 +78,7 @@ export class Supervisor {
   readonly #edges: readonly Seat[];
   readonly #profiles = new Profiles();
   readonly #lastDeaths = new Map<number | "acceptor", string>();
+  #store: StoreThread | null = null;
   #listeners: readonly ListenerPlace[] = [];
   #replaced = 0;
   #replacements: readonly PastReplacement[] = [];
@@ -104,6 +110,7 @@ export class Supervisor {
     const supervisor = new Supervisor(orders, native, host, stats);
     try {
       supervisor.#listeners = listen(native, host, orders.inherited);
+      await supervisor.#openStore(orders);
       await Promise.all(supervisor.#edges.map((seat) => seat.start()));
       await supervisor.#acceptor?.start();
       return supervisor;
@@ -199,8 +206,15 @@ export class Supervisor {
     this.#native.provokePanic(this.#host, worker);
   }
 
+  async #openStore({ store, isSuccessor, log }: SupervisorPlan): Promise<void> {
+    if (store === null) return;
+    const handleReady = () => log.info({ store: store.folder }, "the store of the cache is open");
+    this.#store = await StoreThread.start({ ...store, host: this.#host, isSuccessor, log, handleReady });
+  }
+
   async #leave(): Promise<void> {
     await Promise.all(this.#seats.map((seat) => seat.stop()));
+    await this.#store?.stop();
     this.#native.closeHost(this.#host);
   }
 

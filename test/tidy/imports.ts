@@ -47,6 +47,8 @@ const ENTRIES: readonly string[] = [
   "workers/acceptor.ts",
   "workers/edge.ts",
   "src/admin/dashboard/main.tsx",
+  "workers/store.ts",
+  "workers/store/trial.ts",
 ];
 
 /** An import of one file of ours by another. */

@@ -59,7 +59,7 @@ pub mod spool;
 pub mod stats;
 mod streams;
 pub mod sys;
-mod sys_file;
+pub mod sys_file;
 pub mod target;
 pub mod tls;
 pub mod tls_client;
