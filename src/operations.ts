@@ -6,9 +6,10 @@ import { parseExplainInput } from "./control/explain.js";
 import { Live } from "./control/live.js";
 import type { Origins } from "./control/origins.js";
 import type { Profiled } from "./control/profiles.js";
+import type { ReloadsReport } from "./control/reload.js";
 import type { Stats } from "./control/stats.js";
 import type { Supervisor } from "./control/supervisor.js";
-import { type ListenerPlace, loadNative } from "./native.js";
+import { loadNative } from "./native.js";
 import { MillraceError, messageOf } from "./shared/errors.js";
 import type { Log, LogLevel } from "./shared/log.js";
 import type { LogTail } from "./shared/log-tail.js";
@@ -16,11 +17,12 @@ import { profileThread } from "./shared/profile.js";
 import { VERSION } from "./version.js";
 
 /** What is asked of the proxy itself. Each throws `MILLRACE_STATE` at the wrong time. */
-export interface Operated extends Pick<AdminSource, "stats" | "connections" | "certificates"> {
+export interface Operated extends Pick<AdminSource, "stats" | "connections" | "certificates" | "reload"> {
   readonly state: "stopped" | "starting" | "running" | "stopping";
   /** What the books say beside the stats block. */
   readonly frame: () => Omit<Stats, "all" | "workers" | "acceptor">;
   readonly whyNotReady: () => string | null;
+  readonly reloads: () => ReloadsReport;
   /** The origins, only while it runs. */
   readonly running: (what: string) => Origins;
   readonly upgrade: AdminSource["upgrade"];
@@ -31,7 +33,6 @@ export interface Parts {
   readonly proxy: () => Operated;
   readonly supervisor: Supervisor;
   readonly origins: Origins;
-  readonly listeners: readonly ListenerPlace[];
   readonly log: Log;
   readonly tail: LogTail;
 }
@@ -47,7 +48,7 @@ export function operationsOf(parts: Parts): AdminSource {
     stats: () => proxy().stats(),
     metrics: () => {
       const { user, system } = process.cpuUsage();
-      const { state, whyNotReady, frame } = proxy();
+      const { state, whyNotReady, frame, reloads } = proxy();
       return {
         ...frame(),
         ...supervisor.stats.readRaw(),
@@ -55,6 +56,8 @@ export function operationsOf(parts: Parts): AdminSource {
         startedAtMs,
         isReady: whyNotReady() === null,
         generation: origins.generation,
+        generations: origins.generations,
+        reloads: reloads(),
         origins: state === "running" ? origins.report().origins : [],
         localAlarms: origins.localAlarms,
         cpuSeconds: (user + system) / 1e6,
@@ -68,6 +71,7 @@ export function operationsOf(parts: Parts): AdminSource {
     explain: (input) => proxy().running("explain").explain(parseExplainInput(input)),
     drain: (origin, target, undo) => proxy().running("drainTarget").drain(origin, target, undo),
     upgrade: () => proxy().upgrade(),
+    reload: () => proxy().reload(),
     setLogLevel: (level) => {
       const [from, isSeen] = [log.level, log.isLevelEnabled("info")];
       // The change is said whichever way it goes, where one of the two levels shows it.
@@ -110,8 +114,10 @@ function versions() {
   return { version: VERSION, core: loadNative().version(), node: process.versions.node };
 }
 
-function statusOf({ proxy, supervisor, origins, listeners, log }: Parts, startedAtMs: number): Status {
-  const { state, whyNotReady, frame } = proxy();
+function statusOf({ proxy, supervisor, origins, log }: Parts, startedAtMs: number): Status {
+  const { state, whyNotReady, frame, reloads } = proxy();
+  const { last } = reloads();
+  const generations = origins.generations;
   const { uptimeMs, workersReplaced } = frame();
   return {
     ...versions(),
@@ -121,8 +127,13 @@ function statusOf({ proxy, supervisor, origins, listeners, log }: Parts, started
     generation: origins.generation,
     startedAt: new Date(startedAtMs).toISOString(),
     uptimeMs,
-    listeners,
-    workers: supervisor.workersReady.map((ready, worker) => ({ worker, ready })),
+    listeners: supervisor.listeners,
+    lastReload: last,
+    workers: supervisor.workersReady.map((ready, worker) => ({
+      worker,
+      ready,
+      generation: generations[worker] ?? origins.generation,
+    })),
     workersReplaced,
     logLevel: log.level as LogLevel,
   };

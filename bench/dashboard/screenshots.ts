@@ -16,14 +16,16 @@ import { PROJECT_ROOT } from "../load/machine.js";
 
 const SECONDS = Number(process.argv[2] ?? 190);
 const CLIENTS = 48;
+/** Requests of a visit; the next one has a connection of its own. */
+const VISIT_REQUESTS = 150;
 const FOLDER = join(PROJECT_ROOT, "docs", "images");
 
-const PICTURES: readonly { readonly name: string; readonly isWhole: boolean; readonly page: BrowserContextOptions }[] =
-  [
-    { name: "dashboard", isWhole: false, page: { viewport: { width: 1240, height: 1010 }, colorScheme: "light" } },
-    { name: "dashboard-dark", isWhole: true, page: { viewport: { width: 1240, height: 1000 }, colorScheme: "dark" } },
-    { name: "dashboard-phone", isWhole: false, page: { viewport: { width: 375, height: 1400 }, colorScheme: "light" } },
-  ];
+/** Name, the panel it begins with, and how the page is opened. */
+const PICTURES: readonly (readonly [string, string, BrowserContextOptions])[] = [
+  ["dashboard", "#page", { viewport: { width: 1240, height: 850 }, colorScheme: "light" }],
+  ["dashboard-dark", "#origins", { viewport: { width: 1240, height: 860 }, colorScheme: "dark" }],
+  ["dashboard-phone", "#page", { viewport: { width: 375, height: 812 }, colorScheme: "dark" }],
+];
 
 let isBroken = false;
 
@@ -40,8 +42,13 @@ async function startOrigin(slowMs: number, mayBreak = false): Promise<Server> {
 const urlOf = (server: Server) => `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 
 /** Asks on and on, now more, now less. */
-async function visit(port: number, agent: Agent, isOver: () => boolean): Promise<void> {
+async function visit(port: number, isOver: () => boolean): Promise<void> {
+  let agent = new Agent({ keepAlive: true });
   for (let count = 0; !isOver(); count++) {
+    if (count % VISIT_REQUESTS === 0) {
+      agent.destroy();
+      agent = new Agent({ keepAlive: true });
+    }
     const path = ["/shop", "/shop/item", "/api/users", "/static/app.js", "/nothing"][count % 29 === 0 ? 4 : count % 4];
     await new Promise<void>((resolve) => {
       const asking = request({ host: "127.0.0.1", port, path, agent }, (answer) => {
@@ -51,6 +58,7 @@ async function visit(port: number, agent: Agent, isOver: () => boolean): Promise
     });
     await sleep((20 + 14 * Math.sin(Date.now() / 14_000)) * (0.5 + Math.random()));
   }
+  agent.destroy();
 }
 
 async function main(): Promise<void> {
@@ -77,11 +85,10 @@ async function main(): Promise<void> {
   });
   const { listeners, admin } = await millrace.start();
   let isOver = false;
-  const agent = new Agent({ keepAlive: true });
-  const visits = Array.from({ length: CLIENTS }, () => visit(listeners[0]?.port ?? 0, agent, () => isOver));
+  const visits = Array.from({ length: CLIENTS }, () => visit(listeners[0]?.port ?? 0, () => isOver));
   const browser = await startBrowser();
   const pages = [];
-  for (const { page } of PICTURES) pages.push(await openDashboard(browser, admin?.port ?? 0, page));
+  for (const [, , page] of PICTURES) pages.push(await openDashboard(browser, admin?.port ?? 0, page));
   await sleep(SECONDS * 400);
   millrace.provokePanic(1);
   await sleep(SECONDS * 200);
@@ -90,15 +97,18 @@ async function main(): Promise<void> {
   isBroken = false;
   await sleep(SECONDS * 200);
   mkdirSync(FOLDER, { recursive: true });
-  for (const [at, { name, isWhole }] of PICTURES.entries()) {
+  for (const [at, [name, from]] of PICTURES.entries()) {
+    const page = pages[at]?.page;
+    // The heading of the page stays at the top of the window, over what is scrolled there.
+    await page?.evaluate(`scrollTo(0, document.querySelector("${from}").offsetTop - 64)`);
+    await sleep(1500);
     const path = join(FOLDER, `${name}.png`);
-    await pages[at]?.page.screenshot({ path, fullPage: isWhole });
+    await page?.screenshot({ path });
     console.log(path);
   }
   await browser.close();
   isOver = true;
   await Promise.all(visits);
-  agent.destroy();
   await millrace.stop({ deadlineMs: 500 });
   for (const server of origins) server.close().closeAllConnections();
   rmSync(folder, { recursive: true, force: true });

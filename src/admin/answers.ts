@@ -2,6 +2,7 @@
  * How the admin API answers: JSON, and problem documents (RFC 9457) for everything that is refused.
  */
 import type { ServerResponse } from "node:http";
+import type { Complaint } from "../shared/errors.js";
 
 /** What a request comes to. */
 export type Answer =
@@ -28,6 +29,8 @@ export type Answer =
       readonly kind: "problem";
       readonly status: ProblemStatus;
       readonly detail: string;
+      /** Everything that is wrong with settings, for 422. */
+      readonly complaints?: readonly Complaint[];
       /** Methods that the path takes, for 405. */
       readonly allow?: string;
       /** How to prove who asks, for 401. */
@@ -47,6 +50,7 @@ const TITLES = {
   415: "Unsupported Media Type",
   417: "Expectation Failed",
   421: "Misdirected Request",
+  422: "Unprocessable Content",
   431: "Request Header Fields Too Large",
   500: "Internal Server Error",
   503: "Service Unavailable",
@@ -137,8 +141,9 @@ function contentOf(answer: WholeAnswer): { readonly type: string; readonly text:
     case "json":
       return { type: "application/json", text: `${JSON.stringify(answer.body)}\n` };
     case "problem": {
-      const { status, detail } = answer;
-      const body = { type: "about:blank", title: TITLES[status], status, detail };
+      const { status, detail, complaints } = answer;
+      // JSON leaves out what is not there.
+      const body = { type: "about:blank", title: TITLES[status], status, detail, complaints };
       return { type: "application/problem+json", text: `${JSON.stringify(body)}\n` };
     }
   }

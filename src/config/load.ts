@@ -5,6 +5,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { extname, join, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
+import { Worker } from "node:worker_threads";
 import { createJiti } from "jiti";
 import { LineCounter, parseDocument } from "yaml";
 import { type Complaint, messageOf } from "../shared/errors.js";
@@ -42,16 +43,24 @@ export function findSettingsFile(directory: string): string | null {
  * returned, not thrown.
  *
  * @param file Path of the file, or null to start from an empty document.
+ * @param reading Whether what a program imports is to be read anew.
  */
-export async function loadSettings(file: string | null, environment: NodeJS.ProcessEnv): Promise<Loaded> {
-  const read: Read = file === null ? { document: {}, complaints: [] } : await readSettingsFile(resolve(file));
+export async function loadSettings(
+  file: string | null,
+  environment: NodeJS.ProcessEnv,
+  reading: Reading = "once",
+): Promise<Loaded> {
+  const read: Read = file === null ? { document: {}, complaints: [] } : await readSettingsFile(resolve(file), reading);
   if (read.complaints.length > 0) return { source: file, ...read };
   return { ...read, source: file, ...applyEnvironment(read.document, environment) };
 }
 
-type Read = Omit<Loaded, "source">;
+export type Read = Omit<Loaded, "source">;
 
-async function readSettingsFile(path: string): Promise<Read> {
+/** A program is kept by Node.js once it was imported; `again` reads it, and what it imports, as the files are now. */
+export type Reading = "once" | "again";
+
+async function readSettingsFile(path: string, reading: Reading): Promise<Read> {
   if (!existsSync(path)) return unreadable(`there is no file ${path}`);
   try {
     switch (extname(path)) {
@@ -61,16 +70,35 @@ async function readSettingsFile(path: string): Promise<Read> {
         return readYaml(path);
       case ".ts":
       case ".mts":
-        return readExport(await importThroughJiti(path), path);
       case ".js":
       case ".mjs":
-        return readExport(await importJavaScript(path), path);
+        return reading === "again" ? await readApart(path) : await readProgram(path);
       default:
         return unreadable(`${path} must end in .ts, .mts, .js, .mjs, .json or .yaml`);
     }
   } catch (thrown) {
     return unreadable(`${path} cannot be read: ${messageOf(thrown)}`);
   }
+}
+
+/** What a program exports; a thread of its own reads it anew (program-reader.ts). Never rejects. */
+export async function readProgram(path: string): Promise<Read> {
+  try {
+    const isTypeScript = /\.m?ts$/.test(path);
+    return readExport(await (isTypeScript ? importThroughJiti(path) : importJavaScript(path)), path);
+  } catch (thrown) {
+    return unreadable(`${path} cannot be read: ${messageOf(thrown)}`);
+  }
+}
+
+function readApart(path: string): Promise<Read> {
+  return new Promise((resolve, reject) => {
+    // Flags of the process (--input-type, loaders) have no meaning there.
+    const thread = new Worker(new URL("./program-reader.js", import.meta.url), { workerData: path, execArgv: [] });
+    thread.once("message", resolve);
+    thread.once("error", reject);
+    thread.once("exit", () => reject(new Error("its thread ended without a word")));
+  });
 }
 
 /** JSON is YAML too, and this reader says line and column of a mistake. */

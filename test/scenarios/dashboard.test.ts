@@ -141,7 +141,7 @@ play(
       await sees(page, `/up → down/.test(document.querySelector("#events").textContent)`);
       await sees(page, `document.querySelectorAll("#health .timeline .down").length === 1`);
       await sees(page, `/Target 127.0.0.1:\\d+ of app is down/.test(document.querySelector(".unseen").textContent)`);
-      assert.equal(await page.evaluate(figure("Answers with 5xx")), "0.0 %");
+      assert.equal(await page.evaluate(figure("5xx answers")), "0.0 %");
       isBroken = false;
       await sees(page, `document.querySelectorAll("#origins article .up").length === 2`);
     };

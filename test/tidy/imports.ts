@@ -22,6 +22,7 @@ const AREAS: readonly Area[] = [
     holds: "src/cli/",
     mayImport: [
       "src/millrace.ts",
+      "src/lifecycle.ts",
       "src/control/",
       "src/admin/",
       "src/config/",
@@ -45,7 +46,10 @@ const ENTRIES: readonly string[] = [
   "src/cli/main.ts",
   "workers/acceptor.ts",
   "workers/edge.ts",
+  "src/config/program-reader.ts",
   "src/admin/dashboard/main.tsx",
+  "workers/store.ts",
+  "workers/store/trial.ts",
 ];
 
 /** An import of one file of ours by another. */

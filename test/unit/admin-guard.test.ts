@@ -165,7 +165,7 @@ describe("the admin API with a token", () => {
   it("answers every call that is asked rightly", async () => {
     moved.length = 0;
     for (const { title, path, asked } of CALLS) assert.equal((await askAt(admin.port, path, asked)).status, 200, title);
-    assert.deepEqual(moved, ["drain app a:80", "undrain app a:80", "upgrade", "log debug", "profile 0 5000"]);
+    assert.deepEqual(moved, ["drain app a:80", "undrain app a:80", "upgrade", "reload", "log debug", "profile 0 5000"]);
   });
 
   for (const { title, status, change, except } of WRONGS) {

@@ -86,10 +86,10 @@ function Panels({ view, handleAsk }: PanelsProps) {
       <Workers workers={view.model.workers} />
       <Reuse origin={view.model.origin} />
       <Trouble model={view.model} />
-      <Events events={view.events} />
+      <Certificates report={view.certificates} />
       <Origins targets={view.targets} untold={view.untold} handleAsk={handleAsk} />
       <HealthTimeline targets={view.targets} uptimeMs={view.model.uptimeMs} />
-      <Certificates report={view.certificates} />
+      <Events events={view.events} />
       <LogTail lines={view.log} />
     </>
   );

@@ -12,7 +12,7 @@ const KINDS: Readonly<Record<LiveEvent["kind"], string>> = { health: "health", p
 
 export function Events({ events }: { readonly events: readonly LiveEvent[] }) {
   return (
-    <Panel id="events" title="Events">
+    <Panel id="events" title="Events" isWide>
       {events.length === 0 && <p class="empty">Nothing happened yet.</p>}
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable by keyboard */}
       <ol class="scroll" tabIndex={0} aria-labelledby="events-title">
@@ -40,7 +40,7 @@ export function Certificates({ report }: { readonly report: CertificatesReport }
   const shown = report.origins.map(({ origin, certificate }) => ({ where: `origin ${origin}`, certificate }));
   const all = [...served, ...shown].sort((a, b) => a.certificate.daysLeft - b.certificate.daysLeft);
   return (
-    <Panel id="certificates" title="Certificates" isWide>
+    <Panel id="certificates" title="Certificates">
       {all.length === 0 ? (
         <p class="empty">No listener speaks TLS, and no origin is shown a certificate.</p>
       ) : (

@@ -19,11 +19,11 @@ export function Figures({ view: { model, points } }: { readonly view: View }) {
   const p99 = points.at(-1)?.p99 ?? null;
   const all: readonly (readonly [string, string])[] = [
     ["Requests/s", short(client.requests)],
-    ["Answers with 5xx", percent(client.errorShare)],
+    ["5xx answers", percent(client.errorShare)],
     ["99 % within", p99 === null ? "-" : milliseconds(p99)],
     ["Under way", short(client.exchangesOpen)],
-    ["Client connections", short(client.connectionsOpen)],
-    ["Origin connections", short(origin.connectionsOpen)],
+    ["Clients", short(client.connectionsOpen)],
+    ["To origins", short(origin.connectionsOpen)],
     ["Reused", percent(origin.reuseShare)],
     ["Sent", `${short(client.bytesSent)}B/s`],
   ];
