@@ -7,6 +7,8 @@ mod support {
 }
 #[path = "../tests/support/document.rs"]
 mod document;
+#[path = "../tests/support/hot_entries.rs"]
+mod hot_entries;
 #[path = "../tests/support/plain_plan.rs"]
 mod plain_plan;
 
@@ -38,6 +40,9 @@ const STEPS: &[(&str, Step)] = &[
     ("encode_answer", write_answer),
     ("forward_short", |times| forward(SHORT, times)),
     ("forward_browser", |times| forward(BROWSER, times)),
+    ("hot_hit", |times| hot_hit("", times)),
+    ("hot_hit_of_variant", |times| hot_hit("Accept-Encoding, X", times)),
+    ("hot_miss_and_keep", hot_keep),
 ];
 
 fn parse_request(bytes: &[u8], times: u64) {
@@ -118,6 +123,32 @@ fn forward(request: &'static [u8], times: u64) {
         wire.borrow_mut().arrive(ORIGIN, ANSWER);
         worker.turn();
         assert!(wire.borrow().written[CLIENT] > 128, "the answer did not reach the client");
+    }
+}
+
+/// A look-up that finds, its place included.
+fn hot_hit(vary: &str, times: u64) {
+    let cache = hot_entries::cache(10_000_000);
+    let request = hot_entries::Request::new("Accept-Encoding: gzip, br\r\nX: y\r\n");
+    let targets: Vec<String> = (0..1_000).map(|n| format!("www.example/articles/{n}")).collect();
+    for target in &targets {
+        let lines = "Accept-Encoding: gzip, br\r\nX: y\r\n";
+        cache.keep(&hot_entries::Make { target, vary, lines, ..hot_entries::Make::default() }.make(&cache));
+    }
+    for target in targets.iter().cycle().take(times as usize) {
+        let seen = cache.look_up(&request.wants(&cache, black_box(target)), 5);
+        cache.touch(black_box(seen.entry.as_ref().expect("it was kept")));
+    }
+}
+
+/// A look-up that finds nothing, an entry that is made and kept, and one that leaves for it.
+fn hot_keep(times: u64) {
+    let cache = hot_entries::cache(200_000);
+    let request = hot_entries::Request::new("");
+    for n in 0..times {
+        let target = format!("www.example/articles/{n}");
+        assert!(cache.look_up(&request.wants(&cache, &target), 5).entry.is_none());
+        cache.keep(&hot_entries::Make { target: &target, ..hot_entries::Make::default() }.make(&cache));
     }
 }
 

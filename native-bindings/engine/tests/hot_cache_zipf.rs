@@ -89,7 +89,8 @@ fn play_unsharded(zipf: &Zipf) -> f64 {
                 continue;
             }
             let slot = policy.insert(object as u64, 1);
-            (slots.insert(object, slot), objects.insert(slot, object));
+            slots.insert(object, slot);
+            objects.insert(slot, object);
             while policy.bytes() > ROOM_FOR {
                 let left = policy.evict().expect("something is in");
                 slots.remove(&objects.remove(&left).expect("what leaves was in"));

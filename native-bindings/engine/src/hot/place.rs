@@ -36,16 +36,21 @@ fn siphash<const ROUNDS: usize, const LAST_ROUNDS: usize>(key: [u64; 2], bytes: 
         key[0] ^ 0x6c79_6765_6e65_7261,
         key[1] ^ 0x7465_6462_7974_6573,
     ];
+    let mut take = |word: u64| {
+        v[3] ^= word;
+        (0..ROUNDS).for_each(|_| round(&mut v));
+        v[0] ^= word;
+    };
     let words = bytes.chunks_exact(8);
     let mut last = [0; 8];
     last[..words.remainder().len()].copy_from_slice(words.remainder());
     last[7] = bytes.len() as u8;
-    for word in words.chain(std::iter::once(last.as_slice())) {
-        let word = u64::from_le_bytes(word.try_into().unwrap_or(last));
-        v[3] ^= word;
-        (0..ROUNDS).for_each(|_| round(&mut v));
-        v[0] ^= word;
+    for word in words {
+        let mut eight = [0; 8];
+        eight.copy_from_slice(word);
+        take(u64::from_le_bytes(eight));
     }
+    take(u64::from_le_bytes(last));
     v[2] ^= 0xff;
     (0..LAST_ROUNDS).for_each(|_| round(&mut v));
     v[0] ^ v[1] ^ v[2] ^ v[3]
