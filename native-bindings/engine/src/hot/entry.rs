@@ -32,8 +32,7 @@ pub struct NewEntry {
     pub tags: Box<[u64]>,
     /// The same as they are, for the store.
     pub tag_names: Box<[Box<[u8]>]>,
-    /// The clock of purges (`HotCache::stamp`) when its request was sent, so that a purge meanwhile concerns it. Of an
-    /// answer out of the store, when the store was asked.
+    /// The clock of purges (`HotCache::stamp`) when its request was sent, so that a purge since then concerns it.
     pub stamp: u64,
 }
 
@@ -44,6 +43,8 @@ const NO_SLOT: u32 = u32::MAX;
 pub struct Entry {
     new: NewEntry,
     dead: AtomicBool,
+    /// Up to which stamp others saw to it that it is not purged: the store, of what it gave back.
+    as_of: AtomicU64,
     /// The purge epoch it was last looked at in.
     checked: AtomicU64,
     /// Since when it is stale by a purge; 0 = it is not.
@@ -68,8 +69,10 @@ impl Entry {
     #[must_use]
     pub fn new(mut new: NewEntry) -> Arc<Self> {
         new.parsed.fields.shrink_to_fit();
+        let as_of = AtomicU64::new(new.stamp);
         Arc::new(Self {
             new,
+            as_of,
             dead: AtomicBool::new(false),
             checked: AtomicU64::new(0),
             soft_since_ms: AtomicU64::new(0),
@@ -126,6 +129,14 @@ impl Entry {
     pub(super) fn soften(&self, since_ms: u64) {
         let earlier = |now: u64| (now == 0 || since_ms < now).then_some(since_ms.max(1));
         let _ = self.soft_since_ms.fetch_update(Release, Relaxed, earlier);
+    }
+
+    pub(super) fn as_of(&self) -> u64 {
+        self.as_of.load(Relaxed)
+    }
+
+    pub(super) fn set_as_of(&self, stamp: u64) {
+        self.as_of.fetch_max(stamp, Relaxed);
     }
 
     #[inline]

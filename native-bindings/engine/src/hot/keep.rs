@@ -1,6 +1,7 @@
 //! What is whole is weighed and kept within the budget; what was never whole, or is too much, leaves.
 
 use crate::hot::entry::Entry;
+use crate::hot::generation::Standing;
 use crate::hot::place::{HashKey, Place};
 use crate::hot::shard::{Gone, Shard};
 use crate::hot::slot::with_variant;
@@ -32,6 +33,25 @@ impl HotCache {
         self.settle(room, &gone);
         self.make_room();
         kept
+    }
+
+    /// Keeps an answer that the store gave back: it was asked for at `as_of`, and purged there what had been purged until
+    /// then.
+    pub fn keep_stored(&self, entry: &Arc<Entry>, as_of: u64) -> bool {
+        entry.set_as_of(as_of);
+        self.keep(entry)
+    }
+
+    /// Keeps what a validation made of an entry, unless that was purged or left meanwhile: an origin that says "not
+    /// modified" does not bring back what was purged. The stamp of the new one is of the validation's request.
+    pub fn renew(&self, old: &Entry, entry: &Arc<Entry>) -> bool {
+        self.purges.is_live(old, self.purges.epoch()) && self.keep(entry)
+    }
+
+    /// Whether an entry is purged, wherever it is: for those who hold one.
+    #[must_use]
+    pub fn is_purged(&self, entry: &Entry) -> bool {
+        self.shard(entry.place).read().standing(entry) == Standing::Gone || self.purges.is_purged(entry)
     }
 
     /// None of the same variant that is whole came later.

@@ -14,6 +14,7 @@ pub mod flight;
 mod generation;
 mod growing;
 mod keep;
+mod lost;
 mod markers;
 pub mod place;
 mod prefixes;
@@ -38,7 +39,7 @@ use generation::Standing;
 use parking_lot::RwLock;
 use proto::cache::message::Asked;
 use purges::Purges;
-use shard::{Gone, Shard};
+use shard::{Found, Gone, Shard};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
@@ -64,6 +65,8 @@ pub struct Seen {
     /// An answer a short time ago could not be stored.
     pub uncacheable: bool,
     changes: u64,
+    /// Of purges, where an entry was found.
+    epoch: Option<u64>,
 }
 
 /// What `join` came to.
@@ -168,8 +171,10 @@ impl HotCache {
         if any_dead {
             self.bury(wanted.place);
         }
-        let soft_since_ms = found.entry.as_ref().and_then(|entry| entry.soft_since_ms());
-        Seen { entry: found.entry, soft_since_ms, others: found.others, uncacheable, changes: found.changes }
+        let Found { entry, others, changes } = found;
+        let (soft_since_ms, epoch) =
+            (entry.as_ref().and_then(|entry| entry.soft_since_ms()), entry.as_ref().map(|_| epoch));
+        Seen { entry, soft_since_ms, others, uncacheable, changes, epoch }
     }
 
     /// Takes dead entries out of a slot.
@@ -193,7 +198,10 @@ impl HotCache {
     /// Leads or follows the fetch for a request.
     #[must_use]
     pub fn join(&self, wanted: &Wanted<'_>, seen: &Seen, waiter: Waiter) -> Joined {
-        let joined = self.shard(wanted.place).write().join(wanted, seen.changes);
+        if seen.epoch.is_some_and(|epoch| epoch != self.purges.epoch()) {
+            return Joined::LookAgain;
+        }
+        let joined = self.shard(wanted.place).write().join(wanted, seen.changes, waiter.worker);
         match joined {
             None => Joined::LookAgain,
             Some((flight, true)) => Joined::Lead(flight),
@@ -219,6 +227,7 @@ impl HotCache {
             let may = self.may_come_in(&shard, entry) && !is_full;
             if may && !is_listed {
                 shard.insert(entry, &mut gone);
+                shard.note_growing(&entry.body);
             }
             may
         };

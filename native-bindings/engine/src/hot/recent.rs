@@ -29,8 +29,9 @@ impl Recent {
         }
     }
 
-    pub(super) fn standing(&self, place: Place, stamp: u64) -> Standing {
-        if stamp <= self.floor {
+    /// What purges say of an answer that was asked for at `stamp`, and was not purged up to `as_of`.
+    pub(super) fn standing(&self, place: Place, stamp: u64, as_of: u64) -> Standing {
+        if as_of <= self.floor {
             return Standing::Gone;
         }
         self.by_place.get(&place.0).map_or(Standing::Live, |generation| generation.standing(stamp))
@@ -45,9 +46,9 @@ mod tests {
     fn what_was_asked_for_before_a_purge_is_not_let_in_after_it() {
         let mut recent = Recent::default();
         recent.note(Place(1), 10, |generation| generation.note(false, 10, 0));
-        assert_eq!(recent.standing(Place(1), 10), Standing::Gone);
-        assert_eq!(recent.standing(Place(1), 11), Standing::Live);
-        assert_eq!(recent.standing(Place(2), 5), Standing::Live);
+        assert_eq!(recent.standing(Place(1), 10, 10), Standing::Gone);
+        assert_eq!(recent.standing(Place(1), 11, 11), Standing::Live);
+        assert_eq!(recent.standing(Place(2), 5, 5), Standing::Live);
     }
 
     #[test]
@@ -57,7 +58,7 @@ mod tests {
             recent.note(Place(stamp), stamp, |generation| generation.note(false, stamp, 0));
         }
         assert_eq!((recent.by_place.len(), recent.floor), (RECENT_MAX, 10));
-        assert_eq!(recent.standing(Place(1), 10), Standing::Gone);
-        assert_eq!(recent.standing(Place(1), 11), Standing::Live);
+        assert_eq!(recent.standing(Place(1), 10, 10), Standing::Gone);
+        assert_eq!(recent.standing(Place(1), 11, 11), Standing::Live);
     }
 }

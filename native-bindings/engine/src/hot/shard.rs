@@ -1,6 +1,7 @@
 //! One part of the hot cache, under one lock: the slots of its places, the queues that say who leaves, and markers.
 
 use crate::hot::Wanted;
+use crate::hot::body::Body;
 use crate::hot::entry::Entry;
 use crate::hot::flight::Flight;
 use crate::hot::generation::{Generation, Standing};
@@ -9,7 +10,7 @@ use crate::hot::place::{ByHash, Place};
 use crate::hot::recent::Recent;
 use crate::hot::slot;
 use proto::cache::eviction::{S3Fifo, Slot};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 /// Smaller tables of places stay as they are.
 const TABLE_MIN: usize = 256;
@@ -39,6 +40,8 @@ pub(super) struct Shard {
     kept: Vec<Option<Arc<Entry>>>,
     pub(super) markers: Markers,
     recent: Recent,
+    /// Bodies that others may read while they grow; those that are gone are swept out.
+    growing: Vec<Weak<Body>>,
     /// Number of the last change of any slot.
     changes: u64,
 }
@@ -63,13 +66,13 @@ impl Shard {
     }
 
     /// The flight to follow, or to lead (`true`). `None`: something changed since `changes`.
-    pub(super) fn join(&mut self, wanted: &Wanted<'_>, changes: u64) -> Option<(Arc<Flight>, bool)> {
+    pub(super) fn join(&mut self, wanted: &Wanted<'_>, changes: u64, leader: u32) -> Option<(Arc<Flight>, bool)> {
         let now = self.slots.get(&wanted.place.0).map_or(0, |slot| slot.changes);
         if now != changes {
             return None;
         }
         let slot = self.slots.entry(wanted.place.0).or_default();
-        let (flight, leads) = slot.join(wanted);
+        let (flight, leads) = slot.join(wanted, leader);
         if leads {
             slot.add_flight(Arc::clone(&flight));
         }
@@ -87,7 +90,7 @@ impl Shard {
 
     /// What a purge of its target says of an entry that is not in yet.
     pub(super) fn standing(&self, entry: &Entry) -> Standing {
-        self.recent.standing(entry.place, entry.stamp)
+        self.recent.standing(entry.place, entry.stamp, entry.as_of())
     }
 
     pub(super) fn has(&self, entry: &Entry) -> bool {
@@ -105,6 +108,18 @@ impl Shard {
             let entry = Arc::clone(&gone.entries[place]);
             self.unweigh(&entry, gone);
         }
+    }
+
+    /// Remembers a body that grows for as long as anybody has it.
+    pub(super) fn note_growing(&mut self, body: &Arc<Body>) {
+        if self.growing.len() == self.growing.capacity() {
+            self.growing.retain(|body| body.strong_count() > 0);
+        }
+        self.growing.push(Arc::downgrade(body));
+    }
+
+    pub(super) fn growing(&self) -> impl Iterator<Item = Arc<Body>> {
+        self.growing.iter().filter_map(Weak::upgrade)
     }
 
     /// Weighs an entry that is in its slot.

@@ -144,16 +144,19 @@ impl Slot {
     }
 
     /// The flight that a request joins, or the one it leads now (`true`).
-    pub(super) fn join(&mut self, wanted: &Wanted<'_>) -> (Arc<Flight>, bool) {
+    pub(super) fn join(&mut self, wanted: &Wanted<'_>, leader: u32) -> (Arc<Flight>, bool) {
         let Wanted { place, target, extras, asked } = *wanted;
         with_variant(self.latest_set(), asked, |variant| {
-            let flights = self.rest.as_ref().map_or([].as_slice(), |rest| &rest.flights);
-            if let Some(flight) = flights.iter().find(|flight| flight.is_for(target, extras, variant)) {
+            if let Some(flight) = self.flights().iter().find(|flight| flight.is_for(target, extras, variant)) {
                 return (Arc::clone(flight), false);
             }
-            let flight = Arc::new(Flight::new(place, target, extras, variant));
+            let flight = Arc::new(Flight::new(place, target, extras, variant, leader));
             (flight, true)
         })
+    }
+
+    pub(super) fn flights(&self) -> &[Arc<Flight>] {
+        self.rest.as_ref().map_or(&[], |rest| &rest.flights)
     }
 
     pub(super) fn add_flight(&mut self, flight: Arc<Flight>) {
