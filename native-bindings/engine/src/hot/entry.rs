@@ -43,6 +43,8 @@ const NO_SLOT: u32 = u32::MAX;
 pub struct Entry {
     new: NewEntry,
     dead: AtomicBool,
+    /// Whole, and all that is known of its target: whoever asks for that gets this.
+    alone: AtomicBool,
     /// Up to which stamp others saw to it that it is not purged: the store, of what it gave back.
     as_of: AtomicU64,
     /// The purge epoch it was last looked at in.
@@ -74,6 +76,7 @@ impl Entry {
             new,
             as_of,
             dead: AtomicBool::new(false),
+            alone: AtomicBool::new(false),
             checked: AtomicU64::new(0),
             soft_since_ms: AtomicU64::new(0),
             hits: AtomicU32::new(0),
@@ -114,7 +117,17 @@ impl Entry {
         self.dead.load(Acquire)
     }
 
+    #[inline]
+    pub(super) fn is_alone(&self) -> bool {
+        self.alone.load(Acquire)
+    }
+
+    pub(super) fn set_alone(&self, alone: bool) {
+        self.alone.store(alone, Release);
+    }
+
     pub(super) fn die(&self) {
+        self.set_alone(false);
         self.dead.store(true, Release);
     }
 
@@ -154,8 +167,8 @@ impl Entry {
     }
 
     #[inline]
-    pub(super) fn touch(&self) {
-        self.hits.fetch_add(1, Relaxed);
+    pub(super) fn add_hits(&self, hits: u32) {
+        self.hits.fetch_add(hits, Relaxed);
     }
 
     /// It takes the place of this one, and so its uses.

@@ -130,7 +130,7 @@ impl HotCache {
     /// A hit.
     #[inline]
     pub fn touch(&self, entry: &Entry) {
-        entry.touch();
+        entry.add_hits(1);
     }
 
     /// Weights of all that is kept, and what is being filled.

@@ -16,6 +16,7 @@ mod growing;
 mod keep;
 mod lost;
 mod markers;
+pub mod near;
 pub mod place;
 mod prefixes;
 mod purge;
@@ -30,6 +31,7 @@ pub use body::{Body, Read, ReaderId};
 pub use content::Content;
 pub use entry::{Entry, NewEntry};
 pub use flight::{Flight, Landed};
+pub use near::Near;
 pub use place::{HashKey, Place};
 pub use purge::Purge;
 pub use top::Top;
@@ -175,6 +177,12 @@ impl HotCache {
         let (soft_since_ms, epoch) =
             (entry.as_ref().and_then(|entry| entry.soft_since_ms()), entry.as_ref().map(|_| epoch));
         Seen { entry, soft_since_ms, others, uncacheable, changes, epoch }
+    }
+
+    /// An entry that was found before may still be given out, and is not stale by a purge.
+    #[inline]
+    fn is_current(&self, entry: &Entry) -> bool {
+        self.purges.is_live(entry, self.purges.epoch()) && entry.soft_since_ms().is_none()
     }
 
     /// Takes dead entries out of a slot.

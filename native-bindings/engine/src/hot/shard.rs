@@ -132,7 +132,9 @@ impl Shard {
             self.kept.resize(place + 1, None);
         }
         self.kept[place] = Some(Arc::clone(entry));
-        if let Some(oldest) = self.slots.get(&entry.place.0).and_then(slot::Slot::surplus).cloned() {
+        let Some(slot) = self.slots.get(&entry.place.0) else { return };
+        entry.set_alone(slot.has_one());
+        if let Some(oldest) = slot.surplus().cloned() {
             self.remove(&oldest, gone);
         }
     }
@@ -147,6 +149,7 @@ impl Shard {
         self.queues.reweigh(slot, entry.weight());
         self.kept[slot.0 as usize] = Some(Arc::clone(entry));
         gone.entries.extend(self.delist(old));
+        entry.set_alone(self.slots.get(&entry.place.0).is_some_and(slot::Slot::has_one));
     }
 
     fn unweigh(&mut self, entry: &Entry, gone: &mut Gone) {
@@ -219,6 +222,7 @@ impl Shard {
         self.changes += 1;
         if let Some(slot) = self.slots.get_mut(&place.0) {
             slot.changes = self.changes;
+            slot.entries().for_each(|entry| entry.set_alone(false));
         }
     }
 }

@@ -56,6 +56,11 @@ impl Slot {
         self.first.iter().chain(more)
     }
 
+    /// Whether whoever asks for the target gets its only entry.
+    pub(super) fn has_one(&self) -> bool {
+        self.first.is_some() && self.rest.as_ref().is_none_or(|rest| rest.more.is_empty() && rest.sets.is_none())
+    }
+
     /// The sets of names, latest first; none while nothing varies.
     pub(super) fn sets(&self) -> Option<&VarySets> {
         self.rest.as_ref().and_then(|rest| rest.sets.as_ref())
@@ -85,6 +90,7 @@ impl Slot {
 
     /// Puts an entry in. What has to go for it is moved into `out`.
     pub(super) fn insert(&mut self, entry: &Arc<Entry>, out: &mut Vec<Arc<Entry>>) {
+        self.entries().for_each(|entry| entry.set_alone(false));
         self.note_set(&entry.vary, out);
         match &self.first {
             None => self.first = Some(Arc::clone(entry)),
