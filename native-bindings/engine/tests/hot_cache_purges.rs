@@ -166,3 +166,17 @@ fn what_the_store_gives_back_is_measured_by_every_purge_since_it_was_asked_for()
     assert!(!cache.keep(&old()), "it was asked for before purges that nobody remembers");
     assert!(cache.keep_stored(&old(), 20_000));
 }
+
+#[test]
+fn a_validation_between_the_stamp_of_a_purge_and_its_note_saves_no_content() {
+    for (soft, survives) in [(false, false), (true, true)] {
+        let cache = cache(100_000);
+        let make = |stamp| Make { tags: &["t"], stamp, ..Make::default() }.make(&cache);
+        let (old, renewed) = (make(1), make(6));
+        assert!(cache.keep(&old) && cache.renew(&old, &renewed));
+        cache.purge(&tag("t"), soft, 5, 50);
+        cache.purge(&Purge::Url(b"a/"[..].into()), soft, 5, 50);
+        let found = finds(&cache, "a/", "");
+        assert_eq!(found.map(|entry| entry.soft_since_ms()), survives.then_some(None));
+    }
+}

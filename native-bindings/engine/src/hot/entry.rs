@@ -3,6 +3,7 @@
 
 use crate::hot::body::Body;
 use crate::hot::content::ARC_BYTES;
+use crate::hot::generation::Age;
 use crate::hot::place::Place;
 use proto::cache::eviction;
 use proto::cache::record::Record;
@@ -45,6 +46,8 @@ pub struct Entry {
     dead: AtomicBool,
     /// Whole, and all that is known of its target: whoever asks for that gets this.
     alone: AtomicBool,
+    /// The stamp of the request that brought its content, where that was renewed since.
+    content_stamp: AtomicU64,
     /// Up to which stamp others saw to it that it is not purged: the store, of what it gave back.
     as_of: AtomicU64,
     /// The purge epoch it was last looked at in.
@@ -71,9 +74,10 @@ impl Entry {
     #[must_use]
     pub fn new(mut new: NewEntry) -> Arc<Self> {
         new.parsed.fields.shrink_to_fit();
-        let as_of = AtomicU64::new(new.stamp);
+        let (content_stamp, as_of) = (AtomicU64::new(new.stamp), AtomicU64::new(new.stamp));
         Arc::new(Self {
             new,
+            content_stamp,
             as_of,
             dead: AtomicBool::new(false),
             alone: AtomicBool::new(false),
@@ -142,6 +146,20 @@ impl Entry {
     pub(super) fn soften(&self, since_ms: u64) {
         let earlier = |now: u64| (now == 0 || since_ms < now).then_some(since_ms.max(1));
         let _ = self.soft_since_ms.fetch_update(Release, Relaxed, earlier);
+    }
+
+    /// The stamp by which hard purges measure it: of the request that brought its content.
+    #[must_use]
+    pub fn content_stamp(&self) -> u64 {
+        self.content_stamp.load(Relaxed)
+    }
+
+    pub(super) fn set_content_stamp(&self, stamp: u64) {
+        self.content_stamp.store(stamp, Relaxed);
+    }
+
+    pub(super) fn age(&self) -> Age {
+        Age { content: self.content_stamp(), validated: self.stamp }
     }
 
     pub(super) fn as_of(&self) -> u64 {

@@ -13,11 +13,17 @@ impl HotCache {
     /// Keeps an entry whose body is whole, in place of the one it replaces, and makes room. `false`: it is purged
     /// already, there is a newer one, or it is heavier than half of the budget.
     pub fn keep(&self, entry: &Arc<Entry>) -> bool {
+        self.keep_if(entry, || true)
+    }
+
+    /// `may`: asked when nothing can change at its place any more.
+    fn keep_if(&self, entry: &Arc<Entry>, may: impl FnOnce() -> bool) -> bool {
         debug_assert!(entry.body.whole_content().is_some(), "only what is whole is kept");
         let (mut gone, room) = (Gone::default(), self.room(entry.place));
         let weight = entry.weight();
         let mut shard = room.shard.write();
-        let kept = weight <= self.bytes_max / 2 && self.may_come_in(&shard, entry) && Self::is_newest(&shard, entry);
+        let may = weight <= self.bytes_max / 2 && may() && self.may_come_in(&shard, entry);
+        let kept = may && Self::is_newest(&shard, entry);
         if !kept {
             shard.remove(entry, &mut gone);
         } else if entry.slot().is_none() {
@@ -45,7 +51,8 @@ impl HotCache {
     /// Keeps what a validation made of an entry, unless that was purged or left meanwhile: an origin that says "not
     /// modified" does not bring back what was purged. The stamp of the new one is of the validation's request.
     pub fn renew(&self, old: &Entry, entry: &Arc<Entry>) -> bool {
-        self.purges.is_live(old, self.purges.epoch()) && self.keep(entry)
+        entry.set_content_stamp(old.content_stamp());
+        self.keep_if(entry, || !old.is_dead())
     }
 
     /// Whether an entry is purged, wherever it is: for those who hold one.

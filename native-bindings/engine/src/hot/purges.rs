@@ -85,8 +85,8 @@ impl Purges {
         let epoch = self.epoch();
         let tags = entry.tags.iter().filter_map(|tag| books.tags.get(tag));
         let all = tags.chain(books.prefixes.of(&entry.target));
-        let standing = all.fold(books.everything.standing(entry.stamp), |standing, generation| {
-            standing.and(generation.standing(entry.stamp))
+        let standing = all.fold(books.everything.standing(entry.age()), |standing, generation| {
+            standing.and(generation.standing(entry.age()))
         });
         match standing {
             Standing::Gone => entry.die(),

@@ -90,7 +90,7 @@ impl Shard {
 
     /// What a purge of its target says of an entry that is not in yet.
     pub(super) fn standing(&self, entry: &Entry) -> Standing {
-        self.recent.standing(entry.place, entry.stamp, entry.as_of())
+        self.recent.standing(entry.place, entry.age(), entry.as_of())
     }
 
     pub(super) fn has(&self, entry: &Entry) -> bool {
