@@ -7,7 +7,7 @@ import { declareProgram } from "../src/cli/program.js";
 
 const SIGNALS: readonly (readonly [string, string])[] = [
   ["SIGTERM, SIGINT", "Stop accepting, answer what is in flight, leave with 0. A second one leaves at once, with 1."],
-  ["SIGHUP", "Read certificates, keys, authorities and lists of revoked certificates again."],
+  ["SIGHUP", "Take the settings as they are written now, all of them or none, and read certificates again."],
   ["SIGUSR2", "Put a new process in the place of this one, without a gap, as upgrade does."],
   ["SIGUSR1", "Open the access-log file anew, after a rotation."],
 ];

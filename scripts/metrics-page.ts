@@ -75,6 +75,8 @@ const EXAMPLE: MetricsReading = {
   startedAtMs: 0,
   isReady: true,
   generation: 1,
+  generations: [1],
+  reloads: { applied: 0, unchanged: 0, refused: 0, last: null, goodAtMs: 0 },
   workers: [NOTHING],
   acceptor: NOTHING,
   workersReplaced: 0,

@@ -7,6 +7,8 @@
  * await proxy.start();
  * ```
  */
+
+export type { Change } from "./config/describe-change.js";
 export { defineConfig, type Settings, type SettingsInput } from "./config/settings.js";
 export type {
   CertificateExpiry,
@@ -19,8 +21,10 @@ export type { Explanation } from "./control/curl-command.js";
 export type { ExplainInput } from "./control/explain.js";
 export type { Drained } from "./control/health.js";
 export type { OriginReport, OriginsReport } from "./control/origins.js";
+export type { Reload } from "./control/reload.js";
 export type { CounterName, HistogramName, Quantiles, Row, Stats } from "./control/stats.js";
 export type { Replacement } from "./control/supervisor.js";
-export { createMillrace, type Millrace, type Started, type StopOptions } from "./millrace.js";
+export type { Started, StopOptions } from "./lifecycle.js";
+export { createMillrace, type Millrace } from "./millrace.js";
 export type { ListenerPlace } from "./native.js";
 export { type Complaint, MillraceError, type MillraceErrorCode } from "./shared/errors.js";

@@ -18,65 +18,25 @@ import { type ExplainInput, parseExplainInput } from "./control/explain.js";
 import { Handover, type OwnProcess } from "./control/handover.js";
 import type { Drained } from "./control/health.js";
 import { Origins, type OriginsReport } from "./control/origins.js";
-import { runSelfTest, speaksTls } from "./control/self-test.js";
+import { type Reload, type ReloadCause, Reloads, type SettingsSource } from "./control/reload.js";
+import { isSecure, runSelfTest, speaksTls } from "./control/self-test.js";
 import type { Stats } from "./control/stats.js";
-import { type Replacement, Supervisor } from "./control/supervisor.js";
+import { Supervisor } from "./control/supervisor.js";
 import type { Upgraded } from "./control/upgrade.js";
-import { type ListenerPlace, loadNative } from "./native.js";
+import type { MillraceEvents, Running, Started, State, StopOptions } from "./lifecycle.js";
+import { loadNative } from "./native.js";
 import { type Operated, operationsOf } from "./operations.js";
 import { MillraceError, settingsError } from "./shared/errors.js";
 import { createLog, type Log } from "./shared/log.js";
-
-/** What a start comes to. */
-export interface Started {
-  /** Where each listener really listens, in the order of the settings; ports are never 0. */
-  readonly listeners: readonly ListenerPlace[];
-  /** Where the admin API listens, or null when there is none. A socket file is `unix:` and its path, with port 0. */
-  readonly admin: { readonly address: string; readonly port: number } | null;
-  /** Edge workers at work. */
-  readonly workers: number;
-}
-
-/** How a proxy is stopped. */
-export interface StopOptions {
-  /** How long requests in flight may take, in ms; else `shutdown.deadlineMs` of the settings. */
-  readonly deadlineMs?: number;
-}
-
-/** What a proxy tells its owner. */
-export interface MillraceEvents {
-  /** A thread died and another sits in its place. */
-  readonly workerReplaced: [Replacement];
-  /** Another process has taken over and is ready; this one is to be stopped. */
-  readonly handedOver: [Upgraded];
-}
-
-interface Running {
-  readonly kind: "running";
-  readonly supervisor: Supervisor;
-  readonly origins: Origins;
-  readonly certificates: Certificates;
-  readonly admin: Admin | null;
-  readonly sinceMs: number;
-}
-
-type State =
-  | { readonly kind: "stopped" }
-  | { readonly kind: "starting" }
-  | Running
-  | {
-      readonly kind: "stopping";
-      readonly supervisor: Supervisor;
-      readonly certificates: Certificates;
-      readonly sinceMs: number;
-      readonly done: Promise<void>;
-    };
+import { LogTail } from "./shared/log-tail.js";
 
 /** A reverse proxy in this process. Made by `createMillrace`; may be started again after it was stopped. */
 export class Millrace extends EventEmitter<MillraceEvents> {
-  /** The settings with every default filled in. */
-  readonly settings: Settings;
   readonly #log: Log;
+  readonly #tail = new LogTail();
+  readonly #source: SettingsSource | null;
+  readonly #reloads: Reloads;
+  #settings: Settings;
   #state: State = { kind: "stopped" };
   #accessLog: AccessLogSink | null = null;
   /** Why this host's own TLS cannot be trusted; null = it can, or nothing speaks it. */
@@ -84,11 +44,26 @@ export class Millrace extends EventEmitter<MillraceEvents> {
   readonly #handover: Handover;
 
   /** @internal Use `createMillrace`. */
-  constructor(settings: Settings, own: OwnProcess | null = null) {
+  constructor(settings: Settings, own: OwnProcess | null = null, source: SettingsSource | null = null) {
     super();
-    this.settings = settings;
-    this.#log = createLog(settings.log.level);
-    this.#handover = new Handover(own, settings.upgrade, this.#log);
+    this.#settings = settings;
+    this.#source = source;
+    this.#log = createLog(settings.log.level, this.#tail);
+    this.#handover = new Handover(own, () => this.#settings.upgrade, this.#log);
+    this.#reloads = new Reloads({
+      log: this.#log,
+      running: () => (this.#state.kind === "running" ? { ...this.#state, settings: this.#settings } : null),
+      handleTaken: (taken, certificates) => {
+        this.#settings = taken;
+        if (this.#state.kind === "running") this.#state = { ...this.#state, certificates };
+      },
+      faultOfTls: (other) => (isSecure(this.#settings) || !isSecure(other) ? null : this.#testTls()),
+    });
+  }
+
+  /** The settings that are in use, with every default filled in. */
+  get settings(): Settings {
+    return this.#settings;
   }
 
   /** Where in its life the proxy is. */
@@ -176,6 +151,21 @@ export class Millrace extends EventEmitter<MillraceEvents> {
    */
   reloadCertificates(): void {
     if (this.#state.kind === "running") this.#state.certificates.reload();
+  }
+
+  /**
+   * Takes other settings, everywhere or nowhere; what they do not touch goes on as it is. Calls are served one after the
+   * other.
+   *
+   * @param settings Else the file is read again that the proxy was started from.
+   * @returns What became of it; wrong settings are `refused`, with every complaint.
+   * @throws MillraceError `MILLRACE_STATE` when it is not running, or has no file to read.
+   */
+  async reload(settings?: SettingsInput, cause: ReloadCause = "program"): Promise<Reload> {
+    if (this.#state.kind !== "running") throw wrongState("reload", this.#state.kind);
+    const source = settings === undefined ? this.#source : async () => ({ checked: checkSettings(settings) });
+    if (source !== null) return this.#reloads.reload(source, cause);
+    throw new MillraceError("MILLRACE_STATE", "the proxy was not started from settings that can be read again");
   }
 
   /**
@@ -276,17 +266,20 @@ export class Millrace extends EventEmitter<MillraceEvents> {
   async #launch(origins: Origins, certificates: Certificates, plan: Plan): Promise<Started> {
     const { workers } = plan;
     const { accessLog } = this.settings;
-    this.#tlsFault = speaksTls(plan) ? runSelfTest(() => loadNative().tlsSelfTest(), this.#log) : null;
+    this.#tlsFault = speaksTls(plan) ? this.#testTls() : null;
     this.#accessLog = accessLog === false ? null : openAccessLog(accessLog, workers);
-    const { supervisor, listeners } = await Supervisor.launch({
+    const supervisor = await Supervisor.launch({
       plan,
       log: this.#log,
       accessLog: this.#accessLog,
       handleReplaced: (replacement) => this.emit("workerReplaced", replacement),
       handleNote: (note) => origins.handleNote(note),
       inherited: this.#handover.forListeners(plan.listeners),
+      store: this.settings.cache.store === false ? null : this.settings.cache.store,
+      isSuccessor: this.#handover.isSuccessor,
     });
-    const admin = await this.#attach(origins, supervisor, listeners);
+    const { listeners } = supervisor;
+    const admin = await this.#attach(origins, supervisor);
     this.#state = { kind: "running", supervisor, origins, certificates, admin, sinceMs: performance.now() };
     certificates.watch();
     this.#handover.closeRest();
@@ -295,27 +288,27 @@ export class Millrace extends EventEmitter<MillraceEvents> {
     return { listeners, admin: admin === null ? null : { address: admin.address, port: admin.port }, workers };
   }
 
+  #testTls(): string | null {
+    return runSelfTest(() => loadNative().tlsSelfTest(), this.#log);
+  }
+
   async #closeAccessLog(): Promise<void> {
     const accessLog = this.#accessLog;
     this.#accessLog = null;
     await accessLog?.close();
   }
 
-  async #attach(origins: Origins, supervisor: Supervisor, listeners: readonly ListenerPlace[]): Promise<Admin | null> {
+  async #attach(origins: Origins, supervisor: Supervisor): Promise<Admin | null> {
     try {
       origins.attach(supervisor.core);
-      return await this.#startAdmin(supervisor, origins, listeners);
+      return await this.#startAdmin(supervisor, origins);
     } catch (thrown) {
       await supervisor.stop({ deadlineMs: 0, idleMs: 0 });
       throw thrown;
     }
   }
 
-  async #startAdmin(
-    supervisor: Supervisor,
-    origins: Origins,
-    listeners: readonly ListenerPlace[],
-  ): Promise<Admin | null> {
+  async #startAdmin(supervisor: Supervisor, origins: Origins): Promise<Admin | null> {
     if (this.settings.admin === false) return null;
     const { address, ...guarded } = this.settings.admin;
     const place = parseAdminPlace(address);
@@ -326,11 +319,13 @@ export class Millrace extends EventEmitter<MillraceEvents> {
       certificates: () => this.certificates(),
       frame: () => this.#frame(),
       whyNotReady: () => this.#whyNotReady(supervisor),
+      reloads: () => this.#reloads.report,
+      reload: () => this.reload(undefined, "admin"),
       running: (what) => this.#running(what),
       upgrade: () => this.upgrade(),
     };
     const proxy = () => ({ ...operated, state: this.state });
-    const source = operationsOf({ proxy, supervisor, origins, listeners, log: this.#log });
+    const source = operationsOf({ proxy, supervisor, origins, log: this.#log, tail: this.#tail });
     const socket = this.#handover.forAdmin(place.value);
     return startAdmin({ place: place.value, socket, ...guarded }, source);
   }

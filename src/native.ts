@@ -92,6 +92,10 @@ export interface NativeCore {
   explain(host: number, request: Uint8Array, client: string): string;
   /** Asks every worker for its connections; each answers with one note `connections` that carries the ticket. */
   dumpConnections(host: number, ticket: number): void;
+  /** Locks a file, made if it is not there, until `unlockFile` or the end of the process; null = somebody has it. */
+  lockFile(path: string): number | null;
+  /** Gives a lock back. */
+  unlockFile(lock: number): void;
   /** Fault injection for tests: the worker's next turn panics; the acceptor's, where `worker` is the number of workers. */
   provokePanic(host: number, worker: number): void;
 }

@@ -13,7 +13,7 @@ import { type Lock, unlocked } from "./tidy/lock.js";
 import { deadLinks, lineCitations, missingFiles } from "./tidy/mentions.js";
 import { allPaths, isGenerated, ROOT, type Source, sources } from "./tidy/sources.js";
 
-const typescript = sources("ts");
+const typescript = sources("ts", "tsx");
 const rust = sources("rs");
 const pages = sources("md");
 const code = [...typescript, ...rust, ...sources("mjs")];

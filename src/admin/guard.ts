@@ -9,6 +9,7 @@ import { isIP } from "node:net";
 import type { AdminPlace } from "../config/addresses.js";
 import { readToken, type TokenSource } from "../config/admin-token.js";
 import { type Answer, problem } from "./answers.js";
+import { PAGE_PATHS } from "./page.js";
 
 /** Whom the admin API answers. */
 export interface GuardPlan {
@@ -19,8 +20,11 @@ export interface GuardPlan {
   readonly token?: TokenSource | undefined;
 }
 
-/** Answered without a token, though not to a wrong one: probes have none, and learn nothing but yes or no. */
-const OPEN_PATHS: ReadonlySet<string> = new Set(["/livez", "/readyz"]);
+/**
+ * Answered without a token, though not to a wrong one: probes have none, and learn nothing but yes or no; nor has a browser
+ * before the page is there that asks for it, and the page holds no figures.
+ */
+const OPEN_PATHS: ReadonlySet<string> = new Set(["/livez", "/readyz", ...PAGE_PATHS]);
 
 const LOOPBACK_NAMES: ReadonlySet<string> = new Set(["localhost", "127.0.0.1", "[::1]"]);
 

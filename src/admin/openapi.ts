@@ -2,6 +2,7 @@
  * The OpenAPI 3.1 document of the admin API, made from its routes: served as /openapi.json, kept as docs/openapi.json.
  */
 import { ok, type ProblemStatus } from "./answers.js";
+import { PAGE_ROUTES } from "./page.js";
 import { METHODS, type Operation, ROUTES, type Route } from "./routes.js";
 import { SCHEMAS, type Schema, type SchemaName } from "./schemas.js";
 
@@ -32,9 +33,12 @@ export const DOCUMENT_ROUTE: Route = {
   },
 };
 
+/** What there is beside the calls of routes.ts. */
+export const MORE_ROUTES: readonly Route[] = [...PAGE_ROUTES, DOCUMENT_ROUTE];
+
 /** Every path with every method and everything it may answer. */
 export function openapiDocument(): Schema {
-  const routes = [...ROUTES, DOCUMENT_ROUTE];
+  const routes = [...ROUTES, ...MORE_ROUTES];
   return {
     openapi: "3.1.0",
     info: {

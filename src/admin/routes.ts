@@ -8,10 +8,13 @@ import type { CertificatesReport } from "../control/certificate-report.js";
 import type { Connections } from "../control/connections.js";
 import type { Explanation } from "../control/curl-command.js";
 import type { Drained } from "../control/health.js";
+import type { Watcher } from "../control/live.js";
 import type { OriginsReport } from "../control/origins.js";
 import type { Profiled } from "../control/profiles.js";
+import type { Reload, ReloadsReport } from "../control/reload.js";
 import type { Stats } from "../control/stats.js";
 import type { Upgraded } from "../control/upgrade.js";
+import { describeComplaint } from "../shared/errors.js";
 import { LOG_LEVELS, type LogLevel } from "../shared/log.js";
 import { type Answer, ok, type ProblemStatus, problem } from "./answers.js";
 import { CONTENT_TYPES, chooseFormat, writeFamilies } from "./metrics/exposition.js";
@@ -32,7 +35,10 @@ export interface Status {
   readonly startedAt: string;
   readonly uptimeMs: number;
   readonly listeners: readonly (ListenAddress & { readonly name: string })[];
-  readonly workers: readonly { readonly worker: number; readonly ready: boolean }[];
+  /** `generation`: of the plan that the worker runs; behind the proxy's for the length of a turn. */
+  readonly workers: readonly { readonly worker: number; readonly ready: boolean; readonly generation: number }[];
+  /** The latest reload; null = there was none. */
+  readonly lastReload: ReloadsReport["last"];
   readonly workersReplaced: number;
   readonly logLevel: LogLevel;
 }
@@ -53,6 +59,10 @@ export interface AdminSource {
   /** Puts a new process in the place of this one. */
   readonly upgrade: () => Promise<Upgraded>;
   readonly setLogLevel: (level: LogLevel) => void;
+  /** Reads the settings again that the proxy was started from, and takes them. */
+  readonly reload: () => Promise<Reload>;
+  /** Tells everything now and each second from now on, until what is returned is called. */
+  readonly watch: (watcher: Watcher) => () => void;
   /** A worker's number, or the thread of the control plane; null = there is no such worker. */
   readonly profile: (worker: number | "main", ms: number) => Promise<Profiled> | null;
 }
@@ -67,6 +77,8 @@ export interface Call {
   /** The Accept field. */
   readonly accept: string | undefined;
   readonly metrics: MetricsBounds;
+  /** Whether a token is set. */
+  readonly asksToken: boolean;
 }
 
 type Handle = (call: Call) => Answer | Promise<Answer>;
@@ -261,6 +273,21 @@ export const ROUTES: readonly Route[] = [
     },
   },
   {
+    path: "/reload",
+    operations: {
+      POST: {
+        says: "Reads the settings again that the proxy was started from, and takes them everywhere or nowhere.",
+        handle: reload,
+        answer: json("They are in use, or are as they were.", "Reload"),
+        problems: {
+          ...ASKS,
+          409: "The proxy was not started from settings that can be read again, or is not in a state for it.",
+          422: "The settings are wrong, or take a restart; complaints names everything. Nothing has changed.",
+        },
+      },
+    },
+  },
+  {
     path: "/log-level",
     operations: {
       GET: {
@@ -329,6 +356,14 @@ function drain({ source, segments }: Call, undo: boolean): Answer {
   if (concerned === 0) return problem(404, `Origin "${origin}" has no target "${target}"; GET /origins lists them.`);
   if (undo && changed === 0) return problem(409, `Target "${target}" of origin "${origin}" is not drained.`);
   return ok({ origin, target, state: undo ? "undrained" : "draining", concerned, changed });
+}
+
+async function reload({ source }: Call): Promise<Answer> {
+  const reloaded = await source.reload();
+  if (reloaded.result !== "refused") return ok(reloaded);
+  const { complaints } = reloaded;
+  const detail = `The settings are refused: ${complaints.map(describeComplaint).join("; ")}`;
+  return { kind: "problem", status: 422, detail, complaints };
 }
 
 function setLogLevel({ source, body }: Call): Answer {

@@ -87,7 +87,8 @@ export const SCHEMAS = {
     startedAt: text,
     uptimeMs: whole,
     listeners: list(object({ name: text, address: text, port: whole })),
-    workers: list(object({ worker: whole, ready: flag })),
+    workers: list(object({ worker: whole, ready: flag, generation: whole })),
+    lastReload: orNull("object"),
     workersReplaced: whole,
     logLevel: LEVELS,
   }),
@@ -136,6 +137,11 @@ export const SCHEMAS = {
     changed: whole,
   }),
   Upgraded: object({ pid: whole }),
+  Reload: object({
+    result: oneOf("applied", "unchanged"),
+    generation: whole,
+    warnings: list(object({ path: text, says: text })),
+  }),
   LogLevel: { ...object({ level: LEVELS }), additionalProperties: false },
   Profile: object({
     nodes: list({}),

@@ -11,7 +11,7 @@ import { findOperation } from "./find.js";
 import { Guard, type GuardPlan } from "./guard.js";
 import { type AdminSocket, listen } from "./listen.js";
 import type { MetricsBounds } from "./metrics/families.js";
-import { DOCUMENT_ROUTE } from "./openapi.js";
+import { MORE_ROUTES } from "./openapi.js";
 import type { AdminSource } from "./routes.js";
 
 /** Where and to whom the admin API answers, and what of. */
@@ -45,7 +45,7 @@ export async function startAdmin(plan: AdminPlan, source: AdminSource): Promise<
   const guard = new Guard(plan);
   const options = { requestTimeout: REQUEST_MS_MAX, headersTimeout: REQUEST_MS_MAX, requireHostHeader: false };
   const answerTo = (request: IncomingMessage, response: ServerResponse) =>
-    void serve(request, response, guard, plan.metrics, source);
+    void serve(request, response, guard, plan, source);
   const server = createServer(options, answerTo);
   server.maxConnections = CONNECTIONS_MAX;
   server.on("checkExpectation", (request: IncomingMessage, response: ServerResponse) => {
@@ -74,30 +74,27 @@ async function serve(
   request: IncomingMessage,
   response: ServerResponse,
   guard: Guard,
-  metrics: MetricsBounds,
+  plan: AdminPlan,
   source: AdminSource,
 ): Promise<void> {
-  const answer = await answerTo(request, guard, metrics, source).catch(describeFailure);
+  const answer = await answerTo(request, guard, plan, source).catch(describeFailure);
   // What was not read of the request must not be taken for the next one.
   if (!response.destroyed) send(response, answer, !request.complete);
+  else if (answer.kind === "stream") answer.stop();
 }
 
-async function answerTo(
-  request: IncomingMessage,
-  guard: Guard,
-  metrics: MetricsBounds,
-  source: AdminSource,
-): Promise<Answer> {
+async function answerTo(request: IncomingMessage, guard: Guard, plan: AdminPlan, source: AdminSource): Promise<Answer> {
   const [path = "/", query = ""] = (request.url ?? "/").split("?", 2);
   const refusal = guard.judge(request, path);
   if (refusal !== null) return refusal;
-  const found = findOperation(request.method ?? "", path, [DOCUMENT_ROUTE]);
+  const found = findOperation(request.method ?? "", path, MORE_ROUTES);
   if ("kind" in found) return found;
   const { operation, segments } = found;
   const body = await readBody(request, operation.body !== undefined);
   if (!body.ok) return body.answer;
   const { accept } = request.headers;
-  return operation.handle({ source, segments, query: new URLSearchParams(query), body: body.value, accept, metrics });
+  const asked = { segments, query: new URLSearchParams(query), body: body.value, accept };
+  return operation.handle({ source, ...asked, metrics: plan.metrics, asksToken: plan.token !== undefined });
 }
 
 function describeFailure(thrown: unknown): Answer {

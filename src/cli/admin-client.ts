@@ -48,6 +48,8 @@ export interface Refusal {
   readonly ok: false;
   readonly says: string;
   readonly code: ExitCode;
+  /** The problem document, where there is one. */
+  readonly text?: string;
 }
 
 /** An answer as it came and as it reads. */
@@ -97,8 +99,8 @@ async function ask<T>(
     if (answered.status === 200) {
       return { ok: true, text: answered.body, value: JSON.parse(answered.body) as T };
     }
-    const code = answered.status === 400 ? EXIT.usage : EXIT.failure;
-    return { ok: false, says: `the admin API at ${where} refuses: ${detailOf(answered)}`, code };
+    const says = `the admin API at ${where} refuses: ${detailOf(answered)}`;
+    return { ok: false, says, code: CODES[answered.status] ?? EXIT.failure, text: answered.body };
   } catch (thrown) {
     const says = `the admin API at ${where} did not answer: ${messageOf(thrown)} (is the proxy run with --admin?)`;
     return { ok: false, says, code: EXIT.failure };
@@ -133,6 +135,9 @@ function fetchAnswer(place: AdminPlace, token: string, question: Question): Prom
     asking.end(bytes);
   });
 }
+
+/** What a refusal makes of a command, where it is more than a failure. */
+const CODES: Readonly<Record<number, ExitCode>> = { 400: EXIT.usage, 422: EXIT.settings };
 
 /** What a problem document says, else its status. */
 function detailOf({ status, body }: Answered): string {

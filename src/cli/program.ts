@@ -17,6 +17,7 @@ import { printOrigins } from "./origins.js";
 import type { ExitCode } from "./output.js";
 import { printConfig } from "./print-config.js";
 import { profile } from "./profile.js";
+import { reload } from "./reload.js";
 import { run } from "./run.js";
 import { printSchema } from "./schema.js";
 import { printStats } from "./stats.js";
@@ -36,6 +37,7 @@ export function declareProgram(finish: (code: ExitCode) => void = () => {}): Com
 
   withSettings(program.command("run", { isDefault: true }))
     .description("run the proxy; without --to and without a settings file, in front of a demo origin")
+    .option("--watch", "take what the settings file says as soon as it changes", false)
     .action(async (options) => finish(await run(options)));
   program
     .command("check")
@@ -65,6 +67,9 @@ export function declareProgram(finish: (code: ExitCode) => void = () => {}): Com
     .option("--listen <address>", "where to listen", "127.0.0.1:8080")
     .option("--to <url>", "the service behind it", "http://127.0.0.1:9000")
     .action((file, options) => finish(init(file, options)));
+  withAdmin(program.command("reload"))
+    .description("have a running proxy read its settings again: all of them or none (exit 78 when they are refused)")
+    .action(async (options) => finish(await reload(options)));
   declareQuestions(program, finish);
   declareTop(program, finish);
   declareInsight(program, finish);

@@ -1,14 +1,17 @@
 /**
  * `millrace run`: starts the proxy and stays until a signal. SIGTERM and SIGINT drain it (exit 0); a second one leaves
- * at once (exit 1). SIGUSR1 opens the access-log file anew; SIGHUP reads the certificates again; SIGUSR2 puts a new
- * process in the place of this one.
+ * at once (exit 1). SIGUSR1 opens the access-log file anew; SIGHUP reads the settings and the certificates again, and so
+ * does a change of the settings file with --watch; SIGUSR2 puts a new process in the place of this one.
  */
 import type { Settings } from "../config/settings.js";
 import type { OwnProcess } from "../control/handover.js";
 import { Inherited } from "../control/inherited.js";
+import type { Reload, ReloadCause, SettingsSource } from "../control/reload.js";
 import { ServiceManager } from "../control/service-manager.js";
+import { watchSettings } from "../control/settings-watch.js";
 import { ownCommand, tellPredecessor, Upgrader } from "../control/upgrade.js";
-import { Millrace, type Started } from "../millrace.js";
+import type { Started } from "../lifecycle.js";
+import { Millrace } from "../millrace.js";
 import { describeComplaint, MillraceError, messageOf, settingsError } from "../shared/errors.js";
 import { type DemoOrigin, startDemoOrigin } from "./demo-origin.js";
 import { EXIT, type ExitCode, print, say, sayComplaints } from "./output.js";
@@ -19,7 +22,13 @@ interface Host extends OwnProcess {
   readonly manager: ServiceManager;
 }
 
-export async function run(options: SettingsOptions): Promise<ExitCode> {
+/** Options of `run` beside those about settings. */
+export interface RunOptions extends SettingsOptions {
+  /** Take what the settings file says as soon as it changes. */
+  readonly watch?: boolean;
+}
+
+export async function run(options: RunOptions): Promise<ExitCode> {
   if (options.to !== undefined && options.config !== undefined) {
     say("--to needs no settings file: give either --to or --config");
     return EXIT.usage;
@@ -35,29 +44,44 @@ export async function run(options: SettingsOptions): Promise<ExitCode> {
   }
 }
 
-async function runAs(host: Host, options: SettingsOptions): Promise<ExitCode> {
+async function runAs(host: Host, options: RunOptions): Promise<ExitCode> {
   const file = chooseFile(options);
   if (file === null && options.to === undefined) return runDemo(host, options);
   const { checked, source } = await sourceSettings(file, options);
   sayComplaints("warning", checked.warnings);
   if (!checked.ok) throw settingsError(checked.complaints);
-  return serve(host, checked.settings, (started) => announce(started, checked.settings, source));
+  const again: SettingsSource = () => sourceSettings(file, options, process.env, "again");
+  const served = { settings: checked.settings, source: again, watched: options.watch === true ? file : null };
+  return serve(host, served, (started) => announce(started, checked.settings, source));
 }
 
 /** The proxy in front of an origin of our own, so that there is something to try at once. */
-async function runDemo(host: Host, options: SettingsOptions): Promise<ExitCode> {
+async function runDemo(host: Host, options: RunOptions): Promise<ExitCode> {
   const demo = await startDemoOrigin();
   try {
     const { checked } = await sourceSettings(null, { admin: "127.0.0.1:0", ...options, to: [demo.url] });
     if (!checked.ok) throw settingsError(checked.complaints);
-    return await serve(host, checked.settings, (started) => announceDemo(started, demo));
+    const served = { settings: checked.settings, source: null, watched: null };
+    return await serve(host, served, (started) => announceDemo(started, demo));
   } finally {
     await demo.close();
   }
 }
 
-async function serve(host: Host, settings: Settings, announceStart: (started: Started) => void): Promise<ExitCode> {
-  const proxy = new Millrace(settings, host);
+/** What is run. */
+interface Served {
+  readonly settings: Settings;
+  /** Where other settings come from. */
+  readonly source: SettingsSource | null;
+  /** The file whose changes are taken. */
+  readonly watched: string | null;
+}
+
+type Announce = (started: Started) => void;
+
+async function serve(host: Host, served: Served, announceStart: Announce): Promise<ExitCode> {
+  const { settings, source, watched } = served;
+  const proxy = new Millrace(settings, host, source);
   const asked = new Promise<void>((resolve) => {
     let signals = 0;
     for (const signal of ["SIGTERM", "SIGINT"] as const) {
@@ -75,11 +99,13 @@ async function serve(host: Host, settings: Settings, announceStart: (started: St
     });
   });
   process.on("SIGUSR1", () => proxy.reopenAccessLog());
-  process.on("SIGHUP", () => proxy.reloadCertificates());
+  process.on("SIGHUP", () => void takeAll(proxy, source !== null, host));
   process.on("SIGUSR2", () => void upgrade(proxy, host));
   announceStart(await proxy.start());
   await tellReady(proxy, host);
+  const watching = watched === null ? null : watchSettings(watched, () => void reload(proxy, "file"));
   await asked;
+  watching?.close();
   await proxy.stop();
   // Nothing of ours is left; whatever a settings file left running must not keep the process.
   process.exit(EXIT.ok);
@@ -106,6 +132,20 @@ function reasonOf(thrown: unknown): string {
     return thrown.complaints.map(describeComplaint).join("; ");
   }
   return messageOf(thrown);
+}
+
+/** SIGHUP: certificates are each taken for itself, also where the settings as a whole are refused. */
+async function takeAll(proxy: Millrace, hasSource: boolean, { manager }: Host): Promise<void> {
+  if (proxy.state !== "running") return;
+  manager.reloading();
+  const reloaded = hasSource ? await reload(proxy, "signal") : null;
+  if (reloaded?.result !== "applied" && reloaded?.result !== "unchanged") proxy.reloadCertificates();
+  manager.ready(reloaded?.result === "refused" ? "serving; the last settings were refused" : "serving");
+}
+
+/** Does nothing unless the proxy runs. What is refused is in the log. */
+async function reload(proxy: Millrace, cause: ReloadCause): Promise<Reload | null> {
+  return proxy.state === "running" ? proxy.reload(undefined, cause) : null;
 }
 
 function announce(started: Started, settings: Settings, source: string | null): void {

@@ -5,7 +5,7 @@
 import { dirname, resolve } from "node:path";
 import { type Checked, checkSettings } from "../config/check.js";
 import { type LineOf, withLines } from "../config/lines.js";
-import { findSettingsFile, loadSettings } from "../config/load.js";
+import { findSettingsFile, loadSettings, type Reading } from "../config/load.js";
 
 /** The options of `run` and `print-config` that say something about settings. */
 export interface SettingsOptions {
@@ -25,6 +25,8 @@ export interface Sourced {
   readonly checked: Checked;
   /** The file, or null. */
   readonly source: string | null;
+  /** Which line of the file a path stands on. */
+  readonly lineOf?: LineOf | undefined;
 }
 
 /** The file the options name or the directory holds; null with `--to`, which needs none, and when there is none. */
@@ -38,13 +40,14 @@ export async function sourceSettings(
   file: string | null,
   options: SettingsOptions,
   environment: NodeJS.ProcessEnv = process.env,
+  reading: Reading = "once",
 ): Promise<Sourced> {
-  const loaded = await loadSettings(file, environment);
+  const loaded = await loadSettings(file, environment, reading);
   const complaints = loaded.complaints;
   if (loaded.document === undefined) return { checked: { ok: false, complaints, warnings: [] }, source: file };
   const folder = file === null ? process.cwd() : dirname(resolve(file));
   const checked = namingLines(checkSettings(applyOptions(loaded.document, options), folder), loaded.lineOf);
-  if (complaints.length === 0) return { checked, source: file };
+  if (complaints.length === 0) return { checked, source: file, lineOf: loaded.lineOf };
   const all = checked.ok ? complaints : [...complaints, ...checked.complaints];
   return { checked: { ok: false, complaints: all, warnings: checked.warnings }, source: file };
 }

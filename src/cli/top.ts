@@ -4,11 +4,11 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Status } from "../admin/routes.js";
+import { type Model, modelOf, type Snapshot } from "../control/model.js";
 import type { OriginsReport } from "../control/origins.js";
 import type { Stats } from "../control/stats.js";
 import { type AdminOptions, type Door, openDoor, type Refusal, sayRefusal } from "./admin-client.js";
 import { EXIT, type ExitCode, print } from "./output.js";
-import { type Model, modelOf, type Snapshot } from "./top/model.js";
 import { isScreen, openScreen, sizeOf, wantsColour } from "./top/screen.js";
 import { paint } from "./top/text.js";
 import { linesOf, screenOf, VIEWS, type View } from "./top/views.js";

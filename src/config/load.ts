@@ -42,16 +42,24 @@ export function findSettingsFile(directory: string): string | null {
  * returned, not thrown.
  *
  * @param file Path of the file, or null to start from an empty document.
+ * @param reading Whether what a program imports is to be read anew.
  */
-export async function loadSettings(file: string | null, environment: NodeJS.ProcessEnv): Promise<Loaded> {
-  const read: Read = file === null ? { document: {}, complaints: [] } : await readSettingsFile(resolve(file));
+export async function loadSettings(
+  file: string | null,
+  environment: NodeJS.ProcessEnv,
+  reading: Reading = "once",
+): Promise<Loaded> {
+  const read: Read = file === null ? { document: {}, complaints: [] } : await readSettingsFile(resolve(file), reading);
   if (read.complaints.length > 0) return { source: file, ...read };
   return { ...read, source: file, ...applyEnvironment(read.document, environment) };
 }
 
 type Read = Omit<Loaded, "source">;
 
-async function readSettingsFile(path: string): Promise<Read> {
+/** A program is kept by Node.js once it was imported; `again` reads it, and what it imports, as the files are now. */
+export type Reading = "once" | "again";
+
+async function readSettingsFile(path: string, reading: Reading): Promise<Read> {
   if (!existsSync(path)) return unreadable(`there is no file ${path}`);
   try {
     switch (extname(path)) {
@@ -61,10 +69,13 @@ async function readSettingsFile(path: string): Promise<Read> {
         return readYaml(path);
       case ".ts":
       case ".mts":
-        return readExport(await importThroughJiti(path), path);
+        return readExport(await importThroughJiti(path, reading), path);
       case ".js":
       case ".mjs":
-        return readExport(await importJavaScript(path), path);
+        return readExport(
+          await (reading === "again" ? importThroughJiti(path, reading) : importJavaScript(path)),
+          path,
+        );
       default:
         return unreadable(`${path} must end in .ts, .mts, .js, .mjs, .json or .yaml`);
     }
@@ -98,7 +109,7 @@ async function importJavaScript(path: string): Promise<unknown> {
     return await import(pathToFileURL(path).href);
   } catch (thrown) {
     if (!/Cannot find package 'millrace'/.test(messageOf(thrown))) throw thrown;
-    return importThroughJiti(path);
+    return importThroughJiti(path, "once");
   }
 }
 
@@ -106,9 +117,10 @@ async function importJavaScript(path: string): Promise<unknown> {
  * One way for all versions of Node: 20 reads no TypeScript, 22 warns about it, and none of them knows where our package
  * is when it is installed globally.
  */
-function importThroughJiti(path: string): Promise<unknown> {
+function importThroughJiti(path: string, reading: Reading): Promise<unknown> {
   const own = fileURLToPath(new URL("../index.js", import.meta.url));
-  return createJiti(import.meta.url, { alias: { millrace: own }, interopDefault: false }).import(path);
+  const options = { alias: { millrace: own }, interopDefault: false, moduleCache: reading === "once" };
+  return createJiti(import.meta.url, options).import(path);
 }
 
 function readExport(module: unknown, path: string): Read {

@@ -3,7 +3,6 @@
  * goes into a new plan; where a file is broken or half written, what it held before stays, which is said once, and the file
  * is taken when it becomes good. Says in time that a certificate ends.
  */
-import { statSync } from "node:fs";
 import type { Settings } from "../config/settings.js";
 import {
   type FileComplaint,
@@ -18,7 +17,7 @@ import {
 import { messageOf, settingsError } from "../shared/errors.js";
 import type { Log } from "../shared/log.js";
 import { type CertificatesReport, daysUntil, endOf, reportCertificates } from "./certificate-report.js";
-import { type WatchFiles, type Watching, watchFiles } from "./folder-watch.js";
+import { stateOfFile, type WatchFiles, type Watching, watchFiles } from "./folder-watch.js";
 import { type Clock, Scheduler } from "./scheduler.js";
 
 /** From a change of a file to the look at it: a certificate and its key are rarely written in one go. */
@@ -43,6 +42,7 @@ export interface CertificatesOptions {
 
 /** From before the launch of a proxy to its stop. */
 export class Certificates {
+  readonly #options: CertificatesOptions;
   readonly #settings: Settings;
   readonly #uses: readonly Use[];
   readonly #log: Log;
@@ -62,6 +62,7 @@ export class Certificates {
   #watching: Watching | null = null;
 
   constructor(options: CertificatesOptions) {
+    this.#options = options;
     this.#settings = options.settings;
     this.#uses = usesOf(options.settings);
     this.#log = options.log;
@@ -69,6 +70,19 @@ export class Certificates {
     this.#scheduler = new Scheduler((thrown) => this.#tellFailure(thrown), options.clock);
     this.#todayMs = options.todayMs ?? Date.now;
     this.#watchFiles = options.watchFiles ?? watchFiles;
+  }
+
+  /**
+   * Those of other settings, read for the first time, to be put in the place of these.
+   *
+   * @throws MillraceError `MILLRACE_SETTINGS` when something is wrong.
+   */
+  successor(settings: Settings): Certificates {
+    const next = new Certificates({ ...this.#options, settings });
+    // What was warned of is not said again.
+    for (const [id, warning] of this.#warned) next.#warned.set(id, warning);
+    next.load();
+    return next;
   }
 
   /** What the plan is to be made of. */
@@ -225,13 +239,4 @@ function differences(before: TlsMaterial, after: TlsMaterial): readonly string[]
 /** One text that changes with the files of a use, through all links. */
 function stateOf(use: Use): string {
   return filesOf(use).map(stateOfFile).join(" ");
-}
-
-function stateOfFile(file: string): string {
-  try {
-    const { dev, ino, size, mtimeNs, ctimeNs } = statSync(file, { bigint: true });
-    return `${dev}:${ino}:${size}:${mtimeNs}:${ctimeNs}`;
-  } catch (thrown) {
-    return messageOf(thrown);
-  }
 }

@@ -6,6 +6,7 @@
  */
 import { type FSWatcher, realpathSync, statSync, watch } from "node:fs";
 import { dirname } from "node:path";
+import { messageOf } from "../shared/errors.js";
 
 /** Watches files until it is closed. */
 export interface Watching {
@@ -61,5 +62,15 @@ function keyOf(folder: string): string | null {
     return `${dev}:${ino}:${folder}`;
   } catch {
     return null;
+  }
+}
+
+/** One text that changes with a file, through all links. */
+export function stateOfFile(file: string): string {
+  try {
+    const { dev, ino, size, mtimeNs, ctimeNs } = statSync(file, { bigint: true });
+    return `${dev}:${ino}:${size}:${mtimeNs}:${ctimeNs}`;
+  } catch (thrown) {
+    return messageOf(thrown);
   }
 }

@@ -20,14 +20,14 @@ export interface OwnProcess {
 export class Handover {
   readonly #own: OwnProcess | null;
   readonly #inherited: Inherited;
-  readonly #settings: Settings["upgrade"];
+  readonly #settings: () => Settings["upgrade"];
   readonly #log: Log;
   /** What a socket unit calls the sockets of listeners that it has opened, by listener. */
   readonly #activated = new Map<string, string>();
   #admin: SocketPurpose | null = null;
   #isDone = false;
 
-  constructor(own: OwnProcess | null, settings: Settings["upgrade"], log: Log) {
+  constructor(own: OwnProcess | null, settings: () => Settings["upgrade"], log: Log) {
     this.#own = own;
     this.#inherited = own?.inherited ?? new Inherited(null, []);
     this.#settings = settings;
@@ -39,9 +39,14 @@ export class Handover {
     return this.#isDone;
   }
 
+  /** This process takes the place of another one, which may not have left yet. */
+  get isSuccessor(): boolean {
+    return this.#inherited.from !== null;
+  }
+
   /** How long idle clients may still ask when this proxy leaves, in ms. */
   get idleMs(): number {
-    return this.#isDone ? this.#settings.idleMs : 0;
+    return this.#isDone ? this.#settings().idleMs : 0;
   }
 
   /** One descriptor a listener, -1 where it opens its own. */
@@ -63,7 +68,7 @@ export class Handover {
     // A socket of the file system that we make ourselves is made anew by each process, under the same path.
     const own = address === null ? null : ({ kind: "admin", written: written(address) } as const);
     this.#admin = found?.kind === "activated" ? { kind: "activated", name: found.name } : own;
-    return { fd: found?.fd ?? null, replaces: this.#inherited.from !== null };
+    return { fd: found?.fd ?? null, replaces: this.isSuccessor };
   }
 
   /** Closes sockets that nobody asked for; that is a mistake in a socket unit, or a listener that is gone. */
@@ -83,7 +88,7 @@ export class Handover {
     if (admin !== null && this.#admin !== null) sockets.push({ fd: admin, ...this.#admin });
     this.#log.info({}, "an upgrade begins");
     try {
-      const upgraded = await this.#own.upgrader.start(sockets, this.#settings.readyMs);
+      const upgraded = await this.#own.upgrader.start(sockets, this.#settings().readyMs);
       this.#isDone = true;
       this.#log.info(upgraded, "another process has taken over");
       return upgraded;

@@ -211,12 +211,16 @@ export class HealthKeeper {
   #take(reading: TargetReading): void {
     if (reading.state === "removed") return;
     const known = this.#known.get(reading.number);
-    if (known === undefined || placeOf(known.reading) !== placeOf(reading)) {
+    if (known === undefined || identityOf(known.reading) !== identityOf(reading)) {
       this.#meet(reading);
       return;
     }
     const before = known.reading;
     known.reading = reading;
+    // Other settings: nobody would bring it back.
+    if (known.health.phase.state === "down" && this.#plan.policyOf(reading.origin).check === null) {
+      this.#handle(known, { kind: "unchecked" });
+    }
     const { level } = this.#plan.policyOf(reading.origin).passive;
     const newFailures = failuresUpTo(level, reading) - failuresUpTo(level, before);
     // The surcharge belongs to failures, and arrives before them or with them.
@@ -310,6 +314,8 @@ export class HealthKeeper {
   }
 
   #compare(origin: string): void {
+    // Settings may have done away with the origin, or with its comparison.
+    if (this.#of(origin).length === 0) return;
     const { ejection } = this.#plan.policyOf(origin);
     if (ejection === null) return;
     // The look may begin the next interval, so where this one began is kept first.
@@ -334,6 +340,10 @@ export class HealthKeeper {
   #of(origin: string): readonly Known[] {
     return [...this.#known.values()].filter((one) => one.reading.origin === origin);
   }
+}
+
+function identityOf(reading: TargetReading): string {
+  return `${reading.origin} ${placeOf(reading)}`;
 }
 
 function names(reading: TargetReading, what: string): boolean {

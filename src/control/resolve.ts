@@ -6,6 +6,7 @@
  * address of one family can be connected to, that family is moved to the next tier, so that it is tried only after the
  * other, until one of its addresses is up again or ten minutes are over.
  */
+import { isDeepStrictEqual } from "node:util";
 import { type DnsFault, type NameAddress, plainAddress } from "../config/names.js";
 import { MillraceError } from "../shared/errors.js";
 import type { DnsPolicy } from "../shared/policies.js";
@@ -74,24 +75,44 @@ interface Name {
 export class Names {
   readonly #plan: NamesPlan;
   readonly #names: readonly Name[];
+  /** What others knew was asked for in the same way. */
+  readonly #isKnown: boolean;
   #closed = false;
 
-  constructor(plan: NamesPlan) {
+  /** @param known What is known of names already; it goes on by itself until it is closed. */
+  constructor(plan: NamesPlan, known: Names | null = null) {
     this.#plan = plan;
-    this.#names = plan.names.map((name) => ({
-      name,
-      found: [],
-      fault: null,
-      confirmedMs: null,
-      dueMs: Number.POSITIVE_INFINITY,
-      unreachable: new Set(),
-      laterFamily: null,
-    }));
+    this.#isKnown = known !== null && isDeepStrictEqual(known.#plan.policy, plan.policy);
+    this.#names = plan.names.map((name) => {
+      const before = known === null ? undefined : known.#names.find((one) => one.name === name);
+      if (before !== undefined) return { ...before, unreachable: new Set(before.unreachable) };
+      return {
+        name,
+        found: [],
+        fault: null,
+        confirmedMs: null,
+        dueMs: Number.POSITIVE_INFINITY,
+        unreachable: new Set(),
+        laterFamily: null,
+      };
+    });
   }
 
-  /** Looks every name up once and resolves when each has an answer or has failed; it never rejects. */
+  /**
+   * Looks every name up once that nothing is known of, and resolves when each has an answer or has failed; it never
+   * rejects.
+   */
   async start(): Promise<void> {
-    await Promise.all(this.#names.map((name) => this.#refresh(name, true)));
+    await Promise.all(this.#names.map((name) => this.#begin(name)));
+  }
+
+  #begin(name: Name): Promise<void> | undefined {
+    const { scheduler } = this.#plan;
+    const key = `names:later:${name.name}`;
+    if (name.laterFamily !== null) scheduler.at(key, scheduler.nowMs + FAMILY_LATER_MS, () => this.#forgive(name));
+    if (!this.#isKnown || name.confirmedMs === null) return this.#refresh(name, true);
+    scheduler.at(`names:${name.name}`, name.dueMs, () => void this.#refresh(name, false));
+    return undefined;
   }
 
   /** What is known now. */

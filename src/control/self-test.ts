@@ -4,6 +4,7 @@
  * blame, and the proxy is not ready.
  */
 import type { Plan } from "../config/plan-types.js";
+import type { Settings } from "../config/settings.js";
 import type { Log } from "../shared/log.js";
 
 /** One handshake of the test. */
@@ -11,6 +12,12 @@ interface Case {
   readonly name: string;
   /** Null = it went well. */
   readonly fault: string | null;
+}
+
+/** Whether settings may speak TLS. */
+export function isSecure({ listeners, origins }: Settings): boolean {
+  const isSecured = listeners.some((one) => typeof one === "object" && one.tls !== false);
+  return isSecured || Object.values(origins).some((origin) => origin.tls !== undefined);
 }
 
 /** Whether anything in the plan speaks TLS. */

@@ -87,6 +87,12 @@ export class StatsBlock {
     return { workers: rows.slice(0, -1), acceptor };
   }
 
+  /** One histogram over all rows, bucket by bucket. */
+  readHistogram(name: HistogramName): readonly number[] {
+    const histogram = histograms().find((one) => one.name === name);
+    return histogram === undefined ? [] : this.#readBuckets(histogram, this.#rows());
+  }
+
   /** Sum of one counter over all rows. */
   sum(name: CounterName): number {
     const counter = counters().find((one) => one.name === name);

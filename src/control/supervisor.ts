@@ -15,6 +15,7 @@ import type { CorePort } from "./origins.js";
 import { type Profiled, Profiles } from "./profiles.js";
 import { type Death, Seat } from "./seat.js";
 import { assertLayout, type CounterName, StatsBlock } from "./stats.js";
+import { type StoreSettings, StoreThread } from "./store-thread.js";
 import type { TargetReading } from "./targets.js";
 
 /** Client work that a drain waits for: gauges that must reach zero. */
@@ -31,6 +32,14 @@ export interface Replacement {
   readonly reason: string;
 }
 
+/** A replacement and when it was. */
+export interface PastReplacement extends Replacement {
+  readonly at: string;
+}
+
+/** Replacements that are remembered. */
+const REPLACEMENTS_MAX = 20;
+
 /** What a supervisor is started with. */
 export interface SupervisorPlan {
   readonly plan: Plan;
@@ -41,6 +50,10 @@ export interface SupervisorPlan {
   readonly handleNote: (note: Note) => boolean;
   /** Sockets this process was started with: one descriptor a listener, -1 where there is none. */
   readonly inherited: readonly number[];
+  /** The store of the cache; null = there is none. */
+  readonly store: StoreSettings | null;
+  /** Another process may still use the store. */
+  readonly isSuccessor: boolean;
 }
 
 /** How a proxy leaves. */
@@ -65,7 +78,10 @@ export class Supervisor {
   readonly #edges: readonly Seat[];
   readonly #profiles = new Profiles();
   readonly #lastDeaths = new Map<number | "acceptor", string>();
+  #store: StoreThread | null = null;
+  #listeners: readonly ListenerPlace[] = [];
   #replaced = 0;
+  #replacements: readonly PastReplacement[] = [];
   #lastLossLogMs = Number.NEGATIVE_INFINITY;
 
   private constructor(orders: SupervisorPlan, native: NativeCore, host: number, stats: StatsBlock) {
@@ -85,9 +101,7 @@ export class Supervisor {
    *
    * @throws MillraceError `MILLRACE_NATIVE` (core missing or plan refused), `MILLRACE_LISTEN`, `MILLRACE_START`.
    */
-  static async launch(
-    orders: SupervisorPlan,
-  ): Promise<{ supervisor: Supervisor; listeners: readonly ListenerPlace[] }> {
+  static async launch(orders: SupervisorPlan): Promise<Supervisor> {
     const native = loadNative();
     assertLayout(native.statsLayout());
     const document = encodePlan(orders.plan);
@@ -95,10 +109,11 @@ export class Supervisor {
     const host = openHost(native, document, stats);
     const supervisor = new Supervisor(orders, native, host, stats);
     try {
-      const listeners = listen(native, host, orders.inherited);
+      supervisor.#listeners = listen(native, host, orders.inherited);
+      await supervisor.#openStore(orders);
       await Promise.all(supervisor.#edges.map((seat) => seat.start()));
       await supervisor.#acceptor?.start();
-      return { supervisor, listeners };
+      return supervisor;
     } catch (thrown) {
       await supervisor.#leave();
       throw thrown;
@@ -110,11 +125,19 @@ export class Supervisor {
     return this.#stats;
   }
 
+  /** Where it is listened at the moment. */
+  get listeners(): readonly ListenerPlace[] {
+    return this.#listeners;
+  }
+
   /** The core's state that all workers share: the plan, the targets. Only until `stop()`. */
   get core(): CorePort {
     const [native, host] = [this.#native, this.#host];
     return {
-      installPlan: (plan) => native.installPlan(host, encodePlan(plan)),
+      installPlan: (plan) => {
+        this.#listeners = installPlan(native, host, plan);
+      },
+      planTaken: () => native.planTaken(host),
       readTargets: () => JSON.parse(native.readTargets(host)) as readonly TargetReading[],
       setTargetState: (target, state) => native.setTargetState(host, target, state),
       explain: (request) => native.explain(host, encodeHead(request), request.clientAddress),
@@ -125,6 +148,11 @@ export class Supervisor {
   /** Threads replaced since the start. */
   get workersReplaced(): number {
     return this.#replaced;
+  }
+
+  /** The latest of them, the oldest first. */
+  get replacements(): readonly PastReplacement[] {
+    return this.#replacements;
   }
 
   /** Whether each edge worker is at work, by its number. */
@@ -178,8 +206,15 @@ export class Supervisor {
     this.#native.provokePanic(this.#host, worker);
   }
 
+  async #openStore({ store, isSuccessor, log }: SupervisorPlan): Promise<void> {
+    if (store === null) return;
+    const handleReady = () => log.info({ store: store.folder }, "the store of the cache is open");
+    this.#store = await StoreThread.start({ ...store, host: this.#host, isSuccessor, log, handleReady });
+  }
+
   async #leave(): Promise<void> {
     await Promise.all(this.#seats.map((seat) => seat.stop()));
+    await this.#store?.stop();
     this.#native.closeHost(this.#host);
   }
 
@@ -231,6 +266,8 @@ export class Supervisor {
   #countReplaced(worker: number | "acceptor"): void {
     this.#replaced += 1;
     const reason = this.#lastDeaths.get(worker) ?? "";
+    const past = { at: new Date().toISOString(), worker, reason };
+    this.#replacements = [...this.#replacements, past].slice(-REPLACEMENTS_MAX);
     this.#log.warn({ worker, reason }, "a worker thread was replaced");
     this.#handleReplaced({ worker, reason });
   }
@@ -291,6 +328,16 @@ function listen(native: NativeCore, host: number, inherited: readonly number[]):
     return native.listen(host, inherited);
   } catch (thrown) {
     throw new MillraceError("MILLRACE_LISTEN", describeListenFailure(thrown), { cause: thrown });
+  }
+}
+
+/** @throws Error one sentence that says what cannot be run or opened. */
+function installPlan(native: NativeCore, host: number, plan: Plan): readonly ListenerPlace[] {
+  try {
+    return native.installPlan(host, encodePlan(plan));
+  } catch (thrown) {
+    if (!/^E[A-Z0-9]+: /.test(messageOf(thrown))) throw thrown;
+    throw new Error(describeListenFailure(thrown), { cause: thrown });
   }
 }
 

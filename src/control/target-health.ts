@@ -9,7 +9,7 @@
  * | DRAINING | gets nothing new, finishes what it has | by hand only: UP if it was up before, else SUSPECT |
  *
  * Every state but DRAINING goes to DRAINING by hand. A target put down by checks has no time: only a good check brings
- * it back. Times out of use double with each fall that follows a return by less than the last time out of use.
+ * it back, or settings that check it no more. Times out of use double with each fall that follows a return by less than the last time out of use.
  */
 import type { HealthPolicy } from "../shared/policies.js";
 
@@ -68,6 +68,8 @@ export type HealthEvent =
     }
   | { readonly kind: "eject"; readonly why: string }
   | { readonly kind: "time" }
+  /** Its settings check it no more. */
+  | { readonly kind: "unchecked" }
   | { readonly kind: "drain" }
   | { readonly kind: "undrain" };
 
@@ -145,6 +147,7 @@ function whileDown(policy: HealthPolicy, health: Health, phase: Down, event: Hea
     const waiting: Phase = { state: "down", cause: "checks", untilMs: null };
     return { health: { ...health, phase: waiting }, reason: "its time out of use is over, but its checks fail" };
   }
+  if (event.kind === "unchecked" && phase.untilMs === null) return suspect(health, "it is checked no more");
   if (event.kind !== "check" || !event.ok) return stay(health);
   // A target that fails requests again although its checks are good is left to its time, or it would be up and down.
   const mayReturn = phase.cause === "checks" || (phase.cause === "requests" && health.falls <= 1);

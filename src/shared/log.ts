@@ -2,6 +2,7 @@
  * The log of the process: JSON lines on standard error, by pino.
  */
 import { destination, type Logger, pino } from "pino";
+import type { LogTail } from "./log-tail.js";
 
 /** What parts of the program log with. */
 export type Log = Logger;
@@ -25,11 +26,20 @@ const QUEUE_BYTES_MAX = 4 * 1024 * 1024;
 /**
  * A log that shows lines of this level and above. A slow or broken sink costs lines; it never holds up the main thread,
  * which has workers to replace.
+ *
+ * @param tail Is given every line that is shown.
  */
-export function createLog(level: LogLevel): Log {
+export function createLog(level: LogLevel, tail?: LogTail): Log {
   const sink = destination({ fd: 2, sync: false, maxLength: QUEUE_BYTES_MAX });
   sink.on("error", () => {});
-  return pino({ level, base: null }, sink);
+  if (tail === undefined) return pino({ level, base: null }, sink);
+  const both = {
+    write: (line: string) => {
+      tail.take(line);
+      sink.write(line);
+    },
+  };
+  return pino({ level, base: null }, both);
 }
 
 /** One note of the native core: `event` says what it is about. */

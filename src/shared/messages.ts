@@ -2,6 +2,8 @@
  * Everything the main thread and its workers say to each other: closed unions, plain data.
  */
 
+import type { Purge, StoredReading } from "./store.js";
+
 /** What an acceptor thread is started with. */
 export interface AcceptorOrders {
   readonly kind: "acceptor";
@@ -53,6 +55,43 @@ export type FromWorker =
   /** The text of a .cpuprofile file, or why there is none. */
   | { readonly kind: "profiled"; readonly profile: string | null; readonly says: string }
   /** The engine panicked or a start failed; the thread leaves after this. */
+  | { readonly kind: "failed"; readonly says: string };
+
+/** What the store thread is started with: `workerData`. */
+export interface StoreOrders {
+  readonly kind: "store";
+  readonly host: number;
+  readonly folder: string;
+  /** Quota. */
+  readonly bytes: number;
+  readonly bodyInlineBytes: number;
+  /** Memory of StoreFacts and Touches (store.ts). */
+  readonly facts: SharedArrayBuffer;
+  readonly touches: SharedArrayBuffer;
+  /** The process takes the place of another one, which may still have the folder; it is waited for. */
+  readonly isSuccessor: boolean;
+}
+
+/** Main thread → store thread. */
+export type ToStore =
+  | { readonly kind: "stop" }
+  /** Answer with `purged` when no reader gets any more what they are about. */
+  | { readonly kind: "purge"; readonly ticket: number; readonly purges: readonly Purge[] }
+  /** Answer with `looked`. */
+  | { readonly kind: "look"; readonly ticket: number; readonly target: Uint8Array }
+  /** A reader found that something of this target is not what was written; the file, if it is one. */
+  | { readonly kind: "broken"; readonly target: Uint8Array; readonly file: Uint8Array | null };
+
+/** Store thread → main thread. */
+export type FromStore =
+  /** The folder is ours. */
+  | { readonly kind: "taken" }
+  /** The store is open. */
+  | { readonly kind: "ready" }
+  | { readonly kind: "said"; readonly level: "info" | "warn" | "error"; readonly says: string }
+  | { readonly kind: "purged"; readonly ticket: number }
+  | { readonly kind: "looked"; readonly ticket: number; readonly found: readonly StoredReading[] }
+  /** It cannot be opened; the thread leaves after this. */
   | { readonly kind: "failed"; readonly says: string };
 
 /** What a worker is started with: `workerData`. */

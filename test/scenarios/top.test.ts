@@ -6,7 +6,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { Model } from "../../src/cli/top/model.js";
+import type { Model } from "../../src/control/model.js";
 import { missing } from "../support/peers.js";
 import { type Scene, scenario } from "../support/scene.js";
 import { PATIENCE_MS, pause, within } from "../support/wire.js";

@@ -41,7 +41,8 @@ export function adminSource(moved: string[] = [], over: Partial<AdminSource> = {
       startedAt: "2026-01-01T00:00:00.000Z",
       uptimeMs: 5,
       listeners: [{ name: "main", address: "127.0.0.1", port: 8080 }],
-      workers: [{ worker: 0, ready: true }],
+      workers: [{ worker: 0, ready: true, generation: 1 }],
+      lastReload: null,
       workersReplaced: 0,
       logLevel: "info",
     }),
@@ -51,6 +52,10 @@ export function adminSource(moved: string[] = [], over: Partial<AdminSource> = {
     origins: () => ({ origins: [], names: [] }),
     certificates: () => ({ listeners: [], origins: [] }),
     connections: () => Promise.resolve({ workers: [], silent: [1] }),
+    reload: () => {
+      moved.push("reload");
+      return Promise.resolve({ result: "unchanged", generation: 1, warnings: [] });
+    },
     explain: (input) => {
       parseExplainInput(input);
       return { route: "all", action: "forward", curl: null };
@@ -66,6 +71,10 @@ export function adminSource(moved: string[] = [], over: Partial<AdminSource> = {
     },
     setLogLevel: (level) => {
       moved.push(`log ${level}`);
+    },
+    watch: (watcher) => {
+      watcher('{"kind":"hello"}\n');
+      return () => {};
     },
     profile: (worker, ms) => {
       if (worker !== "main" && worker > 1) return null;

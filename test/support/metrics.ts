@@ -36,6 +36,8 @@ export function readingOf(parts: Partial<MetricsReading> = {}): MetricsReading {
     startedAtMs: 1_700_000_000_000,
     isReady: true,
     generation: 1,
+    generations: [1],
+    reloads: { applied: 0, unchanged: 0, refused: 0, last: null, goodAtMs: 0 },
     workers: [rawRow()],
     acceptor: rawRow(),
     workersReplaced: 0,

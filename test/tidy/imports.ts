@@ -22,6 +22,7 @@ const AREAS: readonly Area[] = [
     holds: "src/cli/",
     mayImport: [
       "src/millrace.ts",
+      "src/lifecycle.ts",
       "src/control/",
       "src/admin/",
       "src/config/",
@@ -40,7 +41,15 @@ const AREAS: readonly Area[] = [
 ];
 
 /** Where programs and threads begin: whatever none of these reaches is dead. */
-const ENTRIES: readonly string[] = ["src/index.ts", "src/cli/main.ts", "workers/acceptor.ts", "workers/edge.ts"];
+const ENTRIES: readonly string[] = [
+  "src/index.ts",
+  "src/cli/main.ts",
+  "workers/acceptor.ts",
+  "workers/edge.ts",
+  "src/admin/dashboard/main.tsx",
+  "workers/store.ts",
+  "workers/store/trial.ts",
+];
 
 /** An import of one file of ours by another. */
 interface Import {
@@ -53,7 +62,10 @@ export function importsAmong(files: readonly Source[]): readonly Import[] {
   return files.flatMap((file) =>
     [...file.text.matchAll(/(?:from|import)\s*\(?\s*"(\.{1,2}\/[^"]+)"/g)].map((found) => ({
       from: file.path,
-      to: posix.join(posix.dirname(file.path), found[1] ?? "").replace(/\.js$/, ".ts"),
+      to: posix
+        .join(posix.dirname(file.path), found[1] ?? "")
+        .replace(/\.js$/, ".ts")
+        .replace(/\.jsx$/, ".tsx"),
     })),
   );
 }

@@ -9,7 +9,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { BODY_BYTES_MAX } from "../../src/admin/body.js";
-import { DOCUMENT_ROUTE } from "../../src/admin/openapi.js";
+import { MORE_ROUTES } from "../../src/admin/openapi.js";
+import { PAGE_PATHS } from "../../src/admin/page.js";
 import { METHODS, type Method, ROUTES } from "../../src/admin/routes.js";
 import { type Admin, startAdmin } from "../../src/admin/server.js";
 import { ANYWHERE, type Asked, adminSource, askAt } from "../support/admin.js";
@@ -26,6 +27,12 @@ const GOOD_BODIES: Readonly<Record<string, object>> = {
   "PUT /log-level": { level: "debug" },
 };
 
+/** What each call that needs a query is asked with. */
+const QUERIES: Readonly<Record<string, string>> = {
+  "GET /explain": "?url=http://a.example/",
+  "GET /live": "?samples=1",
+};
+
 interface Call {
   readonly title: string;
   readonly method: Method;
@@ -34,7 +41,7 @@ interface Call {
 }
 
 /** Every call of the admin API, as it succeeds. */
-const CALLS: readonly Call[] = [...ROUTES, DOCUMENT_ROUTE].flatMap(({ path: pattern, operations }) =>
+const CALLS: readonly Call[] = [...ROUTES, ...MORE_ROUTES].flatMap(({ path: pattern, operations }) =>
   METHODS.filter((method) => operations[method] !== undefined).map((method) => {
     const title = `${method} ${pattern}`;
     const body = GOOD_BODIES[title];
@@ -44,7 +51,7 @@ const CALLS: readonly Call[] = [...ROUTES, DOCUMENT_ROUTE].flatMap(({ path: patt
     return {
       title,
       method,
-      path: title === "GET /explain" ? `${path}?url=http://a.example/` : path,
+      path: `${path}${QUERIES[title] ?? ""}`,
       asked: { method, headers, ...sent },
     };
   }),
@@ -63,7 +70,7 @@ function withHeaders({ asked }: Call, headers: Asked["headers"]): Asked {
   return { ...asked, headers: { ...asked.headers, ...headers } };
 }
 
-const isProbe = ({ path }: Call) => path === "/livez" || path === "/readyz";
+const isOpen = ({ path }: Call) => ["/livez", "/readyz", ...PAGE_PATHS].includes(path);
 
 const WRONGS: readonly Wrong[] = [
   ...[
@@ -93,7 +100,7 @@ const WRONGS: readonly Wrong[] = [
       const { Authorization: _, ...others } = { Authorization: "", ...headers };
       return { ...rest, headers: others };
     },
-    except: isProbe,
+    except: isOpen,
   },
   ...["evil.example", "127.0.0.1.evil.example", "localhost.evil.example:80", "0.0.0.0", "[::]", "a@localhost"].map(
     (host): Wrong => ({ title: `Host: ${host}`, status: 421, change: (call) => withHeaders(call, { Host: host }) }),
@@ -158,7 +165,7 @@ describe("the admin API with a token", () => {
   it("answers every call that is asked rightly", async () => {
     moved.length = 0;
     for (const { title, path, asked } of CALLS) assert.equal((await askAt(admin.port, path, asked)).status, 200, title);
-    assert.deepEqual(moved, ["drain app a:80", "undrain app a:80", "upgrade", "log debug", "profile 0 5000"]);
+    assert.deepEqual(moved, ["drain app a:80", "undrain app a:80", "upgrade", "reload", "log debug", "profile 0 5000"]);
   });
 
   for (const { title, status, change, except } of WRONGS) {

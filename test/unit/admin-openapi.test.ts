@@ -8,6 +8,7 @@ import { BODY_BYTES_MAX } from "../../src/admin/body.js";
 import { openapiDocument } from "../../src/admin/openapi.js";
 import type { AdminSource } from "../../src/admin/routes.js";
 import { type Admin, startAdmin } from "../../src/admin/server.js";
+import type { Reload } from "../../src/control/reload.js";
 import { MillraceError } from "../../src/shared/errors.js";
 import { ANYWHERE, type Asked, adminSource, askAt } from "../support/admin.js";
 import { flawsOf, type JsonSchema } from "../support/json-schema.js";
@@ -40,8 +41,16 @@ const OPERATIONS = Object.entries(DOCUMENT.paths).flatMap(([path, item]) =>
   }),
 );
 
+const REFUSED: Reload = {
+  result: "refused",
+  generation: 1,
+  complaints: [{ path: "workers", says: "changes with a restart only", line: 3 }],
+  warnings: [],
+};
+
 let failure: Error | null = null;
 let why: string | null = null;
+let isRefused = false;
 let admin: Admin;
 
 /** Every part throws while there is a failure, but for the one that cannot. */
@@ -50,6 +59,7 @@ function failing(source: AdminSource): AdminSource {
     name,
     (...words: unknown[]) => {
       if (name === "whyNotReady") return why;
+      if (name === "reload" && isRefused) return Promise.resolve(REFUSED);
       if (failure !== null) throw failure;
       return (act as (...all: unknown[]) => unknown)(...words);
     },
@@ -63,6 +73,7 @@ before(async () => {
 after(() => admin.close());
 
 const GOOD: Readonly<Record<string, { readonly path?: string; readonly body?: object }>> = {
+  "get /live": { path: "/live?samples=1" },
   "get /explain": { path: "/explain?url=http://a.example/" },
   "post /explain": { body: { url: "http://a.example/" } },
   "put /log-level": { body: { level: "warn" } },
@@ -108,12 +119,14 @@ async function bringAbout(status: string, path: string, method: string, title: s
     if (status === "404") return await askAt(admin.port, NOT_FOUND[path] ?? "/", asked);
     if (status === "409") failure = new MillraceError("MILLRACE_STATE", "wrong time");
     if (status === "500") failure = new Error("broken");
+    isRefused = status === "422";
     if (status === "503" && path === "/readyz") why = "draining";
     const place = status === "503" ? filled.replace("/0/", "/1/") : filled;
     return await askAt(admin.port, place, (WAYS[status] ?? WAYS["200"])?.(asked));
   } finally {
     failure = null;
     why = null;
+    isRefused = false;
   }
 }
 

@@ -174,7 +174,7 @@ describe("millrace status, log-level and profile", () => {
     const status = {
       ...adminSource().status(),
       whyNotReady: "A worker is missing.",
-      workers: [{ worker: 0, ready: false }],
+      workers: [{ worker: 0, ready: false, generation: 1 }],
     };
     const troubled = await startAdmin(ANYWHERE, adminSource([], { status: () => status }));
     t.after(() => troubled.close());

@@ -46,6 +46,7 @@ class FakeCore extends FakeTargets implements CorePort {
       else if (known.state === "removed") known.state = "up";
     }
   };
+  readonly planTaken = () => ({ workers: [0, 1].map(() => this.plans.length - 1), listeners: true });
   readonly explain = (request: object): string => JSON.stringify({ route: "all", action: "forward", got: request });
   readonly dumpConnections = (): void => {};
 }

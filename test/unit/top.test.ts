@@ -4,11 +4,12 @@
  */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { modelOf, type Snapshot } from "../../src/cli/top/model.js";
 import { sizeOf, wantsColour } from "../../src/cli/top/screen.js";
-import { grid, milliseconds, paint, percent, piece, short, since } from "../../src/cli/top/text.js";
+import { grid, paint, piece } from "../../src/cli/top/text.js";
 import { linesOf, screenOf, VIEWS } from "../../src/cli/top/views.js";
+import { modelOf, type Snapshot } from "../../src/control/model.js";
 import type { Stats } from "../../src/control/stats.js";
+import { milliseconds, percent, short, since } from "../../src/shared/figures.js";
 import { STATS_LAYOUT } from "../../src/shared/stats-layout.js";
 import { adminSource } from "../support/admin.js";
 import { targetOf } from "../support/metrics.js";

@@ -2,6 +2,7 @@
 //! logic on either side.
 
 mod inherited;
+pub mod locks;
 mod loop_bridge;
 mod mailbox;
 pub mod threads;

@@ -62,7 +62,7 @@ pub mod stats;
 pub mod store_queue;
 mod streams;
 pub mod sys;
-mod sys_file;
+pub mod sys_file;
 pub mod target;
 pub mod tls;
 pub mod tls_client;

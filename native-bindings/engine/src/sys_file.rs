@@ -1,10 +1,10 @@
-//! Real files behind `io.rs`: where request bodies lie that outgrew memory. What is written there and when it is read back
-//! is decided in `spool.rs`.
+//! Real files: behind `io.rs`, where request bodies lie that outgrew memory (what is written there and when it is read back
+//! is decided in `spool.rs`), and locks on files for the control plane.
 
 use crate::io::{File, Trouble};
 use crate::sys::trouble;
 use rustix::fd::OwnedFd;
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::time::{ClockId, clock_gettime};
 
@@ -66,5 +66,17 @@ impl File for SpoolFile {
             }
         }
         Ok(())
+    }
+}
+
+/// Locks a file, which is made if it is not there, for as long as the descriptor lives: whatever ends the process ends the
+/// lock. `None` = somebody has it, in this process or another.
+pub fn lock_file(path: &str) -> std::io::Result<Option<OwnedFd>> {
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC;
+    let file = rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR)?;
+    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(Some(file)),
+        Err(Errno::WOULDBLOCK) => Ok(None),
+        Err(errno) => Err(errno.into()),
     }
 }

@@ -3,6 +3,7 @@
  * within a bound, certificates, and the process. Nothing of it is counted here.
  */
 import type { OriginReport } from "../../control/origins.js";
+import type { ReloadsReport } from "../../control/reload.js";
 import type { CounterName, RawRow, Stats } from "../../control/stats.js";
 import { bucketTop } from "../../shared/histogram.js";
 import { STATS_LAYOUT } from "../../shared/stats-layout.js";
@@ -28,6 +29,9 @@ export interface MetricsReading extends Pick<Stats, "workersReplaced" | "accessL
   readonly isReady: boolean;
   /** Plans installed since the start, the first included. */
   readonly generation: number;
+  /** By worker: the plan it runs. */
+  readonly generations: readonly number[];
+  readonly reloads: ReloadsReport;
   /** The workers' rows. */
   readonly workers: readonly RawRow[];
   readonly acceptor: RawRow;
@@ -83,6 +87,13 @@ function proxyFamilies(reading: MetricsReading): readonly Family[] {
       samples: one(reading.generation),
     },
     {
+      name: `${PREFIX}plan_generation_oldest`,
+      type: "gauge",
+      help: "The oldest plan that a worker still runs; behind plan_generation for the length of a turn.",
+      samples: one(Math.min(reading.generation, ...reading.generations)),
+    },
+    ...reloadFamilies(reading.reloads),
+    {
       name: `${PREFIX}workers_replaced`,
       type: "counter",
       help: "Threads that died and were replaced.",
@@ -106,6 +117,33 @@ function proxyFamilies(reading: MetricsReading): readonly Family[] {
       unit: "seconds",
       help: "When the certificate in a file ends, or the first of its chain does, in seconds since 1970.",
       samples: certificates.map(({ file, notAfter }) => ({ labels: { file }, value: Date.parse(notAfter) / 1000 })),
+    },
+  ];
+}
+
+function reloadFamilies({ applied, unchanged, refused, last, goodAtMs }: ReloadsReport): readonly Family[] {
+  return [
+    {
+      name: `${PREFIX}reloads`,
+      type: "counter",
+      help: "Times that other settings were asked for, by what became of them.",
+      samples: Object.entries({ applied, unchanged, refused }).map(([result, value]) => ({
+        labels: { result },
+        value,
+      })),
+    },
+    {
+      name: `${PREFIX}reload_last_good`,
+      type: "gauge",
+      help: "0 where the latest reload was refused: what runs is not what is written.",
+      samples: [{ labels: {}, value: Number(last?.result !== "refused") }],
+    },
+    {
+      name: `${PREFIX}reload_last_good_timestamp_seconds`,
+      type: "gauge",
+      unit: "seconds",
+      help: "When settings were last found good, at the start or by a reload, in seconds since 1970.",
+      samples: [{ labels: {}, value: goodAtMs / 1000 }],
     },
   ];
 }

@@ -2,8 +2,9 @@
  * The views of `millrace top` as lines: clients, origins, workers. Told what there is and how big the terminal is; writes
  * nothing.
  */
-import type { Model, Named, TargetLine, Times, WorkerLine } from "./model.js";
-import { grid, type Line, milliseconds, type Piece, percent, piece, short, since } from "./text.js";
+import type { Model, Named, TargetLine, Times, WorkerLine } from "../../control/model.js";
+import { milliseconds, percent, short, since } from "../../shared/figures.js";
+import { grid, type Line, type Piece, piece } from "./text.js";
 
 export const VIEWS = ["client", "origin", "workers"] as const;
 export type View = (typeof VIEWS)[number];

@@ -1,17 +1,25 @@
 /**
- * What `millrace top` shows, out of two readings of the admin API: rates between them, and gauges of the later one. Knows
- * nothing of terminals.
+ * What `millrace top` and the dashboard show, out of two readings: rates between them, and gauges of the later one. Knows
+ * nothing of terminals and pages.
  */
-import type { Status } from "../../admin/routes.js";
-import type { OriginsReport } from "../../control/origins.js";
-import type { CounterName, Quantiles, Row, Stats } from "../../control/stats.js";
-import { placeOf } from "../../control/targets.js";
+import type { OriginsReport } from "./origins.js";
+import type { CounterName, Quantiles, Row, Stats } from "./stats.js";
+import { placeOf } from "./targets.js";
+
+/** What is shown of the proxy itself. */
+export interface ModelStatus {
+  readonly version: string;
+  readonly uptimeMs: number;
+  readonly whyNotReady: string | null;
+  readonly generation: number;
+  readonly workers: readonly { readonly ready: boolean }[];
+}
 
 /** One reading. */
 export interface Snapshot {
   /** On a clock that only goes forward, in ms. */
   readonly atMs: number;
-  readonly status: Status;
+  readonly status: ModelStatus;
   readonly stats: Stats;
   readonly origins: OriginsReport;
 }
@@ -160,7 +168,7 @@ function originOf(before: Snapshot, { stats, origins, atMs }: Snapshot, rate: Ra
   const { counters, histograms } = stats.all;
   const requests = rate("origin_requests");
   const earlier = new Map(before.origins.origins.flatMap(({ targets }) => targets.map((one) => [one.number, one])));
-  const perSecond = (change: number) => Math.max(0, (change * 1000) / (atMs - before.atMs));
+  const perSecond = (change: number) => Math.max(0, (change * 1000) / Math.max(1, atMs - before.atMs));
   const targets = origins.origins.flatMap(({ targets }) =>
     targets.map((target): TargetLine => {
       const past = earlier.get(target.number) ?? target;
