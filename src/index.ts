@@ -24,7 +24,7 @@ export type { OriginReport, OriginsReport } from "./control/origins.js";
 export type { Reload } from "./control/reload.js";
 export type { CounterName, HistogramName, Quantiles, Row, Stats } from "./control/stats.js";
 export type { Replacement } from "./control/supervisor.js";
-export type { Started, StopOptions } from "./lifecycle.js";
+export type { Plans, Started, StopOptions } from "./lifecycle.js";
 export { createMillrace, type Millrace } from "./millrace.js";
 export type { ListenerPlace } from "./native.js";
 export { type Complaint, MillraceError, type MillraceErrorCode } from "./shared/errors.js";

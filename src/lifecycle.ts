@@ -18,6 +18,16 @@ export interface Started {
   readonly workers: number;
 }
 
+/** Which plan runs where. */
+export interface Plans {
+  /** Plans made since the start, the first included; other settings, addresses and certificates make one. */
+  readonly generation: number;
+  /** By worker; behind `generation` for the length of a turn. */
+  readonly generations: readonly number[];
+  /** Where it is listened now. */
+  readonly listeners: readonly ListenerPlace[];
+}
+
 /** How a proxy is stopped. */
 export interface StopOptions {
   /** How long requests in flight may take, in ms; else `shutdown.deadlineMs` of the settings. */

@@ -23,7 +23,7 @@ import { isSecure, runSelfTest, speaksTls } from "./control/self-test.js";
 import type { Stats } from "./control/stats.js";
 import { Supervisor } from "./control/supervisor.js";
 import type { Upgraded } from "./control/upgrade.js";
-import type { MillraceEvents, Running, Started, State, StopOptions } from "./lifecycle.js";
+import type { MillraceEvents, Plans, Running, Started, State, StopOptions } from "./lifecycle.js";
 import { loadNative } from "./native.js";
 import { type Operated, operationsOf } from "./operations.js";
 import { MillraceError, settingsError } from "./shared/errors.js";
@@ -133,6 +133,16 @@ export class Millrace extends EventEmitter<MillraceEvents> {
       accessLogLostLines: this.#accessLog?.lostLines ?? 0,
       certificates: expiriesOf(certificates.report()),
     };
+  }
+
+  /**
+   * The number of the plan that runs, the one each worker runs, and where it is listened.
+   *
+   * @throws MillraceError `MILLRACE_STATE` when it is not running.
+   */
+  plans(): Plans {
+    const { generation, generations } = this.#running("plans");
+    return { generation, generations, listeners: this.#begun().supervisor.listeners };
   }
 
   /**

@@ -5,6 +5,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { extname, join, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
+import { Worker } from "node:worker_threads";
 import { createJiti } from "jiti";
 import { LineCounter, parseDocument } from "yaml";
 import { type Complaint, messageOf } from "../shared/errors.js";
@@ -54,7 +55,7 @@ export async function loadSettings(
   return { ...read, source: file, ...applyEnvironment(read.document, environment) };
 }
 
-type Read = Omit<Loaded, "source">;
+export type Read = Omit<Loaded, "source">;
 
 /** A program is kept by Node.js once it was imported; `again` reads it, and what it imports, as the files are now. */
 export type Reading = "once" | "again";
@@ -69,19 +70,35 @@ async function readSettingsFile(path: string, reading: Reading): Promise<Read> {
         return readYaml(path);
       case ".ts":
       case ".mts":
-        return readExport(await importThroughJiti(path, reading), path);
       case ".js":
       case ".mjs":
-        return readExport(
-          await (reading === "again" ? importThroughJiti(path, reading) : importJavaScript(path)),
-          path,
-        );
+        return reading === "again" ? await readApart(path) : await readProgram(path);
       default:
         return unreadable(`${path} must end in .ts, .mts, .js, .mjs, .json or .yaml`);
     }
   } catch (thrown) {
     return unreadable(`${path} cannot be read: ${messageOf(thrown)}`);
   }
+}
+
+/** What a program exports; a thread of its own reads it anew (program-reader.ts). Never rejects. */
+export async function readProgram(path: string): Promise<Read> {
+  try {
+    const isTypeScript = /\.m?ts$/.test(path);
+    return readExport(await (isTypeScript ? importThroughJiti(path) : importJavaScript(path)), path);
+  } catch (thrown) {
+    return unreadable(`${path} cannot be read: ${messageOf(thrown)}`);
+  }
+}
+
+function readApart(path: string): Promise<Read> {
+  return new Promise((resolve, reject) => {
+    // Flags of the process (--input-type, loaders) have no meaning there.
+    const thread = new Worker(new URL("./program-reader.js", import.meta.url), { workerData: path, execArgv: [] });
+    thread.once("message", resolve);
+    thread.once("error", reject);
+    thread.once("exit", () => reject(new Error("its thread ended without a word")));
+  });
 }
 
 /** JSON is YAML too, and this reader says line and column of a mistake. */
@@ -109,7 +126,7 @@ async function importJavaScript(path: string): Promise<unknown> {
     return await import(pathToFileURL(path).href);
   } catch (thrown) {
     if (!/Cannot find package 'millrace'/.test(messageOf(thrown))) throw thrown;
-    return importThroughJiti(path, "once");
+    return importThroughJiti(path);
   }
 }
 
@@ -117,10 +134,9 @@ async function importJavaScript(path: string): Promise<unknown> {
  * One way for all versions of Node: 20 reads no TypeScript, 22 warns about it, and none of them knows where our package
  * is when it is installed globally.
  */
-function importThroughJiti(path: string, reading: Reading): Promise<unknown> {
+function importThroughJiti(path: string): Promise<unknown> {
   const own = fileURLToPath(new URL("../index.js", import.meta.url));
-  const options = { alias: { millrace: own }, interopDefault: false, moduleCache: reading === "once" };
-  return createJiti(import.meta.url, options).import(path);
+  return createJiti(import.meta.url, { alias: { millrace: own }, interopDefault: false }).import(path);
 }
 
 function readExport(module: unknown, path: string): Read {

@@ -21,6 +21,9 @@ async function handle(message: ToHost): Promise<void> {
     case "stats":
       if (millrace !== undefined) tell({ kind: "stats", stats: millrace.stats() });
       return;
+    case "reload":
+      if (millrace !== undefined) tell({ kind: "reloaded", reload: await millrace.reload(message.settings) });
+      return;
     case "panic":
       millrace?.provokePanic(message.worker);
       return tell({ kind: "done" });

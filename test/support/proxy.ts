@@ -5,7 +5,14 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { createMillrace, type Millrace, type SettingsInput, type Started, type Stats } from "../../src/index.js";
+import {
+  createMillrace,
+  type Millrace,
+  type Reload,
+  type SettingsInput,
+  type Started,
+  type Stats,
+} from "../../src/index.js";
 import { pause, WireError, within } from "./wire.js";
 
 /** What a test asks of a proxy, wherever it runs. */
@@ -15,6 +22,7 @@ export interface RunningProxy {
   readonly millrace?: Millrace;
   readonly started: Started;
   stats(): Promise<Stats>;
+  reload(settings: SettingsInput): Promise<Reload>;
   provokePanic(worker: number): Promise<void>;
   stop(deadlineMs?: number): Promise<void>;
 }
@@ -31,6 +39,7 @@ export async function startHere(settings: SettingsInput): Promise<RunningProxy &
     started,
     pid: process.pid,
     stats: () => Promise.resolve(millrace.stats()),
+    reload: (other) => millrace.reload(other),
     provokePanic: (worker) => Promise.resolve(millrace.provokePanic(worker)),
     stop: (deadlineMs = 2_000) => millrace.stop({ deadlineMs }),
   };
@@ -40,11 +49,13 @@ export async function startHere(settings: SettingsInput): Promise<RunningProxy &
 export type ToHost =
   | { readonly kind: "start"; readonly settings: SettingsInput }
   | { readonly kind: "stats" }
+  | { readonly kind: "reload"; readonly settings: SettingsInput }
   | { readonly kind: "panic"; readonly worker: number }
   | { readonly kind: "stop"; readonly deadlineMs: number };
 export type FromHost =
   | { readonly kind: "started"; readonly started: Started }
   | { readonly kind: "stats"; readonly stats: Stats }
+  | { readonly kind: "reloaded"; readonly reload: Reload }
   | { readonly kind: "done" }
   | { readonly kind: "failed"; readonly says: string };
 
@@ -75,6 +86,11 @@ export async function startApart(
       const answer = await ask({ kind: "stats" });
       if (answer.kind !== "stats") throw new WireError("the host gave no stats");
       return answer.stats;
+    },
+    reload: async (other) => {
+      const answer = await ask({ kind: "reload", settings: other });
+      if (answer.kind !== "reloaded") throw new WireError("the host did not answer the reload");
+      return answer.reload;
     },
     provokePanic: async (worker) => {
       await ask({ kind: "panic", worker });

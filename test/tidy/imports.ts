@@ -46,6 +46,7 @@ const ENTRIES: readonly string[] = [
   "src/cli/main.ts",
   "workers/acceptor.ts",
   "workers/edge.ts",
+  "src/config/program-reader.ts",
   "src/admin/dashboard/main.tsx",
   "workers/store.ts",
   "workers/store/trial.ts",

@@ -11,7 +11,7 @@ mod answer_heads;
 mod begin;
 pub mod blocks;
 pub mod budget;
-mod cached;
+pub mod cached;
 pub mod census;
 mod checks;
 mod choose;

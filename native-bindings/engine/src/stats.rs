@@ -117,6 +117,8 @@ counters! {
     CacheFillsLeft "cache_fills_left" Counter "Answers whose transfer was ended because nobody waited for them any more.";
     CacheInvalidations "cache_invalidations" Counter "Requests of unsafe methods that made stored answers invalid.";
     CacheBytesServed "cache_bytes_served" Counter "Bytes of content given out of the cache.";
+    StoreAsked "cache_store_asked" Counter "Questions to the store on disk.";
+    StoreFound "cache_store_found" Counter "Of these, that it had something for.";
     CacheBytes "cache_bytes" Gauge "What the answers in memory weigh, in bytes.";
     CacheEntries "cache_entries" Gauge "Answers in memory.";
     CacheEvicted "cache_evicted" Counter "Answers that left memory to make room.";

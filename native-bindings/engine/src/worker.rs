@@ -5,6 +5,7 @@
 //! No `&mut` of one connection lives across a step that may close another: steps take keys and look again.
 
 use crate::blocks::Blocks;
+use crate::cached::store::Questions;
 use crate::checks::Check;
 use crate::client::{Client, ClientState};
 use crate::compiled::Compiled;
@@ -61,6 +62,7 @@ pub struct Worker<I: Io> {
     pub(crate) path: Vec<u8>,
     /// The key of a request on a caching route.
     pub(crate) key_room: Vec<u8>,
+    pub(crate) questions: Questions,
     /// Whom to ring because of what is stored.
     pub(crate) waiters: Vec<Waiter>,
     /// Parsed heads; taken out by whoever reads one.
@@ -144,6 +146,7 @@ impl<I: Io> Worker<I> {
             trailers: Vec::new(),
             path: Vec::with_capacity(1024),
             key_room: Vec::with_capacity(1024),
+            questions: Questions::default(),
             waiters: Vec::new(),
             head: None,
             answer_head: None,

@@ -108,6 +108,8 @@ export const COUNTER_ROWS: readonly CounterRow[] = [
   { counter: "cache_fills_left", series: "cache_fills_left" },
   { counter: "cache_invalidations", series: "cache_invalidations" },
   { counter: "cache_bytes_served", series: "cache_served_bytes", unit: "bytes", ...EACH },
+  { counter: "cache_store_asked", series: "cache_store_questions" },
+  { counter: "cache_store_found", series: "cache_store_answers" },
   { counter: "cache_bytes", series: "cache_memory_bytes", unit: "bytes" },
   { counter: "cache_entries", series: "cache_memory_entries" },
   { counter: "cache_evicted", series: "cache_memory_evictions" },

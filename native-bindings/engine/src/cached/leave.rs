@@ -18,6 +18,7 @@ impl<I: Io> Worker<I> {
                 self.ring_waiter(writer);
             }
         }
+        self.forget_question(side.ticket.take());
         if let Some(entry) = side.fill.take() {
             self.end_fill(ongoing, &entry);
         }

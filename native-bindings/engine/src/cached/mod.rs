@@ -15,5 +15,6 @@ pub(crate) mod reading;
 pub(crate) mod request;
 pub(crate) mod serve;
 pub(crate) mod side;
+pub mod store;
 pub(crate) mod told;
 pub(crate) mod waiting;

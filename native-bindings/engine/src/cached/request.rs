@@ -211,7 +211,9 @@ impl<I: Io> Worker<I> {
         match self.host.hot.join(&wanted, &side.seen, waiter) {
             Joined::Lead(flight) => {
                 side.role = Role::Leads(flight);
-                Some(Way::Origin)
+                let asks = side.found.is_none() && !side.asked_store;
+                side.asked_store = true;
+                Some(if asks && self.ask_store(exchange) { Way::Here } else { Way::Origin })
             }
             Joined::Follow(flight) => {
                 side.role = Role::Follows(flight);

@@ -32,6 +32,9 @@ pub struct CacheSide {
     pub stamp: u64,
     pub asked_ms: u64,
     pub role: Role,
+    /// Its question to the store, while that has no answer, and whether it had one.
+    pub ticket: Option<u32>,
+    pub asked_store: bool,
     /// Rounds it waited for others; then it goes alone.
     pub rounds: u8,
     /// It waited for another one's answer.
@@ -85,6 +88,8 @@ impl CacheSide {
             stamp: 0,
             asked_ms: 0,
             role: Role::Alone,
+            ticket: None,
+            asked_store: false,
             rounds: 0,
             collapsed: false,
             background: false,

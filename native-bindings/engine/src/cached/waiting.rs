@@ -44,12 +44,17 @@ impl<I: Io> Worker<I> {
 
     /// The answer it waited for is there: perhaps it will do.
     fn go_on_waiting(&mut self, exchange: Key) {
+        if let Some(side) = self.exchanges.get_mut(exchange).and_then(|o| o.cached.as_mut()) {
+            (side.role, side.collapsed) = (Role::Alone, true);
+        }
+        self.go_on_from_memory(exchange);
+    }
+
+    /// Something is in memory that was not there before: looks once more.
+    pub(crate) fn go_on_from_memory(&mut self, exchange: Key) {
         self.end_waiting(exchange);
         let Some(ongoing) = self.exchanges.get_mut(exchange) else { return };
         ongoing.core.stage = Stage::Choosing;
-        if let Some(side) = ongoing.cached.as_mut() {
-            (side.role, side.collapsed) = (Role::Alone, true);
-        }
         let bytes = std::mem::take(&mut ongoing.head);
         let mut head = self.head.take().unwrap_or_default();
         let parsed = head.parse(&bytes, &ongoing.plan.head_limits);
@@ -71,12 +76,14 @@ impl<I: Io> Worker<I> {
     /// It waited long enough, or for nothing: it asks for itself.
     pub(crate) fn stop_waiting(&mut self, exchange: Key) {
         let waiter = self.waiter_of(exchange);
-        if let Some(side) = self.exchanges.get_mut(exchange).and_then(|o| o.cached.as_mut()) {
-            if let Role::Follows(flight) = std::mem::take(&mut side.role) {
-                flight.leave(waiter);
-            }
-            side.collapsed = false;
+        let Some(side) = self.exchanges.get_mut(exchange).and_then(|o| o.cached.as_mut()) else { return };
+        side.collapsed = false;
+        if let Role::Follows(flight) = &side.role {
+            flight.leave(waiter);
+            side.role = Role::Alone;
         }
+        let ticket = side.ticket.take();
+        self.forget_question(ticket);
         self.go_to_origin(exchange);
     }
 }
