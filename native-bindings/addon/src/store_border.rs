@@ -137,7 +137,7 @@ impl<'a> Answers<'a> {
 }
 
 /// Hands each answer of these batches to the worker they are for.
-pub fn for_each_answer(running: &Running, worker: u32, mut give: impl FnMut(u32, &[StoredVariant<'_>])) {
+pub(crate) fn for_each_answer(running: &Running, worker: u32, mut give: impl FnMut(u32, &[StoredVariant<'_>])) {
     let Some(waiting) = running.answers.get(worker as usize) else { return };
     let batches = std::mem::take(&mut *waiting.lock().unwrap_or_else(PoisonError::into_inner));
     for batch in batches {
@@ -151,7 +151,7 @@ pub fn for_each_answer(running: &Running, worker: u32, mut give: impl FnMut(u32,
 /// The keys under which a URL may be stored, as bytes; empty = no route caches, or it is no URL.
 #[napi(catch_unwind)]
 pub fn cache_keys(host: u32, url: String) -> Result<Vec<Buffer>> {
-    Ok(target_keys(&running(host)?.host.current(), &url).into_iter().map(Buffer::from).collect())
+    Ok(target_keys(&running(host)?.host.plan(), &url).into_iter().map(Buffer::from).collect())
 }
 
 /// Purges memory; what is not newer than the clock that is returned is gone, or stale if it is soft. `what` is `target`,
