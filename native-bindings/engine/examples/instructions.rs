@@ -13,6 +13,7 @@ mod hot_entries;
 mod plain_plan;
 
 use engine::host::{Host, Message};
+use engine::hot::Near;
 use engine::stats::Row;
 use engine::worker::Worker;
 use proto::http1::encode::{AnswerEncoding, encode_answer, encode_request};
@@ -42,6 +43,7 @@ const STEPS: &[(&str, Step)] = &[
     ("forward_browser", |times| forward(BROWSER, times)),
     ("hot_hit", |times| hot_hit("", times)),
     ("hot_hit_of_variant", |times| hot_hit("Accept-Encoding, X", times)),
+    ("hot_hit_near", hot_hit_near),
     ("hot_miss_and_keep", hot_keep),
 ];
 
@@ -138,6 +140,20 @@ fn hot_hit(vary: &str, times: u64) {
     for target in targets.iter().cycle().take(times as usize) {
         let seen = cache.look_up(&request.wants(&cache, black_box(target)), 5);
         cache.touch(black_box(seen.entry.as_ref().expect("it was kept")));
+    }
+}
+
+/// The same of what this worker was given a short time ago.
+fn hot_hit_near(times: u64) {
+    let (cache, mut near) = (hot_entries::cache(10_000_000), Near::default());
+    let request = hot_entries::Request::new("");
+    let target = "www.example/articles/500";
+    let entry = hot_entries::Make { target, ..hot_entries::Make::default() }.make(&cache);
+    cache.keep(&entry);
+    near.note(&request.wants(&cache, target), &entry);
+    for _ in 0..times {
+        let wanted = request.wants(&cache, black_box(target));
+        black_box(near.look_up(&cache, &wanted).expect("it is near"));
     }
 }
 

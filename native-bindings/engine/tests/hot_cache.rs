@@ -1,15 +1,13 @@
-//! The hot cache by its rules, one thread. What threads do to it together is in `hot_cache_threads.rs`, how well it keeps
-//! its budget in `hot_cache_zipf.rs`.
+//! The hot cache by its rules, one thread: what is kept is found, the newest and the right one, within the budget. Purges
+//! are in `hot_cache_purges.rs`, flights in `hot_cache_flights.rs`, threads in `hot_cache_threads.rs`.
 
 mod support {
     pub mod hot_entries;
 }
 
-use engine::hot::{Body, Entry, HotCache, Joined, Landed, Purge, Waiter, Wanted};
+use engine::hot::{Body, Entry, HotCache, Wanted};
 use std::sync::Arc;
 use support::hot_entries::{Make, Request, cache};
-
-const W: [Waiter; 3] = [Waiter { worker: 0, token: 1 }, Waiter { worker: 1, token: 2 }, Waiter { worker: 1, token: 3 }];
 
 fn finds(cache: &HotCache, target: &str, lines: &str) -> Option<Arc<Entry>> {
     let request = Request::new(lines);
@@ -18,24 +16,6 @@ fn finds(cache: &HotCache, target: &str, lines: &str) -> Option<Arc<Entry>> {
 
 fn is(found: &Option<Arc<Entry>>, entry: &Arc<Entry>) -> bool {
     found.as_ref().is_some_and(|found| Arc::ptr_eq(found, entry))
-}
-
-/// Leads the fetch of a target that nothing is known about.
-fn lead(cache: &HotCache, target: &str, lines: &str) -> Arc<engine::hot::Flight> {
-    let request = Request::new(lines);
-    let wanted = request.wants(cache, target);
-    match cache.join(&wanted, &cache.look_up(&wanted, 5), W[0]) {
-        Joined::Lead(flight) => flight,
-        _ => panic!("somebody else leads"),
-    }
-}
-
-fn tag(name: &str) -> Purge {
-    Purge::Tag(name.as_bytes().into())
-}
-
-fn prefix(name: &str) -> Purge {
-    Purge::Prefix(name.as_bytes().into())
 }
 
 #[test]
@@ -183,173 +163,6 @@ fn of_two_whole_answers_the_later_stays_whichever_comes_in_first() {
     assert!(cache.keep(&newer) && !cache.keep(&older));
     assert!(is(&finds(&cache, "a/", ""), &newer) && older.is_dead());
     assert_eq!(cache.bytes(), newer.weight());
-}
-
-#[test]
-fn a_flight_rings_all_who_follow_when_it_lands_and_is_over_then() {
-    let cache = cache(100_000);
-    let request = Request::new("");
-    let wanted = request.wants(&cache, "a/");
-    let seen = cache.look_up(&wanted, 5);
-    let flight = lead(&cache, "a/", "");
-    assert!(matches!(cache.join(&wanted, &seen, W[1]), Joined::Follow(_)));
-    assert!(matches!(cache.join(&wanted, &seen, W[2]), Joined::Follow(_)));
-    flight.leave(W[1]);
-    assert_eq!((flight.waiters(), flight.state()), (1, Landed::Open));
-    let mut out = Vec::new();
-    cache.land(&flight, Landed::Released, &mut out);
-    cache.land(&flight, Landed::LookAgain, &mut out);
-    assert_eq!((out, flight.wait(W[1])), (vec![W[2]], Landed::Released));
-    assert!(matches!(cache.join(&wanted, &seen, W[0]), Joined::Lead(_)));
-}
-
-#[test]
-fn who_looked_before_something_changed_looks_again() {
-    let cache = cache(100_000);
-    let request = Request::new("");
-    let wanted = request.wants(&cache, "a/");
-    let seen = cache.look_up(&wanted, 5);
-    let entry = Make { body: Body::growing(), ..Make::default() }.make(&cache);
-    assert!(cache.list(&entry));
-    assert!(matches!(cache.join(&wanted, &seen, W[1]), Joined::LookAgain));
-    let seen = cache.look_up(&wanted, 5);
-    cache.invalidate(b"a/", 1);
-    assert!(matches!(cache.join(&wanted, &seen, W[1]), Joined::LookAgain));
-    let seen = cache.look_up(&wanted, 5);
-    assert!(seen.entry.is_none() && matches!(cache.join(&wanted, &seen, W[1]), Joined::Lead(_)));
-}
-
-#[test]
-fn flights_are_told_apart_by_what_the_target_varies_by() {
-    let cache = cache(100_000);
-    let entry = Make { vary: "X", lines: "X: 0\r\n", ..Make::default() }.make(&cache);
-    assert!(cache.keep(&entry));
-    let (one, two) = (lead(&cache, "a/", "X: 1\r\n"), lead(&cache, "a/", "X: 2\r\n"));
-    let request = Request::new("X: 1\r\nY: 3\r\n");
-    let wanted = request.wants(&cache, "a/");
-    let Joined::Follow(followed) = cache.join(&wanted, &cache.look_up(&wanted, 5), W[1]) else { panic!("no flight") };
-    assert!(Arc::ptr_eq(&followed, &one) && !Arc::ptr_eq(&followed, &two));
-}
-
-#[test]
-fn a_marker_holds_for_its_variant_until_its_time_or_until_an_answer_is_kept() {
-    let cache = cache(100_000);
-    let entry = Make { vary: "X", lines: "X: 0\r\n", ..Make::default() }.make(&cache);
-    assert!(cache.keep(&entry));
-    let (one, two) = (Request::new("X: 1\r\n"), Request::new("X: 2\r\n"));
-    cache.mark_uncacheable(&one.wants(&cache, "a/"), 5, 10);
-    let is_marked = |request: &Request, now_ms| cache.look_up(&request.wants(&cache, "a/"), now_ms).uncacheable;
-    assert!(is_marked(&one, 9) && !is_marked(&one, 10) && !is_marked(&two, 9));
-    assert!(cache.keep(&Make { vary: "X", lines: "X: 1\r\n", ..Make::default() }.make(&cache)));
-    assert!(!is_marked(&one, 9));
-}
-
-#[test]
-fn a_marker_of_a_target_that_nothing_is_known_of_holds_for_all_requests() {
-    let cache = cache(100_000);
-    let (one, two) = (Request::new("X: 1\r\n"), Request::new("X: 2\r\n"));
-    cache.mark_uncacheable(&one.wants(&cache, "a/"), 5, 10);
-    assert!(cache.look_up(&two.wants(&cache, "a/"), 9).uncacheable);
-    assert!(!cache.look_up(&two.wants(&cache, "b/"), 9).uncacheable);
-}
-
-#[test]
-fn a_hard_purge_takes_what_was_asked_for_before_it() {
-    for purge in [Purge::Url(b"a/1"[..].into()), prefix("a/"), tag("t"), Purge::Everything] {
-        let cache = cache(100_000);
-        let make = |stamp| Make { target: "a/1", tags: &["s", "t"], stamp, ..Make::default() }.make(&cache);
-        let (entry, other) = (make(1), Make { target: "b/", ..Make::default() }.make(&cache));
-        assert!(cache.keep(&entry) && cache.keep(&other));
-        cache.purge(&purge, false, 5, 50);
-        assert!(finds(&cache, "a/1", "").is_none(), "{purge:?}");
-        assert_eq!(finds(&cache, "b/", "").is_none(), purge == Purge::Everything);
-        assert!(!cache.keep(&make(5)), "asked for before {purge:?}, and came after it");
-        assert!(!cache.list(&make(5)));
-        assert!(cache.keep(&make(6)), "{purge:?}");
-        assert!(finds(&cache, "a/1", "").is_some());
-        assert_eq!(
-            cache.bytes(),
-            cache.variants_of(b"a/1")[0].weight() + cache.entries().saturating_sub(1) * other.weight()
-        );
-    }
-}
-
-#[test]
-fn a_soft_purge_makes_stale_what_was_asked_for_before_it() {
-    for purge in [Purge::Url(b"a/1"[..].into()), prefix("a"), tag("t"), Purge::Everything] {
-        let cache = cache(100_000);
-        let make = |stamp| Make { target: "a/1", tags: &["t"], stamp, ..Make::default() }.make(&cache);
-        let entry = make(1);
-        assert!(cache.keep(&entry));
-        let request = Request::new("");
-        let stale_since = || cache.look_up(&request.wants(&cache, "a/1"), 60).soft_since_ms;
-        assert_eq!(stale_since(), None);
-        cache.purge(&purge, true, 5, 50);
-        cache.purge(&purge, true, 6, 55);
-        assert_eq!(stale_since(), Some(50), "{purge:?}");
-        let late = make(4);
-        assert!(cache.keep(&late));
-        assert_eq!(stale_since(), Some(50), "asked for before {purge:?}, and came after it");
-        assert!(cache.keep(&make(7)));
-        assert_eq!(stale_since(), None, "{purge:?}");
-    }
-}
-
-#[test]
-fn a_purge_of_a_url_says_how_many_it_hit() {
-    let cache = cache(100_000);
-    for lines in ["X: 1\r\n", "X: 2\r\n"] {
-        assert!(cache.keep(&Make { vary: "X", lines, ..Make::default() }.make(&cache)));
-    }
-    assert_eq!(cache.purge(&Purge::Url(b"a/"[..].into()), true, 5, 50), 2);
-    assert_eq!(cache.purge(&Purge::Url(b"a/"[..].into()), false, 6, 50), 2);
-    assert_eq!(cache.purge(&Purge::Url(b"a/"[..].into()), false, 7, 50), 0);
-    assert_eq!((cache.entries(), cache.bytes()), (0, 0));
-}
-
-#[test]
-fn a_purge_during_a_fill_ends_its_sharing_and_its_keeping() {
-    let cache = cache(100_000);
-    let entry = Make { tags: &["t"], body: Body::growing(), ..Make::default() }.make(&cache);
-    assert!(cache.list(&entry));
-    cache.purge(&tag("t"), false, 5, 50);
-    assert!(finds(&cache, "a/", "").is_none());
-    let mut out = Vec::new();
-    entry.body.append(b"content", &mut out);
-    entry.body.end(b"", &mut out);
-    assert!(!cache.keep(&entry));
-    drop(entry);
-    assert_eq!((cache.entries(), cache.bytes()), (0, 0));
-}
-
-#[test]
-fn more_prefixes_than_are_remembered_lose_no_purge() {
-    let cache = cache(10_000_000);
-    let targets: Vec<String> = (0..2_000).map(|n| format!("a/{n}/")).collect();
-    for target in &targets {
-        assert!(cache.keep(&Make { target, stamp: 1, ..Make::default() }.make(&cache)));
-    }
-    let growing = Make { target: "b/", stamp: 1, body: Body::growing(), ..Make::default() }.make(&cache);
-    assert!(cache.list(&growing));
-    let late = Make { target: "a/3/", stamp: 2, ..Make::default() }.make(&cache);
-    for (stamp, target) in targets.iter().enumerate().skip(100) {
-        cache.purge(&prefix(target), false, 10 + stamp as u64, 50);
-    }
-    for (n, target) in targets.iter().enumerate() {
-        assert_eq!(finds(&cache, target, "").is_some(), n < 100, "{target}");
-    }
-    assert!(!cache.keep(&late), "nobody knows any more whether it is purged");
-    let mut out = Vec::new();
-    growing.body.end(b"", &mut out);
-    assert!(cache.keep(&growing), "it was there to be looked at");
-    assert_eq!(cache.entries(), 101);
-    assert!(cache.keep(&Make { target: "a/300/", stamp: 5_000, ..Make::default() }.make(&cache)));
-}
-
-#[test]
-fn stamps_rise_whatever_the_clock_says() {
-    let cache = cache(0);
-    assert_eq!([5, 5, 3, 9, 0].map(|unix_us| cache.stamp(unix_us)), [5, 6, 7, 9, 10]);
 }
 
 #[test]

@@ -6,7 +6,7 @@ mod support {
 }
 
 use engine::dice::Dice;
-use engine::hot::{Body, Entry, Flight, HashKey, HotCache, Joined, Landed, Purge, Read, Waiter};
+use engine::hot::{Body, Entry, Flight, HashKey, HotCache, Joined, Landed, Near, NewEntry, Purge, Read, Waiter};
 use parking_lot::{Condvar, Mutex};
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ struct Stage {
     /// By target: the stamp of the last hard purge that has returned.
     purged: Vec<AtomicU64>,
     requests: Vec<Request>,
-    counts: [AtomicU64; 5],
+    counts: [AtomicU64; 6],
 }
 
 /// Places in `counts`.
@@ -43,16 +43,29 @@ const FILL: usize = 1;
 const FOLLOW: usize = 2;
 const STREAM: usize = 3;
 const PURGE: usize = 4;
+const RENEWAL: usize = 5;
 
 struct Actor<'a> {
     stage: &'a Stage,
     number: u32,
     dice: Dice,
+    near: Near,
     next_token: u64,
 }
 
 fn name(target: u64) -> String {
     format!("a/{}/{target}", target % GROUPS)
+}
+
+/// The stamp of the request that brought an entry's content, however often it was renewed since.
+fn content_stamp(entry: &Entry) -> u64 {
+    let name = std::str::from_utf8(&entry.tag_names[1]).expect("a number");
+    name.parse().expect("a number")
+}
+
+/// Its writer gives up only while nobody reads it.
+fn never_fails(entry: &Entry) -> bool {
+    entry.tag_names.len() > 2
 }
 
 fn length_of(stamp: u64) -> u64 {
@@ -90,6 +103,7 @@ impl Actor<'_> {
         match self.dice.up_to(39) {
             0 => self.purge(target),
             1 => drop(self.stage.cache.top(3)),
+            2 => self.near.sweep(),
             _ => self.get(target),
         }
     }
@@ -102,12 +116,18 @@ impl Actor<'_> {
         loop {
             let purged = stage.purged[target as usize].load(SeqCst);
             let stamp = stage.cache.stamp(0);
+            if let Some(entry) = self.near.look_up(&stage.cache, &wanted).cloned() {
+                assert!(content_stamp(&entry) > purged, "near, and from before a purge that has returned");
+                assert!(self.read(target, &entry), "what is near is whole");
+                return self.renew(&entry);
+            }
             let seen = stage.cache.look_up(&wanted, 5);
             if let Some(entry) = &seen.entry {
-                assert!(entry.stamp > purged, "an answer from before a purge that has returned");
+                assert!(content_stamp(entry) > purged, "an answer from before a purge that has returned");
                 stage.cache.touch(entry);
+                self.near.note(&wanted, entry);
                 if self.read(target, entry) {
-                    return;
+                    return self.renew(entry);
                 }
             }
             let waiter = self.waiter();
@@ -127,7 +147,7 @@ impl Actor<'_> {
         let is_right = |bytes: &[u8]| bytes.iter().all(|b| *b == target as u8);
         if let Some(content) = entry.body.whole_content() {
             self.count(HIT);
-            assert_eq!(content.length(), length_of(entry.stamp));
+            assert_eq!(content.length(), length_of(content_stamp(entry)));
             assert!(content.chunks().all(|chunk| is_right(chunk)));
             return true;
         }
@@ -150,14 +170,46 @@ impl Actor<'_> {
                     self.wait(waiter, "bytes");
                 }
                 Read::End { .. } => {
-                    assert_eq!(at, length_of(entry.stamp), "an answer that was cut short");
+                    assert_eq!(at, length_of(content_stamp(entry)), "an answer that was cut short");
                     break true;
                 }
-                Read::Failed => break false,
+                Read::Failed => {
+                    assert!(!never_fails(entry), "its writer saw no reader");
+                    break false;
+                }
             }
         };
         self.ring(&mut entry.body.leave(reader).into_iter().collect());
         is_whole
+    }
+
+    /// Now and then the origin says that it has not changed.
+    fn renew(&mut self, old: &Entry) {
+        if self.dice.up_to(15) > 0 || old.body.whole_content().is_none() {
+            return;
+        }
+        let cache = &self.stage.cache;
+        let stamp = cache.stamp(0);
+        let mut record = old.record.clone();
+        record.came_ms = stamp;
+        let entry = Entry::new(NewEntry {
+            place: old.place,
+            target: old.target.clone(),
+            extras: old.extras.clone(),
+            vary: old.vary.clone(),
+            variant: old.variant.clone(),
+            record,
+            head: old.head.clone(),
+            parsed: old.parsed.clone(),
+            body: Arc::clone(&old.body),
+            tags: old.tags.clone(),
+            tag_names: old.tag_names.clone(),
+            stamp,
+        });
+        std::thread::sleep(Duration::from_micros(20));
+        if cache.renew(old, &entry) {
+            self.count(RENEWAL);
+        }
     }
 
     /// Leads a fetch: whole at once, in pieces, too large, or failing.
@@ -174,10 +226,11 @@ impl Actor<'_> {
             return self.ring(&mut waiters);
         }
         let bytes = vec![target as u8; length_of(stamp) as usize];
-        let (name, tag) = (name(target), format!("t{}", target % GROUPS));
+        let (name, tag, of_content) = (name(target), format!("t{}", target % GROUPS), stamp.to_string());
+        let tags: &[&str] = if how == 8 { &[&tag, &of_content, "never fails"] } else { &[&tag, &of_content] };
         let vary = if self.dice.up_to(3) == 0 { "X" } else { "" };
         let body = if how < 4 { Body::whole(&bytes) } else { Body::growing() };
-        let entry = Make { target: &name, vary, came_ms: stamp, stamp, tags: &[&tag], body, ..Make::default() };
+        let entry = Make { target: &name, vary, came_ms: stamp, stamp, tags, body, ..Make::default() };
         let entry = entry.make(cache);
         if entry.body.whole_content().is_none() {
             cache.list(&entry);
@@ -204,6 +257,7 @@ impl Actor<'_> {
                     entry.body.fail(&mut waiters);
                     return self.ring(&mut waiters);
                 }
+                (8, 9) if entry.body.fail_unless_read() => return,
                 (5 | 6, 3) => entry.body.narrow(),
                 (7, n) if n % 4 == 0 => std::thread::sleep(Duration::from_micros(20)),
                 _ => {}
@@ -259,7 +313,8 @@ fn whatever_threads_do_at_once_the_books_balance_and_no_byte_is_wrong() {
         for number in 0..THREADS {
             let stage = &stage;
             scope.spawn(move || {
-                let mut actor = Actor { stage, number, dice: Dice::new(number.into()), next_token: 0 };
+                let mut actor =
+                    Actor { stage, number, dice: Dice::new(number.into()), near: Near::default(), next_token: 0 };
                 (0..STEPS).for_each(|_| actor.step());
             });
         }

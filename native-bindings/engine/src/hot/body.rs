@@ -127,6 +127,25 @@ impl Body {
         }
     }
 
+    /// The same, unless somebody reads it or it is whole: whether it failed by this. Nobody comes in between.
+    #[must_use]
+    pub fn fail_unless_read(&self) -> bool {
+        let mut lock = self.growing.lock();
+        let unread = lock.as_deref_mut().filter(|growing| growing.readers() == 0 && self.whole.get().is_none());
+        let Some(growing) = unread else { return false };
+        self.state.store(FAILED, Release);
+        growing.fail(&mut Vec::new());
+        true
+    }
+
+    /// A worker is lost: its readers leave, and what it wrote fails. Those who wait are moved into `out`.
+    pub(super) fn lose_worker(&self, worker: u32, out: &mut Vec<Waiter>) {
+        let is_writer = self.growing.lock().as_deref_mut().is_some_and(|growing| growing.lose_worker(worker, out));
+        if is_writer {
+            self.fail(out);
+        }
+    }
+
     /// The content, if it is whole. Takes no lock.
     #[must_use]
     #[inline]

@@ -3,6 +3,7 @@
 
 use crate::hot::body::Body;
 use crate::hot::content::ARC_BYTES;
+use crate::hot::generation::Age;
 use crate::hot::place::Place;
 use proto::cache::eviction;
 use proto::cache::record::Record;
@@ -32,8 +33,7 @@ pub struct NewEntry {
     pub tags: Box<[u64]>,
     /// The same as they are, for the store.
     pub tag_names: Box<[Box<[u8]>]>,
-    /// The clock of purges (`HotCache::stamp`) when its request was sent, so that a purge meanwhile concerns it. Of an
-    /// answer out of the store, when the store was asked.
+    /// The clock of purges (`HotCache::stamp`) when its request was sent, so that a purge since then concerns it.
     pub stamp: u64,
 }
 
@@ -44,6 +44,12 @@ const NO_SLOT: u32 = u32::MAX;
 pub struct Entry {
     new: NewEntry,
     dead: AtomicBool,
+    /// Whole, and all that is known of its target: whoever asks for that gets this.
+    alone: AtomicBool,
+    /// The stamp of the request that brought its content, where that was renewed since.
+    content_stamp: AtomicU64,
+    /// Up to which stamp others saw to it that it is not purged: the store, of what it gave back.
+    as_of: AtomicU64,
     /// The purge epoch it was last looked at in.
     checked: AtomicU64,
     /// Since when it is stale by a purge; 0 = it is not.
@@ -68,9 +74,13 @@ impl Entry {
     #[must_use]
     pub fn new(mut new: NewEntry) -> Arc<Self> {
         new.parsed.fields.shrink_to_fit();
+        let (content_stamp, as_of) = (AtomicU64::new(new.stamp), AtomicU64::new(new.stamp));
         Arc::new(Self {
             new,
+            content_stamp,
+            as_of,
             dead: AtomicBool::new(false),
+            alone: AtomicBool::new(false),
             checked: AtomicU64::new(0),
             soft_since_ms: AtomicU64::new(0),
             hits: AtomicU32::new(0),
@@ -111,7 +121,17 @@ impl Entry {
         self.dead.load(Acquire)
     }
 
+    #[inline]
+    pub(super) fn is_alone(&self) -> bool {
+        self.alone.load(Acquire)
+    }
+
+    pub(super) fn set_alone(&self, alone: bool) {
+        self.alone.store(alone, Release);
+    }
+
     pub(super) fn die(&self) {
+        self.set_alone(false);
         self.dead.store(true, Release);
     }
 
@@ -126,6 +146,28 @@ impl Entry {
     pub(super) fn soften(&self, since_ms: u64) {
         let earlier = |now: u64| (now == 0 || since_ms < now).then_some(since_ms.max(1));
         let _ = self.soft_since_ms.fetch_update(Release, Relaxed, earlier);
+    }
+
+    /// The stamp by which hard purges measure it: of the request that brought its content.
+    #[must_use]
+    pub fn content_stamp(&self) -> u64 {
+        self.content_stamp.load(Relaxed)
+    }
+
+    pub(super) fn set_content_stamp(&self, stamp: u64) {
+        self.content_stamp.store(stamp, Relaxed);
+    }
+
+    pub(super) fn age(&self) -> Age {
+        Age { content: self.content_stamp(), validated: self.stamp }
+    }
+
+    pub(super) fn as_of(&self) -> u64 {
+        self.as_of.load(Relaxed)
+    }
+
+    pub(super) fn set_as_of(&self, stamp: u64) {
+        self.as_of.fetch_max(stamp, Relaxed);
     }
 
     #[inline]
@@ -143,8 +185,8 @@ impl Entry {
     }
 
     #[inline]
-    pub(super) fn touch(&self) {
-        self.hits.fetch_add(1, Relaxed);
+    pub(super) fn add_hits(&self, hits: u32) {
+        self.hits.fetch_add(hits, Relaxed);
     }
 
     /// It takes the place of this one, and so its uses.

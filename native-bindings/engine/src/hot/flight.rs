@@ -23,6 +23,8 @@ pub struct Flight {
     extras: Box<[u8]>,
     /// Of the request that leads it, under the names its target varied by last.
     variant: Box<[u8]>,
+    /// The worker whose request that is.
+    pub(super) leader: u32,
     waiting: Mutex<Waiting>,
 }
 
@@ -33,9 +35,9 @@ struct Waiting {
 }
 
 impl Flight {
-    pub(super) fn new(place: Place, target: &[u8], extras: &[u8], variant: &[u8]) -> Self {
+    pub(super) fn new(place: Place, target: &[u8], extras: &[u8], variant: &[u8], leader: u32) -> Self {
         let [target, extras, variant] = [target, extras, variant].map(Box::from);
-        Self { place, target, extras, variant, waiting: Mutex::default() }
+        Self { place, target, extras, variant, leader, waiting: Mutex::default() }
     }
 
     pub(super) fn is_for(&self, target: &[u8], extras: &[u8], variant: &[u8]) -> bool {

@@ -24,6 +24,23 @@ impl Standing {
     }
 }
 
+/// Stamps of the requests that an answer comes from. A hard purge is about its content: a validation that was sent when
+/// the purge had its stamp already, and was over before it was noted, must not save it. A soft one is about when the
+/// origin last stood by it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Age {
+    pub content: u64,
+    pub validated: u64,
+}
+
+#[cfg(test)]
+impl Age {
+    /// Of what was never renewed.
+    pub(super) const fn of(stamp: u64) -> Self {
+        Self { content: stamp, validated: stamp }
+    }
+}
+
 /// See the file.
 #[derive(Default, Debug, Clone)]
 pub(super) struct Generation {
@@ -53,12 +70,12 @@ impl Generation {
         self.hard <= stamp && self.softs.last().is_none_or(|(soft, _)| *soft <= stamp)
     }
 
-    /// What it means for something whose request was sent at `stamp`.
-    pub(super) fn standing(&self, stamp: u64) -> Standing {
-        if stamp <= self.hard {
+    /// What it means for an answer of this age.
+    pub(super) fn standing(&self, age: Age) -> Standing {
+        if age.content <= self.hard {
             return Standing::Gone;
         }
-        let soft = self.softs.iter().find(|(soft, _)| stamp <= *soft);
+        let soft = self.softs.iter().find(|(soft, _)| age.validated <= *soft);
         soft.map_or(Standing::Live, |(_, since_ms)| Standing::Soft(*since_ms))
     }
 }
@@ -68,12 +85,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_validation_saves_from_soft_purges_and_not_from_hard_ones() {
+        let mut generation = Generation::default();
+        generation.note(true, 10, 100);
+        assert_eq!(generation.standing(Age { content: 5, validated: 11 }), Standing::Live);
+        generation.note(false, 10, 100);
+        assert_eq!(generation.standing(Age { content: 5, validated: 11 }), Standing::Gone);
+    }
+
+    #[test]
     fn a_hard_purge_takes_what_is_not_younger_and_forgets_older_soft_ones() {
         let mut generation = Generation::default();
         generation.note(true, 5, 50);
         generation.note(false, 10, 100);
         generation.note(true, 20, 200);
-        let seen = [5, 10, 11, 20, 21].map(|stamp| generation.standing(stamp));
+        let seen = [5, 10, 11, 20, 21].map(|stamp| generation.standing(Age::of(stamp)));
         let soft = Standing::Soft(200);
         assert_eq!(seen, [Standing::Gone, Standing::Gone, soft, soft, Standing::Live]);
         assert_eq!(generation.softs.len(), 1);
@@ -83,11 +109,11 @@ mod tests {
     fn each_is_stale_since_the_first_soft_purge_behind_it() {
         let mut generation = Generation::default();
         (1..=SOFTS_MAX as u64).for_each(|n| generation.note(true, n * 10, n * 1_000));
-        assert_eq!(generation.standing(11), Standing::Soft(2_000));
-        assert_eq!(generation.standing(21), Standing::Soft(3_000));
+        assert_eq!(generation.standing(Age::of(11)), Standing::Soft(2_000));
+        assert_eq!(generation.standing(Age::of(21)), Standing::Soft(3_000));
         generation.note(true, 1_000, 100_000);
-        assert_eq!(generation.standing(11), Standing::Soft(1_000), "never later than it was");
-        assert_eq!(generation.standing(1_000), Standing::Soft(100_000));
+        assert_eq!(generation.standing(Age::of(11)), Standing::Soft(1_000), "never later than it was");
+        assert_eq!(generation.standing(Age::of(1_000)), Standing::Soft(100_000));
         assert_eq!(generation.softs.len(), SOFTS_MAX);
     }
 }

@@ -25,6 +25,8 @@ enum Stage {
 struct Reader {
     at: u64,
     waiter: Option<Waiter>,
+    /// Known from when it read first.
+    worker: Option<u32>,
 }
 
 /// See the file.
@@ -138,7 +140,7 @@ impl Growing {
             return None;
         }
         self.slowest = if self.slowest.0 == 0 { (0, self.slowest.1 + 1) } else { (0, 1) };
-        Some(ReaderId(self.readers.insert(Reader { at: 0, waiter: None })))
+        Some(ReaderId(self.readers.insert(Reader { at: 0, waiter: None, worker: None })))
     }
 
     pub(super) fn leave(&mut self, reader: ReaderId) -> Option<Waiter> {
@@ -155,6 +157,7 @@ impl Growing {
         let Some(known) = self.readers.get_mut(reader.0) else { return Read::Failed };
         debug_assert!(at >= known.at && at <= self.length, "a reader neither goes back nor leaves bytes out");
         let before = std::mem::replace(&mut known.at, at);
+        known.worker = Some(waiter.worker);
         known.waiter = (at >= self.length && self.stage == Stage::Open).then_some(waiter);
         if before != at {
             self.passed(before);
@@ -219,6 +222,16 @@ impl Growing {
 
     pub(super) fn set_writer(&mut self, writer: Waiter) {
         self.writer = Some(writer);
+    }
+
+    /// Readers of a lost worker leave. Whether it was the writer's.
+    pub(super) fn lose_worker(&mut self, worker: u32, out: &mut Vec<Waiter>) -> bool {
+        for key in self.readers.keys() {
+            if self.readers.get(key).is_some_and(|reader| reader.worker == Some(worker)) {
+                out.extend(self.leave(ReaderId(key)));
+            }
+        }
+        self.writer.is_some_and(|writer| writer.worker == worker)
     }
 
     pub(super) fn writer_waits(&mut self, waiter: Waiter, below: u64) -> bool {

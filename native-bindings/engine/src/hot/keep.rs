@@ -1,6 +1,7 @@
 //! What is whole is weighed and kept within the budget; what was never whole, or is too much, leaves.
 
 use crate::hot::entry::Entry;
+use crate::hot::generation::Standing;
 use crate::hot::place::{HashKey, Place};
 use crate::hot::shard::{Gone, Shard};
 use crate::hot::slot::with_variant;
@@ -12,11 +13,17 @@ impl HotCache {
     /// Keeps an entry whose body is whole, in place of the one it replaces, and makes room. `false`: it is purged
     /// already, there is a newer one, or it is heavier than half of the budget.
     pub fn keep(&self, entry: &Arc<Entry>) -> bool {
+        self.keep_if(entry, || true)
+    }
+
+    /// `may`: asked when nothing can change at its place any more.
+    fn keep_if(&self, entry: &Arc<Entry>, may: impl FnOnce() -> bool) -> bool {
         debug_assert!(entry.body.whole_content().is_some(), "only what is whole is kept");
         let (mut gone, room) = (Gone::default(), self.room(entry.place));
         let weight = entry.weight();
         let mut shard = room.shard.write();
-        let kept = weight <= self.bytes_max / 2 && self.may_come_in(&shard, entry) && Self::is_newest(&shard, entry);
+        let may = weight <= self.bytes_max / 2 && may() && self.may_come_in(&shard, entry);
+        let kept = may && Self::is_newest(&shard, entry);
         if !kept {
             shard.remove(entry, &mut gone);
         } else if entry.slot().is_none() {
@@ -32,6 +39,26 @@ impl HotCache {
         self.settle(room, &gone);
         self.make_room();
         kept
+    }
+
+    /// Keeps an answer that the store gave back: it was asked for at `as_of`, and purged there what had been purged until
+    /// then.
+    pub fn keep_stored(&self, entry: &Arc<Entry>, as_of: u64) -> bool {
+        entry.set_as_of(as_of);
+        self.keep(entry)
+    }
+
+    /// Keeps what a validation made of an entry, unless that was purged or left meanwhile: an origin that says "not
+    /// modified" does not bring back what was purged. The stamp of the new one is of the validation's request.
+    pub fn renew(&self, old: &Entry, entry: &Arc<Entry>) -> bool {
+        entry.set_content_stamp(old.content_stamp());
+        self.keep_if(entry, || !old.is_dead())
+    }
+
+    /// Whether an entry is purged, wherever it is: for those who hold one.
+    #[must_use]
+    pub fn is_purged(&self, entry: &Entry) -> bool {
+        self.shard(entry.place).read().standing(entry) == Standing::Gone || self.purges.is_purged(entry)
     }
 
     /// None of the same variant that is whole came later.
@@ -110,7 +137,7 @@ impl HotCache {
     /// A hit.
     #[inline]
     pub fn touch(&self, entry: &Entry) {
-        entry.touch();
+        entry.add_hits(1);
     }
 
     /// Weights of all that is kept, and what is being filled.

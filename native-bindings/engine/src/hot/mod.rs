@@ -14,7 +14,9 @@ pub mod flight;
 mod generation;
 mod growing;
 mod keep;
+mod lost;
 mod markers;
+pub mod near;
 pub mod place;
 mod prefixes;
 mod purge;
@@ -29,6 +31,7 @@ pub use body::{Body, Read, ReaderId};
 pub use content::Content;
 pub use entry::{Entry, NewEntry};
 pub use flight::{Flight, Landed};
+pub use near::Near;
 pub use place::{HashKey, Place};
 pub use purge::Purge;
 pub use top::Top;
@@ -38,7 +41,7 @@ use generation::Standing;
 use parking_lot::RwLock;
 use proto::cache::message::Asked;
 use purges::Purges;
-use shard::{Gone, Shard};
+use shard::{Found, Gone, Shard};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
@@ -64,6 +67,8 @@ pub struct Seen {
     /// An answer a short time ago could not be stored.
     pub uncacheable: bool,
     changes: u64,
+    /// Of purges, where an entry was found.
+    epoch: Option<u64>,
 }
 
 /// What `join` came to.
@@ -168,8 +173,16 @@ impl HotCache {
         if any_dead {
             self.bury(wanted.place);
         }
-        let soft_since_ms = found.entry.as_ref().and_then(|entry| entry.soft_since_ms());
-        Seen { entry: found.entry, soft_since_ms, others: found.others, uncacheable, changes: found.changes }
+        let Found { entry, others, changes } = found;
+        let (soft_since_ms, epoch) =
+            (entry.as_ref().and_then(|entry| entry.soft_since_ms()), entry.as_ref().map(|_| epoch));
+        Seen { entry, soft_since_ms, others, uncacheable, changes, epoch }
+    }
+
+    /// An entry that was found before may still be given out, and is not stale by a purge.
+    #[inline]
+    fn is_current(&self, entry: &Entry) -> bool {
+        self.purges.is_live(entry, self.purges.epoch()) && entry.soft_since_ms().is_none()
     }
 
     /// Takes dead entries out of a slot.
@@ -193,7 +206,10 @@ impl HotCache {
     /// Leads or follows the fetch for a request.
     #[must_use]
     pub fn join(&self, wanted: &Wanted<'_>, seen: &Seen, waiter: Waiter) -> Joined {
-        let joined = self.shard(wanted.place).write().join(wanted, seen.changes);
+        if seen.epoch.is_some_and(|epoch| epoch != self.purges.epoch()) {
+            return Joined::LookAgain;
+        }
+        let joined = self.shard(wanted.place).write().join(wanted, seen.changes, waiter.worker);
         match joined {
             None => Joined::LookAgain,
             Some((flight, true)) => Joined::Lead(flight),
@@ -219,6 +235,7 @@ impl HotCache {
             let may = self.may_come_in(&shard, entry) && !is_full;
             if may && !is_listed {
                 shard.insert(entry, &mut gone);
+                shard.note_growing(&entry.body);
             }
             may
         };

@@ -66,7 +66,7 @@ impl Prefixes {
 mod tests {
     use super::*;
     use crate::dice::Dice;
-    use crate::hot::generation::Standing;
+    use crate::hot::generation::{Age, Standing};
     use std::collections::BTreeMap;
 
     #[test]
@@ -83,7 +83,7 @@ mod tests {
                 prefixes.generation(&prefix).note(false, stamp, 0);
                 known.insert(prefix, stamp);
             }
-            prefixes.retain(|generation| generation.standing(20) == Standing::Gone);
+            prefixes.retain(|generation| generation.standing(Age::of(20)) == Standing::Gone);
             known.retain(|_, stamp| *stamp >= 20);
             assert_eq!(prefixes.len(), known.len());
             for _ in 0..50 {
@@ -91,7 +91,7 @@ mod tests {
                 let wanted = || known.iter().filter(|(prefix, _)| target.starts_with(prefix)).map(|(_, stamp)| *stamp);
                 let newest = wanted().max().unwrap_or(0);
                 let seen: Vec<&Generation> = prefixes.of(&target).collect();
-                let is_gone = |stamp: u64| seen.iter().any(|one| one.standing(stamp) == Standing::Gone);
+                let is_gone = |stamp: u64| seen.iter().any(|one| one.standing(Age::of(stamp)) == Standing::Gone);
                 assert_eq!((seen.len(), is_gone(newest + 1)), (wanted().count(), false));
                 assert!(newest == 0 || is_gone(newest));
             }

@@ -38,7 +38,8 @@ impl HotCache {
 
     fn purge_target(&self, target: &[u8], soft: bool, stamp: u64, now_ms: u64) -> u64 {
         let place = self.place(target);
-        let is_older = |entry: &Entry| entry.stamp <= stamp && *entry.target == *target;
+        let stamp_of = |entry: &Entry| if soft { entry.stamp } else { entry.content_stamp() };
+        let is_older = |entry: &Entry| stamp_of(entry) <= stamp && *entry.target == *target;
         let (mut gone, room) = (Gone::default(), self.room(place));
         let mut shard = room.shard.write();
         shard.note_purge(place, soft, stamp, now_ms);

@@ -71,8 +71,13 @@ impl Purges {
 
     /// The same of an entry that comes in: no note that concerns it may be forgotten.
     pub(super) fn may_come_in(&self, entry: &Entry) -> bool {
+        !self.is_purged(entry) && !entry.is_dead()
+    }
+
+    /// Whether it is purged, or nobody can tell any more.
+    pub(super) fn is_purged(&self, entry: &Entry) -> bool {
         let books = self.books.read();
-        entry.stamp > books.floor && self.check(entry, &books) && !entry.is_dead()
+        entry.as_of() <= books.floor || !self.check(entry, &books)
     }
 
     #[cold]
@@ -80,8 +85,8 @@ impl Purges {
         let epoch = self.epoch();
         let tags = entry.tags.iter().filter_map(|tag| books.tags.get(tag));
         let all = tags.chain(books.prefixes.of(&entry.target));
-        let standing = all.fold(books.everything.standing(entry.stamp), |standing, generation| {
-            standing.and(generation.standing(entry.stamp))
+        let standing = all.fold(books.everything.standing(entry.age()), |standing, generation| {
+            standing.and(generation.standing(entry.age()))
         });
         match standing {
             Standing::Gone => entry.die(),

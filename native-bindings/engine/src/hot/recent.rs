@@ -1,7 +1,7 @@
 //! The targets of a shard that were purged last: an answer that was asked for before and comes in after is not let in.
 //! Of targets that are forgotten, nothing that was asked for before is.
 
-use crate::hot::generation::{Generation, Standing};
+use crate::hot::generation::{Age, Generation, Standing};
 use crate::hot::place::{ByHash, Place};
 use std::collections::VecDeque;
 
@@ -29,11 +29,12 @@ impl Recent {
         }
     }
 
-    pub(super) fn standing(&self, place: Place, stamp: u64) -> Standing {
-        if stamp <= self.floor {
+    /// What purges say of an answer that was not purged up to `as_of`.
+    pub(super) fn standing(&self, place: Place, age: Age, as_of: u64) -> Standing {
+        if as_of <= self.floor {
             return Standing::Gone;
         }
-        self.by_place.get(&place.0).map_or(Standing::Live, |generation| generation.standing(stamp))
+        self.by_place.get(&place.0).map_or(Standing::Live, |generation| generation.standing(age))
     }
 }
 
@@ -41,13 +42,17 @@ impl Recent {
 mod tests {
     use super::*;
 
+    fn standing(recent: &Recent, place: u64, stamp: u64) -> Standing {
+        recent.standing(Place(place), Age::of(stamp), stamp)
+    }
+
     #[test]
     fn what_was_asked_for_before_a_purge_is_not_let_in_after_it() {
         let mut recent = Recent::default();
         recent.note(Place(1), 10, |generation| generation.note(false, 10, 0));
-        assert_eq!(recent.standing(Place(1), 10), Standing::Gone);
-        assert_eq!(recent.standing(Place(1), 11), Standing::Live);
-        assert_eq!(recent.standing(Place(2), 5), Standing::Live);
+        assert_eq!(standing(&recent, 1, 10), Standing::Gone);
+        assert_eq!(standing(&recent, 1, 11), Standing::Live);
+        assert_eq!(standing(&recent, 2, 5), Standing::Live);
     }
 
     #[test]
@@ -57,7 +62,7 @@ mod tests {
             recent.note(Place(stamp), stamp, |generation| generation.note(false, stamp, 0));
         }
         assert_eq!((recent.by_place.len(), recent.floor), (RECENT_MAX, 10));
-        assert_eq!(recent.standing(Place(1), 10), Standing::Gone);
-        assert_eq!(recent.standing(Place(1), 11), Standing::Live);
+        assert_eq!(standing(&recent, 1, 10), Standing::Gone);
+        assert_eq!(standing(&recent, 1, 11), Standing::Live);
     }
 }

@@ -1,6 +1,7 @@
 //! One part of the hot cache, under one lock: the slots of its places, the queues that say who leaves, and markers.
 
 use crate::hot::Wanted;
+use crate::hot::body::Body;
 use crate::hot::entry::Entry;
 use crate::hot::flight::Flight;
 use crate::hot::generation::{Generation, Standing};
@@ -9,7 +10,7 @@ use crate::hot::place::{ByHash, Place};
 use crate::hot::recent::Recent;
 use crate::hot::slot;
 use proto::cache::eviction::{S3Fifo, Slot};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 /// Smaller tables of places stay as they are.
 const TABLE_MIN: usize = 256;
@@ -39,6 +40,8 @@ pub(super) struct Shard {
     kept: Vec<Option<Arc<Entry>>>,
     pub(super) markers: Markers,
     recent: Recent,
+    /// Bodies that others may read while they grow; those that are gone are swept out.
+    growing: Vec<Weak<Body>>,
     /// Number of the last change of any slot.
     changes: u64,
 }
@@ -63,13 +66,13 @@ impl Shard {
     }
 
     /// The flight to follow, or to lead (`true`). `None`: something changed since `changes`.
-    pub(super) fn join(&mut self, wanted: &Wanted<'_>, changes: u64) -> Option<(Arc<Flight>, bool)> {
+    pub(super) fn join(&mut self, wanted: &Wanted<'_>, changes: u64, leader: u32) -> Option<(Arc<Flight>, bool)> {
         let now = self.slots.get(&wanted.place.0).map_or(0, |slot| slot.changes);
         if now != changes {
             return None;
         }
         let slot = self.slots.entry(wanted.place.0).or_default();
-        let (flight, leads) = slot.join(wanted);
+        let (flight, leads) = slot.join(wanted, leader);
         if leads {
             slot.add_flight(Arc::clone(&flight));
         }
@@ -87,7 +90,7 @@ impl Shard {
 
     /// What a purge of its target says of an entry that is not in yet.
     pub(super) fn standing(&self, entry: &Entry) -> Standing {
-        self.recent.standing(entry.place, entry.stamp)
+        self.recent.standing(entry.place, entry.age(), entry.as_of())
     }
 
     pub(super) fn has(&self, entry: &Entry) -> bool {
@@ -107,6 +110,18 @@ impl Shard {
         }
     }
 
+    /// Remembers a body that grows for as long as anybody has it.
+    pub(super) fn note_growing(&mut self, body: &Arc<Body>) {
+        if self.growing.len() == self.growing.capacity() {
+            self.growing.retain(|body| body.strong_count() > 0);
+        }
+        self.growing.push(Arc::downgrade(body));
+    }
+
+    pub(super) fn growing(&self) -> impl Iterator<Item = Arc<Body>> {
+        self.growing.iter().filter_map(Weak::upgrade)
+    }
+
     /// Weighs an entry that is in its slot.
     pub(super) fn weigh(&mut self, entry: &Arc<Entry>, gone: &mut Gone) {
         debug_assert!(entry.slot().is_none());
@@ -117,7 +132,9 @@ impl Shard {
             self.kept.resize(place + 1, None);
         }
         self.kept[place] = Some(Arc::clone(entry));
-        if let Some(oldest) = self.slots.get(&entry.place.0).and_then(slot::Slot::surplus).cloned() {
+        let Some(slot) = self.slots.get(&entry.place.0) else { return };
+        entry.set_alone(slot.has_one());
+        if let Some(oldest) = slot.surplus().cloned() {
             self.remove(&oldest, gone);
         }
     }
@@ -132,6 +149,7 @@ impl Shard {
         self.queues.reweigh(slot, entry.weight());
         self.kept[slot.0 as usize] = Some(Arc::clone(entry));
         gone.entries.extend(self.delist(old));
+        entry.set_alone(self.slots.get(&entry.place.0).is_some_and(slot::Slot::has_one));
     }
 
     fn unweigh(&mut self, entry: &Entry, gone: &mut Gone) {
@@ -204,6 +222,7 @@ impl Shard {
         self.changes += 1;
         if let Some(slot) = self.slots.get_mut(&place.0) {
             slot.changes = self.changes;
+            slot.entries().for_each(|entry| entry.set_alone(false));
         }
     }
 }

@@ -56,6 +56,11 @@ impl Slot {
         self.first.iter().chain(more)
     }
 
+    /// Whether whoever asks for the target gets its only entry.
+    pub(super) fn has_one(&self) -> bool {
+        self.first.is_some() && self.rest.as_ref().is_none_or(|rest| rest.more.is_empty() && rest.sets.is_none())
+    }
+
     /// The sets of names, latest first; none while nothing varies.
     pub(super) fn sets(&self) -> Option<&VarySets> {
         self.rest.as_ref().and_then(|rest| rest.sets.as_ref())
@@ -85,6 +90,7 @@ impl Slot {
 
     /// Puts an entry in. What has to go for it is moved into `out`.
     pub(super) fn insert(&mut self, entry: &Arc<Entry>, out: &mut Vec<Arc<Entry>>) {
+        self.entries().for_each(|entry| entry.set_alone(false));
         self.note_set(&entry.vary, out);
         match &self.first {
             None => self.first = Some(Arc::clone(entry)),
@@ -144,16 +150,19 @@ impl Slot {
     }
 
     /// The flight that a request joins, or the one it leads now (`true`).
-    pub(super) fn join(&mut self, wanted: &Wanted<'_>) -> (Arc<Flight>, bool) {
+    pub(super) fn join(&mut self, wanted: &Wanted<'_>, leader: u32) -> (Arc<Flight>, bool) {
         let Wanted { place, target, extras, asked } = *wanted;
         with_variant(self.latest_set(), asked, |variant| {
-            let flights = self.rest.as_ref().map_or([].as_slice(), |rest| &rest.flights);
-            if let Some(flight) = flights.iter().find(|flight| flight.is_for(target, extras, variant)) {
+            if let Some(flight) = self.flights().iter().find(|flight| flight.is_for(target, extras, variant)) {
                 return (Arc::clone(flight), false);
             }
-            let flight = Arc::new(Flight::new(place, target, extras, variant));
+            let flight = Arc::new(Flight::new(place, target, extras, variant, leader));
             (flight, true)
         })
+    }
+
+    pub(super) fn flights(&self) -> &[Arc<Flight>] {
+        self.rest.as_ref().map_or(&[], |rest| &rest.flights)
     }
 
     pub(super) fn add_flight(&mut self, flight: Arc<Flight>) {
