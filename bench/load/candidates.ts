@@ -26,6 +26,8 @@ export interface Setting {
   readonly cpus: readonly number[];
   /** PEM file of certificate and key: it is to speak TLS to clients. Absent = plain. */
   readonly identity?: string;
+  /** It is to keep answers for an hour, whatever the origin says. */
+  readonly caching?: boolean;
 }
 
 /** A candidate that runs and listens. */
@@ -45,6 +47,8 @@ export interface Candidate {
   /** The works it takes part in; absent = all. */
   readonly works?: readonly WorkName[];
   readonly speaksTls?: boolean;
+  /** Works with a cache that it takes part in. */
+  readonly caches?: readonly ("same" | "unique")[];
   /** Why it cannot take part here, or undefined when it can. */
   missing(): Promise<string | undefined>;
   begin(setting: Setting): Promise<Serving>;
@@ -111,11 +115,20 @@ function fillIn(file: string, values: Readonly<Record<string, string | number>>)
 const floor: Candidate = {
   name: "floor",
   title: "floor (bare epoll relay)",
+  caches: ["same"],
   async missing() {
     return undefined;
   },
-  async begin({ originPort, cpus }) {
+  async begin({ originPort, cpus, caching }) {
     const port = await freePort();
+    if (caching) {
+      // What answers from memory is what a hit costs the kernel.
+      const self = start("floor", floorProgram("origin"), [String(port)], {
+        cpus: cpus.slice(0, 1),
+        files: OPEN_FILES,
+      });
+      return serving("floor", self, port);
+    }
     // The floor has no workers: one thread is what the kernel needs for the bytes, however many a proxy uses.
     const self = start("floor", floorProgram("relay"), [String(port), String(originPort)], {
       cpus: cpus.slice(0, 1),
@@ -163,20 +176,30 @@ function nginxTls(identity: string): string {
   return rules.map((rule) => `${rule};`).join("\n    ");
 }
 
+/** As nginx's own page about its cache has it; the folder is the one it is started in. */
+const NGINX_CACHE =
+  "proxy_cache_path cache levels=1:2 keys_zone=answers:64m max_size=4g inactive=60m use_temp_path=off;\n  open_file_cache max=10000;";
+const NGINX_CACHE_RULES = ["proxy_cache answers", "proxy_cache_valid 200 1h"]
+  .map((rule) => `${rule};`)
+  .join("\n      ");
+
 const nginx: Candidate = {
   name: "nginx",
   title: "nginx",
   speaksTls: true,
+  caches: ["same", "unique"],
   async missing() {
     return findProgram("nginx") ? undefined : "nginx is not installed";
   },
-  async begin({ workers, originPort, cpus, identity }) {
+  async begin({ workers, originPort, cpus, identity, caching }) {
     const port = await freePort();
     const values = {
       PORT: port,
       ORIGIN_PORT: originPort,
       WORKERS: workers,
       CONNECTIONS: CONNECTIONS_MAX,
+      CACHE: caching ? NGINX_CACHE : "",
+      CACHE_RULES: caching ? NGINX_CACHE_RULES : "",
       TLS: identity === undefined ? "" : " ssl http2",
       TLS_RULES: identity === undefined ? "" : nginxTls(identity),
       FILES: CONNECTIONS_MAX + 1_000,
@@ -221,13 +244,23 @@ const millrace: Candidate = {
   name: "millrace",
   title: "Millrace",
   speaksTls: true,
+  caches: ["same", "unique"],
   missing: missingMillrace,
-  async begin({ workers, originPort, cpus, identity }) {
+  async begin({ workers, originPort, cpus, identity, caching }) {
     const [port, adminPort] = [await freePort(), await freePort()];
     const args = ["--listen", `127.0.0.1:${port}`, "--to", `http://127.0.0.1:${originPort}`];
     if (identity !== undefined) {
       const values = { PORT: port, ORIGIN_PORT: originPort, IDENTITY: identity };
       args.splice(0, args.length, "--config", fillIn("millrace-tls.yaml", values).path);
+    }
+    if (caching) {
+      const { folder, path } = fillIn("millrace-cache.yaml", {
+        PORT: port,
+        ORIGIN_PORT: originPort,
+        STORE: RUN_FOLDER,
+      });
+      args.splice(0, args.length, "--config", path);
+      mkdirSync(folder, { recursive: true });
     }
     args.push("--workers", String(workers), "--admin", `127.0.0.1:${adminPort}`);
     const self = start("millrace", process.execPath, [MILLRACE, "run", ...args], { cpus, files: OPEN_FILES });
@@ -236,7 +269,7 @@ const millrace: Candidate = {
 };
 
 /** Millrace by a file of peers/, at the plain forward. */
-function millraceBy(name: "bare" | "guarded", title: string): Candidate {
+function millraceBy(name: "bare" | "guarded" | "caching", title: string): Candidate {
   return {
     name,
     title,
@@ -255,5 +288,7 @@ function millraceBy(name: "bare" | "guarded", title: string): Candidate {
 const bare = millraceBy("bare", "Millrace, bare");
 const guarded = millraceBy("guarded", "Millrace, guarded");
 
+const caching = millraceBy("caching", "Millrace, caching route");
+
 /** In the order of a round. */
-export const CANDIDATES: readonly Candidate[] = [floor, haproxy, nginx, uws, millrace, bare, guarded];
+export const CANDIDATES: readonly Candidate[] = [floor, haproxy, nginx, uws, millrace, bare, guarded, caching];

@@ -16,11 +16,14 @@ export const WORK_NAMES = [
   "tls-handshake",
   "h2",
   "tls-idle",
+  "hit",
+  "hit-large",
+  "miss",
 ] as const;
 export type WorkName = (typeof WORK_NAMES)[number];
 
-/** What is measured; candidates.ts says how each is started. The last two are Millrace with other settings. */
-export const CANDIDATE_NAMES = ["floor", "haproxy", "nginx", "uws", "millrace", "bare", "guarded"] as const;
+/** What is measured; candidates.ts says how each is started. The last three are Millrace with other settings. */
+export const CANDIDATE_NAMES = ["floor", "haproxy", "nginx", "uws", "millrace", "bare", "guarded", "caching"] as const;
 export type CandidateName = (typeof CANDIDATE_NAMES)[number];
 
 export interface Options {

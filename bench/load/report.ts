@@ -8,7 +8,7 @@ import type { Figures, Result, Turn, Work } from "./works.js";
 
 /** Candidates that every other one is compared with; `bare` is one for Millrace only. */
 const YARDSTICKS = ["floor", "haproxy", "nginx", "bare"] as const satisfies readonly CandidateName[];
-const COMPARED_WITH_BARE: readonly CandidateName[] = ["millrace", "guarded"];
+const COMPARED_WITH_BARE: readonly CandidateName[] = ["millrace", "guarded", "caching"];
 const SAYS_BARE =
   "Millrace is as its defaults are. Bare: no health, no retries, no admin port. Guarded: a check each second, health, retries within their budget, and the admin port that explains.";
 /** Above this share of foreign work on the proxy's CPUs a figure is marked as rough. */

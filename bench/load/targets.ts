@@ -89,6 +89,18 @@ export const TARGETS: readonly Target[] = [
     sense: "at most",
     says: "HTTP/2 forward: CPU per request × nginx",
   },
+  {
+    work: "forward",
+    whose: "caching",
+    versus: "bare",
+    bound: 1.05,
+    sense: "at most",
+    says: "forward of what is not cacheable on a caching route: CPU per request × the same without",
+  },
+  { work: "hit", versus: "nginx", bound: 0.6, sense: "at most", says: "cache hit: CPU per request × nginx" },
+  { work: "hit", versus: "floor", bound: 1.25, sense: "at most", says: "cache hit: CPU per request × floor" },
+  { work: "hit-large", versus: "nginx", bound: 1, sense: "at most", says: "cache hit of 1 MiB: CPU per MiB × nginx" },
+  { work: "miss", versus: "nginx", bound: 0.5, sense: "at most", says: "miss that stores: CPU per request × nginx" },
   { work: "tls-idle", bound: 16_384, sense: "at most", says: "idle TLS connections: KB resident per 1,000" },
 ];
 

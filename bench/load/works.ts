@@ -44,6 +44,8 @@ interface LoadWork {
   readonly tls: boolean;
   /** Speak HTTP/2, with many requests at once on each connection. */
   readonly http2?: true;
+  /** The answers are cached; `unique`: each request is for something that is not. */
+  readonly cached?: "same" | "unique";
 }
 /** Many connections that each had one exchange and then rest. */
 interface IdleWork {
@@ -157,6 +159,33 @@ export const WORKS: readonly Work[] = [
     kind: "idle",
     tls: true,
   },
+  {
+    name: "hit",
+    title: "cache hit, 128 B, 64 kept connections",
+    workers: 1,
+    judged: "cpuUs",
+    ...SMALL_LOAD,
+    cached: "same",
+  },
+  {
+    name: "hit-large",
+    title: "cache hit, 1 MiB, 16 kept connections",
+    workers: 1,
+    judged: "cpuUs",
+    ...SMALL_LOAD,
+    path: LARGE,
+    connections: 16,
+    cached: "same",
+  },
+  {
+    name: "miss",
+    title: "cache miss that stores, 1 KiB, each of its own",
+    workers: 1,
+    judged: "cpuUs",
+    ...SMALL_LOAD,
+    path: "/1024",
+    cached: "unique",
+  },
 ];
 
 /** What a turn needs to know besides its work. */
@@ -206,16 +235,19 @@ export async function takeTurns(
   return results;
 }
 
-/** Reuse is counted by Millrace itself; TLS is not spoken by all. */
-function takesPart({ name, works, speaksTls }: Candidate, work: Work): boolean {
+/** Reuse is counted by Millrace itself; TLS is not spoken by all, and not all cache. */
+function takesPart({ name, works, speaksTls, caches }: Candidate, work: Work): boolean {
   if (work.tls && speaksTls !== true) return false;
+  const cached = work.kind === "load" ? work.cached : undefined;
+  if (cached !== undefined && caches?.includes(cached) !== true) return false;
   return (works === undefined || works.includes(work.name)) && (work.kind !== "reuse" || name === "millrace");
 }
 
 function begin(candidate: Candidate, work: Work, scene: Scene): Promise<Serving> {
   const cpus = proxyCpus(scene.place, work.workers);
   const secure = work.tls && scene.identity !== undefined ? { identity: scene.identity } : {};
-  return candidate.begin({ workers: work.workers, originPort: scene.originPort, cpus, ...secure });
+  const caching = work.kind === "load" && work.cached !== undefined ? { caching: true } : {};
+  return candidate.begin({ workers: work.workers, originPort: scene.originPort, cpus, ...secure, ...caching });
 }
 
 function takeTurn(work: Work, serving: Serving, scene: Scene): Promise<Turn> {
@@ -231,8 +263,9 @@ function takeTurn(work: Work, serving: Serving, scene: Scene): Promise<Turn> {
 
 /** Load on a proxy: that of a work, or the small one for works of another kind. */
 function loadOn(serving: Serving, scene: Scene, seconds: number, work: LoadWork = SMALL_LOAD): Promise<LoadReport> {
-  const { path, connections, closing, tls, http2 } = work;
-  const load = { port: serving.port, path, connections, closing, tls, seconds, cpus: scene.place.load };
+  const { path, connections, closing, tls, http2, cached } = work;
+  const unique = cached === "unique" ? { unique: true } : {};
+  const load = { port: serving.port, path, connections, closing, tls, seconds, cpus: scene.place.load, ...unique };
   if (http2) return applyStreams(load);
   return closing && tls ? applyHandshakes(floorProgram("shake"), load) : applyLoad(load);
 }

@@ -1,6 +1,8 @@
 /**
  * The load: runs wrk against a loopback port and reads its report.
  */
+import { join } from "node:path";
+import { PROJECT_ROOT } from "./machine.js";
 import { runToEnd } from "./processes.js";
 
 export interface Load {
@@ -12,6 +14,8 @@ export interface Load {
   readonly closing: boolean;
   /** Speak TLS. wrk resumes its sessions, so a work of full handshakes has another client (shake.ts). */
   readonly tls: boolean;
+  /** Ask for something else each time: a number in the query. */
+  readonly unique?: boolean;
   readonly cpus: readonly number[];
 }
 
@@ -48,6 +52,7 @@ export function readReport(report: string): LoadReport {
 export async function applyLoad(load: Load): Promise<LoadReport> {
   const args = ["-t1", `-c${load.connections}`, `-d${load.seconds}s`, "--latency"];
   if (load.closing) args.push("-H", "Connection: close");
+  if (load.unique) args.push("-s", join(PROJECT_ROOT, "bench", "load", "unique.lua"));
   args.push(`${load.tls ? "https" : "http"}://127.0.0.1:${load.port}${load.path}`);
   const how = { cpus: load.cpus, files: 4_096 };
   return readReport(await runToEnd("wrk", "wrk", args, how, load.seconds * 1_000 + 20_000));

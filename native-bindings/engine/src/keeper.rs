@@ -111,8 +111,11 @@ impl<I: Io> Worker<I> {
                 }
             }
         }
-        let tells = self.index == 0 && plan.caches;
-        if tells {
+        if let Some(at_hand) = &mut self.at_hand {
+            at_hand.sweep();
+        }
+        let tells = plan.caches;
+        if tells && self.index == 0 {
             let hot = &self.host.hot;
             self.row.set(Counter::CacheBytes, hot.bytes());
             self.row.set(Counter::CacheEntries, hot.entries());

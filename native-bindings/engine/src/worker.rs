@@ -5,6 +5,7 @@
 //! No `&mut` of one connection lives across a step that may close another: steps take keys and look again.
 
 use crate::blocks::Blocks;
+use crate::cached::ready_heads::AtHand;
 use crate::cached::store::Questions;
 use crate::checks::Check;
 use crate::client::{Client, ClientState};
@@ -63,6 +64,8 @@ pub struct Worker<I: Io> {
     /// The key of a request on a caching route.
     pub(crate) key_room: Vec<u8>,
     pub(crate) questions: Questions,
+    /// For hits; taken out by whoever serves one. None before the first.
+    pub(crate) at_hand: Option<Box<AtHand>>,
     /// Whom to ring because of what is stored.
     pub(crate) waiters: Vec<Waiter>,
     /// Parsed heads; taken out by whoever reads one.
@@ -147,6 +150,7 @@ impl<I: Io> Worker<I> {
             path: Vec::with_capacity(1024),
             key_room: Vec::with_capacity(1024),
             questions: Questions::default(),
+            at_hand: None,
             waiters: Vec::new(),
             head: None,
             answer_head: None,

@@ -12,6 +12,7 @@ pub(crate) mod apart;
 pub(crate) mod fill;
 pub(crate) mod leave;
 pub(crate) mod reading;
+pub(crate) mod ready_heads;
 pub(crate) mod request;
 pub(crate) mod serve;
 pub(crate) mod side;

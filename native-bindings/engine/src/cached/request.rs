@@ -1,6 +1,7 @@
 //! A request on a caching route: its key, what is stored for it, the verdict, and what follows from that.
 
 use crate::answer::Own;
+use crate::cached::ready_heads::AtHand;
 use crate::cached::serve::Served;
 use crate::cached::side::{CacheSide, Found as FoundEntry, Role};
 use crate::choose::may_be_used;
@@ -28,6 +29,7 @@ use proto::plan::CachePolicy;
 use proto::route::came_secure;
 use std::borrow::Cow;
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// Content up to this size leaves with its head in one write, and needs no exchange.
 const SMALL_BYTES_MAX: u64 = 64 * 1024;
@@ -47,6 +49,18 @@ impl<'a> Request<'a> {
     pub(crate) const fn asked(&self) -> Asked<'a> {
         Asked { bytes: self.bytes, head: self.head }
     }
+}
+
+/// A request, its key, and what it is judged by.
+#[derive(Clone, Copy)]
+struct Asks<'a> {
+    key: Key,
+    core: &'a Exchange,
+    request: Request<'a>,
+    wants: RequestDirectives,
+    wanted: Wanted<'a>,
+    lookup: &'a Lookup<'a>,
+    plan: &'a Rc<Compiled>,
 }
 
 impl<I: Io> Worker<I> {
@@ -103,21 +117,46 @@ impl<I: Io> Worker<I> {
         write_extras(asked, &policy.key, room);
         let (target, extras) = room.split_at(split);
         let wanted = Wanted { place: self.host.hot.place(target), target, extras, asked };
-        let mut seen = self.host.hot.look_up(&wanted, lookup.now_ms);
-        let decision = self.judge(&lookup, wants, &seen, request.origin_index, plan);
-        if let (What::Hit(serve), Some(entry)) = (&decision.what, &seen.entry) {
-            if fits_at_once(serve, entry.body.whole_content().map(crate::hot::Content::length)) {
-                let told = Served { entry, serve, decision: &decision, core, collapsed: false };
-                self.serve_now(key, request, &told, plan);
-                return None;
-            }
-        }
+        let mut at_hand = self.at_hand.take().unwrap_or_default();
+        let asks = Asks { key, core, request, wants, wanted, lookup: &lookup, plan };
+        let judged = self.serve_at_hand(&asks, &mut at_hand);
+        self.at_hand = Some(at_hand);
+        let (mut seen, decision) = judged?;
         let mut side = CacheSide::passing(decision.why, self.who(key), secure, path);
         let found = found_by(&mut seen);
         side.seen = seen;
         (side.decision, side.wants, side.place) = (decision, wants, wanted.place);
         (side.target, side.extras, side.found) = (target.into(), extras.into(), found);
         Some(Box::new(side))
+    }
+
+    /// Serves what is here whole and small. `None`: that was done; otherwise what was found, and the verdict.
+    fn serve_at_hand(&mut self, asks: &Asks<'_>, at_hand: &mut AtHand) -> Option<(Seen, Decision)> {
+        let Asks { key, core, request, wants, wanted, lookup, plan } = *asks;
+        // Ranges are cut by the length, which may have come to light behind the head.
+        let near = (!request.head.kinds.has(FieldKind::Range)).then(|| at_hand.near.look_up(&self.host.hot, &wanted));
+        if let Some(entry) = near.flatten() {
+            let decision = decide_found(lookup, wants, Found::Record(&entry.record));
+            if let What::Hit(serve @ (Serve::Whole | Serve::NotModified)) = decision.what {
+                // What is at hand stays where it is while it is given out.
+                let entry = &Arc::clone(entry);
+                let served = Served { entry, serve: &serve, decision: &decision, core, collapsed: false };
+                self.serve_now(key, request, &served, (plan, at_hand));
+                return None;
+            }
+        }
+        let seen = self.host.hot.look_up(&wanted, lookup.now_ms);
+        let decision = self.judge(lookup, wants, &seen, request.origin_index, plan);
+        if let (What::Hit(serve), Some(entry)) = (&decision.what, &seen.entry) {
+            if fits_at_once(serve, entry.body.whole_content().map(crate::hot::Content::length)) {
+                self.host.hot.touch(entry);
+                at_hand.near.note(&wanted, entry);
+                let served = Served { entry, serve, decision: &decision, core, collapsed: false };
+                self.serve_now(key, request, &served, (plan, at_hand));
+                return None;
+            }
+        }
+        Some((seen, decision))
     }
 
     /// The verdict; whether the origin is down is only looked at where it matters.

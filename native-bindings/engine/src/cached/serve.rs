@@ -1,6 +1,7 @@
 //! Answers out of what is stored: the head as the client is to have it, and the content at once where it is small.
 
 use crate::cached::reading::Reading;
+use crate::cached::ready_heads::AtHand;
 use crate::cached::request::{Request, judged};
 use crate::cached::told::{fields, write_status};
 use crate::compiled::Compiled;
@@ -16,7 +17,7 @@ use proto::cache::conditional::Serve;
 use proto::cache::judge::Decision;
 use proto::cache::range::{Multipart, write_content_range};
 use proto::exchange::{Download, Exchange, Stage};
-use proto::http1::encode::{AnswerEncoding, encode_answer, write_decimal};
+use proto::http1::encode::{AnswerEncoding, CacheFields, encode_answer, write_decimal};
 use proto::http1::fields::{FieldKind, eq_ignore_case};
 use proto::http1::framing::AnswerBody;
 use proto::http1::head::{Field, Method, Parsed, ResponseHead, Version};
@@ -69,7 +70,7 @@ impl HeadOf<'_> {
         self.entry.record.length.or_else(|| self.length()).unwrap_or(0)
     }
 
-    fn ttl_s(&self) -> i64 {
+    pub(crate) fn ttl_s(&self) -> i64 {
         let record = &self.entry.record;
         match self.soft_since_ms {
             None => record.ttl_s(self.now_ms),
@@ -79,6 +80,46 @@ impl HeadOf<'_> {
                 stale.ttl_s(self.now_ms)
             }
         }
+    }
+
+    /// Writes the head of the whole without what the cache adds. `false`: it cannot be done so.
+    pub(crate) fn write_bare(&self, out: &mut Vec<u8>) -> bool {
+        let (Some(length), Some(policy)) = (self.length(), self.plan.plan.routes[self.route as usize].cache.as_ref())
+        else {
+            return false;
+        };
+        let cached = CacheFields { surrogate_control: policy.surrogate_control, ..CacheFields::default() };
+        self.encode(out, (&self.entry.head, &self.entry.parsed), (AnswerBody::Length(length), Some(length)), cached);
+        true
+    }
+
+    fn encode(
+        &self,
+        out: &mut Vec<u8>,
+        (bytes, head): (&[u8], &ResponseHead),
+        (body, content): (AnswerBody, Option<u64>),
+        cached: CacheFields<'_>,
+    ) {
+        let head_only = self.method == Method::Head;
+        let http10 = self.version == Version::Http10;
+        encode_answer(
+            out,
+            bytes,
+            head,
+            &AnswerEncoding {
+                body: if head_only { AnswerBody::None } else { body },
+                length_told: content.filter(|_| head_only),
+                chunked_told: head_only && content.is_none() && !http10,
+                close: self.close,
+                keep_alive_http10: http10 && !self.close,
+                via: self.plan.plan.forwarding.via.then_some(self.plan.plan.name.as_bytes()),
+                received_version: head.version,
+                edits: edits_of(self.plan, self.route),
+                hsts: self.hsts.as_bytes(),
+                cached,
+                ..AnswerEncoding::default()
+            },
+        );
     }
 
     /// Writes the head; says how the content is framed behind it.
@@ -113,25 +154,8 @@ impl HeadOf<'_> {
             key: policy.cache_status_key.then_some(&self.entry.target),
         };
         write_status(&mut told, policy, &self.plan.plan.name, &report);
-        let http10 = self.version == Version::Http10;
-        encode_answer(
-            out,
-            bytes,
-            head,
-            &AnswerEncoding {
-                body: if head_only { AnswerBody::None } else { body },
-                length_told: content.filter(|_| head_only),
-                chunked_told: head_only && content.is_none() && !http10,
-                close: self.close,
-                keep_alive_http10: http10 && !self.close,
-                via: self.plan.plan.forwarding.via.then_some(self.plan.plan.name.as_bytes()),
-                received_version: head.version,
-                edits: edits_of(self.plan, self.route),
-                hsts: self.hsts.as_bytes(),
-                cached: fields(policy, self.decision, Some(record.age_s(self.now_ms)), &told),
-                ..AnswerEncoding::default()
-            },
-        );
+        let cached = fields(policy, self.decision, Some(record.age_s(self.now_ms)), &told);
+        self.encode(out, (bytes, head), (body, content), cached);
         if head_only { AnswerBody::None } else { body }
     }
 
@@ -233,9 +257,14 @@ pub(crate) fn edits_of(plan: &Compiled, route: u32) -> &[FieldEdit] {
 
 impl<I: Io> Worker<I> {
     /// Gives a client what is stored, head and content in one write, without an exchange.
-    pub(crate) fn serve_now(&mut self, key: Key, request: Request<'_>, served: &Served<'_>, plan: &Rc<Compiled>) {
+    pub(crate) fn serve_now(
+        &mut self,
+        key: Key,
+        request: Request<'_>,
+        served: &Served<'_>,
+        (plan, at_hand): (&Rc<Compiled>, &mut AtHand),
+    ) {
         let Served { entry, serve, decision, core, collapsed } = *served;
-        self.host.hot.touch(entry);
         let errors_keep = entry.record.status < 400 || plan.plan.persistence.after_errors;
         let keep = core.keep_alive && errors_keep && !self.draining && !self.scarce;
         let mut out = std::mem::take(&mut self.out);
@@ -257,9 +286,10 @@ impl<I: Io> Worker<I> {
             forwarded_status: None,
             stored: false,
         };
-        let framed = head.write(&mut out);
-        let data = match (framed, entry.body.whole_content()) {
-            (AnswerBody::Length(1..), Some(content)) => content.at(0),
+        at_hand.write_head(&mut out, &head, entry, plan);
+        let has_content = *serve == Serve::Whole && core.method != Method::Head;
+        let data = match entry.body.whole_content() {
+            Some(content) if has_content && content.length() > 0 => content.at(0),
             _ => &[],
         };
         let status = status_of(entry, serve);

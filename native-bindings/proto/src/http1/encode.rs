@@ -259,7 +259,14 @@ pub fn encode_answer(out: &mut Vec<u8>, bytes: &[u8], head: &ResponseHead, e: &A
     out.extend_from_slice(b"\r\n");
 }
 
-fn write_cache_fields(out: &mut Vec<u8>, cached: &CacheFields<'_>, edits: &[FieldEdit]) {
+/// Whether edits concern fields that a cache adds.
+#[must_use]
+pub fn touches_cache_fields(edits: &[FieldEdit]) -> bool {
+    [b"Age".as_slice(), b"Cache-Status", b"X-Cache"].iter().any(|name| is_edited_away(edits, name))
+}
+
+/// Writes what a cache adds to an answer, as far as the edits leave it.
+pub fn write_cache_fields(out: &mut Vec<u8>, cached: &CacheFields<'_>, edits: &[FieldEdit]) {
     if let Some(age_s) = cached.age_s.filter(|_| !is_edited_away(edits, b"Age")) {
         out.extend_from_slice(b"Age: ");
         write_decimal(out, age_s);
