@@ -3,6 +3,7 @@
  */
 import type { Family } from "../src/admin/metrics/exposition.js";
 import { familiesOf, type MetricsReading } from "../src/admin/metrics/families.js";
+import type { StoreReading } from "../src/control/cache.js";
 import type { TargetReport } from "../src/control/health.js";
 import { LOCAL_CLASSES } from "../src/control/local-alarm.js";
 import type { RawRow } from "../src/control/stats.js";
@@ -95,4 +96,5 @@ const EXAMPLE: MetricsReading = {
   localAlarms: Object.fromEntries(LOCAL_CLASSES.map((one) => [one, 0])),
   cpuSeconds: 0,
   residentBytes: 0,
+  store: new Proxy({}, { get: () => 0 }) as StoreReading,
 };

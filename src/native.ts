@@ -31,9 +31,9 @@ export interface PlanTaken {
 
 /**
  * Called at most once a turn, and only when there is something to hand over: access-log lines (NDJSON bytes) and notes
- * (NDJSON, one object a line with `level`, `event` and more).
+ * (NDJSON, one object a line with `level`, `event` and more), and questions to the store (shared/store-border.ts).
  */
-export type OnTurn = (accessLog: Buffer | null, notes: Buffer | null) => void;
+export type OnTurn = (accessLog: Buffer | null, notes: Buffer | null, questions: Buffer | null) => void;
 
 /** What the addon exports. Hosts and workers are numbers; a host is the state all threads of one proxy share. */
 export interface NativeCore {
@@ -92,6 +92,22 @@ export interface NativeCore {
   explain(host: number, request: Uint8Array, client: string): string;
   /** Asks every worker for its connections; each answers with one note `connections` that carries the ticket. */
   dumpConnections(host: number, ticket: number): void;
+  /** Says whether the store is open: asked, and told what to write. */
+  storeSetOpen(host: number, open: boolean): void;
+  /** What the store is to write, up to about so many bytes (shared/store-border.ts); null = nothing waits. */
+  storeTake(host: number, bytesMax: number): Buffer | null;
+  /** How many entries wait for the store, and how many writes found no room. */
+  storeWaiting(host: number): [number, number];
+  /** Answers to questions of an edge worker (shared/store-border.ts). */
+  storeAnswer(host: number, worker: number, answers: Uint8Array): void;
+  /** The keys under which a URL may be stored; empty = no route caches, or it is no URL. */
+  cacheKeys(host: number, url: string): Buffer[];
+  /** Purges memory; returns the purge clock. What was asked for then, or before, is gone, or stale if it is soft. */
+  cachePurge(host: number, what: "target" | "prefix" | "tag" | "all", name: Uint8Array, soft: boolean): number;
+  /** What memory holds of a target: a JSON list of `CachedReading` (control/cache.ts). */
+  cacheEntries(host: number, target: Uint8Array): string;
+  /** The targets with most hits: a JSON list of `CacheTop` (control/cache.ts). */
+  cacheTop(host: number, count: number): string;
   /** Locks a file, made if it is not there, until `unlockFile` or the end of the process; null = somebody has it. */
   lockFile(path: string): number | null;
   /** Gives a lock back. */

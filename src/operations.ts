@@ -2,6 +2,7 @@
  * What the admin API of one running proxy shows and moves, out of the parts the proxy is made of.
  */
 import type { AdminSource, Status } from "./admin/routes.js";
+import type { CacheControl } from "./control/cache.js";
 import { parseExplainInput } from "./control/explain.js";
 import { Live } from "./control/live.js";
 import type { Origins } from "./control/origins.js";
@@ -62,6 +63,7 @@ export function operationsOf(parts: Parts): AdminSource {
         localAlarms: origins.localAlarms,
         cpuSeconds: (user + system) / 1e6,
         residentBytes: process.memoryUsage.rss(),
+        store: supervisor.cache.store(),
       };
     },
     whyNotReady: () => proxy().whyNotReady(),
@@ -70,6 +72,10 @@ export function operationsOf(parts: Parts): AdminSource {
     certificates: () => proxy().certificates(),
     explain: (input) => proxy().running("explain").explain(parseExplainInput(input)),
     drain: (origin, target, undo) => proxy().running("drainTarget").drain(origin, target, undo),
+    purge: (input) => cacheOf(parts).purge(input),
+    cacheEntry: (url) => cacheOf(parts).look(url),
+    cacheTop: (count) => cacheOf(parts).top(count),
+    cacheStore: () => cacheOf(parts).store(),
     upgrade: () => proxy().upgrade(),
     reload: () => proxy().reload(),
     setLogLevel: (level) => {
@@ -91,6 +97,12 @@ export function operationsOf(parts: Parts): AdminSource {
       return worker < supervisor.workersReady.length ? supervisor.profile(worker, ms) : null;
     },
   };
+}
+
+/** Only while the proxy runs. */
+function cacheOf({ proxy, supervisor }: Parts): CacheControl {
+  proxy().running("cache");
+  return supervisor.cache;
 }
 
 /** What is not there while it drains is left out, so that a watcher sees it drain. */

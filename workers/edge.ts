@@ -1,13 +1,16 @@
 /**
  * An edge thread: the native engine runs on this thread's event loop and moves the bytes. What reaches JavaScript comes
- * once a turn, as a batch: access-log lines and notes.
+ * once a turn, as a batch: access-log lines, notes, and questions to the store.
  */
 import { parentPort, workerData } from "node:worker_threads";
 import { loadNative } from "../src/native.js";
 import { messageOf, unreachable } from "../src/shared/errors.js";
 import type { EdgeOrders, FromWorker, ToWorker } from "../src/shared/messages.js";
 import { profileThread } from "../src/shared/profile.js";
+import { StoreFacts, Touches } from "../src/shared/store.js";
 import { AccessLog } from "./edge/access-log.js";
+import { answerQuestions } from "./edge/store-answers.js";
+import { StoreReader } from "./edge/store-reader.js";
 
 const orders = workerData as EdgeOrders;
 const native = loadNative();
@@ -21,9 +24,24 @@ function say(message: FromWorker): void {
 }
 
 /** Called by the engine at most once a turn. */
-function takeTurn(lines: Buffer | null, notes: Buffer | null): void {
+function takeTurn(lines: Buffer | null, notes: Buffer | null, questions: Buffer | null): void {
   if (lines !== null) accessLog?.take(lines);
   if (notes !== null) say({ kind: "notes", lines: notes });
+  if (questions !== null) answerStore(questions);
+}
+
+let reader: StoreReader | null = null;
+
+/** The engine asks only while the store is open. */
+function answerStore(questions: Buffer): void {
+  if (orders.store === null) return;
+  reader ??= new StoreReader({
+    ...orders.store,
+    facts: new StoreFacts(orders.store.facts),
+    touches: new Touches(orders.store.touches),
+    handleBroken: (target, file) => say({ kind: "storeBroken", target, file }),
+  });
+  answerQuestions(reader, questions, (batch) => native.storeAnswer(orders.host, orders.worker, batch));
 }
 
 /** Called once when the engine panicked: its state is not to be trusted, so the thread ends and is replaced. */
@@ -44,6 +62,7 @@ async function profile(ms: number): Promise<void> {
 
 async function stop(): Promise<void> {
   native.stopThread();
+  await reader?.close();
   await accessLog?.close();
   port?.close();
 }

@@ -8,11 +8,14 @@ import { loadNative } from "../src/native.js";
 import { messageOf, unreachable } from "../src/shared/errors.js";
 import type { FromStore, StoreOrders, ToStore } from "../src/shared/messages.js";
 import { type Purge, type StoredReading, StoreFacts, Touches } from "../src/shared/store.js";
+import { readWrites } from "../src/shared/store-border.js";
 import { StoreReader } from "./edge/store-reader.js";
 import { Store } from "./store/store.js";
 
 /** How long the thread rests when there is nothing to do, in ms. */
 const IDLE_MS = 50;
+/** Of one transaction, about. */
+const BATCH_BYTES = 8 * 1024 * 1024;
 /** Between two looks for a lock that a process which leaves still has, in ms. */
 const LOCK_LOOK_MS = 250;
 
@@ -53,11 +56,23 @@ async function open(): Promise<Store> {
 async function work(store: Store): Promise<void> {
   const swept = await store.sweep();
   if (swept > 0) say({ kind: "said", level: "info", says: `${swept} body files that nothing refers to were removed` });
-  while (!isLeaving) {
-    const isBusy = await store.chore();
+  for (;;) {
+    // Asked before: what was handed over until then is written.
+    const isLast = isLeaving;
+    const taken = await write(store);
+    if (isLast && !taken) break;
+    const isBusy = taken || (await store.chore());
     await new Promise((resolve) => setTimeout(resolve, isBusy ? 0 : IDLE_MS));
   }
   await store.close();
+}
+
+/** Writes what the engine has handed over, a batch of it; false if there was nothing. */
+async function write(store: Store): Promise<boolean> {
+  const batch = native.storeTake(orders.host, BATCH_BYTES);
+  if (batch === null) return false;
+  await store.apply(readWrites(batch));
+  return true;
 }
 
 const opened = open();
@@ -66,6 +81,7 @@ const opened = open();
 async function purge(purges: readonly Purge[], ticket: number): Promise<void> {
   const store = await opened.catch(() => null);
   if (store === null) return;
+  // What was handed over before the purge is older than it: its stamp says so, whichever comes first.
   for (const one of purges) await store.purge(one);
   say({ kind: "purged", ticket });
 }

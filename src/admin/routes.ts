@@ -17,6 +17,7 @@ import type { Upgraded } from "../control/upgrade.js";
 import { describeComplaint } from "../shared/errors.js";
 import { LOG_LEVELS, type LogLevel } from "../shared/log.js";
 import { type Answer, ok, type ProblemStatus, problem } from "./answers.js";
+import { CACHE_ROUTES, type CacheSource } from "./cache-routes.js";
 import { CONTENT_TYPES, chooseFormat, writeFamilies } from "./metrics/exposition.js";
 import { familiesOf, type MetricsBounds, type MetricsReading } from "./metrics/families.js";
 import type { Schema, SchemaName } from "./schemas.js";
@@ -44,7 +45,7 @@ export interface Status {
 }
 
 /** What the admin API shows and moves. Each throws a MillraceError where it cannot. */
-export interface AdminSource {
+export interface AdminSource extends CacheSource {
   readonly status: () => Status;
   readonly stats: () => Stats;
   readonly metrics: () => MetricsReading;
@@ -272,6 +273,7 @@ export const ROUTES: readonly Route[] = [
       },
     },
   },
+  ...CACHE_ROUTES,
   {
     path: "/reload",
     operations: {

@@ -71,6 +71,18 @@ const certificate = object({
   trouble: orNull("string"),
 });
 
+const cached = object({
+  variant: text,
+  status: whole,
+  ageS: whole,
+  ttlS: whole,
+  stale: flag,
+  hits: whole,
+  bytes: whole,
+  tags: list(text),
+});
+const stored = object({ variant: text, tags: list(text), bytes: whole, isFile: flag, softPurgedMs: whole });
+
 /** Schemas with names of their own in the document. */
 export const SCHEMAS = {
   Problem: object({ type: text, title: text, status: whole, detail: text }),
@@ -136,6 +148,15 @@ export const SCHEMAS = {
     concerned: whole,
     changed: whole,
   }),
+  PurgeRequest: {
+    type: "object",
+    properties: { url: text, prefix: text, tag: text, everything: { const: true }, soft: flag },
+    additionalProperties: false,
+  },
+  Purged: object({ scope: oneOf("url", "prefix", "tag", "everything"), soft: flag, keys: list(text) }),
+  CacheEntries: object({ url: text, entries: list(object({ key: text, memory: list(cached), store: list(stored) })) }),
+  CacheTop: object({ targets: list(object({ target: text, hits: whole, bytes: whole })) }),
+  CacheStore: object({ store: orNull("object") }),
   Upgraded: object({ pid: whole }),
   Reload: object({
     result: oneOf("applied", "unchanged"),

@@ -17,6 +17,7 @@ import { printOrigins } from "./origins.js";
 import type { ExitCode } from "./output.js";
 import { printConfig } from "./print-config.js";
 import { profile } from "./profile.js";
+import { purge } from "./purge.js";
 import { reload } from "./reload.js";
 import { run } from "./run.js";
 import { printSchema } from "./schema.js";
@@ -123,6 +124,14 @@ function declareQuestions(program: Command, finish: (code: ExitCode) => void): v
     .argument("<target>", "as in the settings, name:port, or one address:port")
     .option("--undo", "bring it back", false)
     .action(async (origin, target, options) => finish(await drain(origin, target, options)));
+  withAdmin(program.command("purge"))
+    .description("take answers out of the cache of a running proxy: one of --url, --prefix, --tag and --all")
+    .option("--url <url>", "one URL, e.g. http://www.example.org/path?query")
+    .option("--prefix <url>", "all URLs that begin so")
+    .option("--tag <tag>", "all answers that have the tag")
+    .option("--all", "everything", false)
+    .option("--soft", "stale in place of gone: still used while it is validated, or when the origin fails", false)
+    .action(async (options) => finish(await purge(options)));
 }
 
 /** Commands that change the process itself. */

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { Worker } from "node:worker_threads";
 import { MillraceError, messageOf, unreachable } from "../shared/errors.js";
 import type { Log } from "../shared/log.js";
-import type { FromStore, StoreOrders, ToStore } from "../shared/messages.js";
+import type { FromStore, StoreOrders, StoreReadingOrders, ToStore } from "../shared/messages.js";
 import { type Purge, type StoredReading, StoreFacts, Touches } from "../shared/store.js";
 
 const ENTRY = new URL("../../workers/store.js", import.meta.url);
@@ -35,7 +35,7 @@ export class StoreThread {
   readonly touches = new Touches();
   readonly #worker: Worker;
   readonly #log: Log;
-  readonly #folder: string;
+  readonly #plan: StoreThreadPlan;
   readonly #waiting = new Map<number, () => void>();
   readonly #looking = new Map<number, (found: readonly StoredReading[]) => void>();
   readonly #gone: Promise<void>;
@@ -45,7 +45,7 @@ export class StoreThread {
 
   private constructor(plan: StoreThreadPlan) {
     this.#log = plan.log;
-    this.#folder = plan.folder;
+    this.#plan = plan;
     const { host, folder, bytes, bodyInlineBytes, isSuccessor } = plan;
     const memory = { facts: this.facts.memory, touches: this.touches.memory };
     const orders: StoreOrders = { kind: "store", host, folder, bytes, bodyInlineBytes, isSuccessor, ...memory };
@@ -63,6 +63,12 @@ export class StoreThread {
     const failure = await thread.#begin(plan);
     if (failure === null) return thread;
     throw new MillraceError("MILLRACE_START", `The store cannot be opened: ${failure}`);
+  }
+
+  /** What an edge thread needs to read. */
+  get readingOrders(): StoreReadingOrders {
+    const { folder, bytes } = this.#plan;
+    return { folder, bytes, facts: this.facts.memory, touches: this.touches.memory };
   }
 
   /** From when this resolves, nobody gets from the store what the purges are about. */
@@ -140,7 +146,7 @@ export class StoreThread {
 
   /** Nobody is left to write a purge: whoever opens the store next must empty it. */
   #spoil(): void {
-    if (this.#isTaken) rmSync(join(this.#folder, "format.json"), { force: true });
+    if (this.#isTaken) rmSync(join(this.#plan.folder, "format.json"), { force: true });
   }
 
   #handleExit(): void {

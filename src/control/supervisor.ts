@@ -10,6 +10,7 @@ import { MillraceError, messageOf, unreachable } from "../shared/errors.js";
 import { type Log, logNote, type Note, readNotes } from "../shared/log.js";
 import type { FromWorker, ToWorker } from "../shared/messages.js";
 import type { AccessLogSink } from "./access-log-sink.js";
+import { CacheControl } from "./cache.js";
 import { encodeHead } from "./explain.js";
 import type { CorePort } from "./origins.js";
 import { type Profiled, Profiles } from "./profiles.js";
@@ -145,6 +146,11 @@ export class Supervisor {
     };
   }
 
+  /** The cache of this proxy. Only until `stop()`. */
+  get cache(): CacheControl {
+    return new CacheControl(this.#native, this.#host, this.#store);
+  }
+
   /** Threads replaced since the start. */
   get workersReplaced(): number {
     return this.#replaced;
@@ -208,12 +214,16 @@ export class Supervisor {
 
   async #openStore({ store, isSuccessor, log }: SupervisorPlan): Promise<void> {
     if (store === null) return;
-    const handleReady = () => log.info({ store: store.folder }, "the store of the cache is open");
+    const handleReady = () => {
+      this.#native.storeSetOpen(this.#host, true);
+      log.info({ store: store.folder }, "the store of the cache is open");
+    };
     this.#store = await StoreThread.start({ ...store, host: this.#host, isSuccessor, log, handleReady });
   }
 
   async #leave(): Promise<void> {
     await Promise.all(this.#seats.map((seat) => seat.stop()));
+    this.#native.storeSetOpen(this.#host, false);
     await this.#store?.stop();
     this.#native.closeHost(this.#host);
   }
@@ -249,7 +259,13 @@ export class Supervisor {
     return new Seat({
       title: `edge worker ${worker}`,
       entry: EDGE_ENTRY,
-      orders: () => ({ kind: "edge", host: this.#host, worker, accessLog: this.#accessLog?.orders() ?? null }),
+      orders: () => ({
+        kind: "edge",
+        host: this.#host,
+        worker,
+        accessLog: this.#accessLog?.orders() ?? null,
+        store: this.#store?.readingOrders ?? null,
+      }),
       settle: () => this.#native.settleWorker(this.#host, worker),
       handleMessage: (message, answer) => this.#handleMessage(worker, message, answer),
       handleDeath: (death) => this.#logDeath(worker, death),
@@ -292,6 +308,9 @@ export class Supervisor {
         return;
       case "accessLogReleased":
         this.#accessLog?.release(message.fd);
+        return;
+      case "storeBroken":
+        this.#store?.handleBroken(message.target, message.file);
         return;
       case "profiled": {
         const { profile, says } = message;

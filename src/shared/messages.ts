@@ -16,6 +16,18 @@ export interface EdgeOrders {
   readonly host: number;
   readonly worker: number;
   readonly accessLog: AccessLogOrders | null;
+  /** null = there is none. */
+  readonly store: StoreReadingOrders | null;
+}
+
+/** Where an edge thread reads from the store. */
+export interface StoreReadingOrders {
+  readonly folder: string;
+  /** Quota. */
+  readonly bytes: number;
+  /** Memory of StoreFacts and Touches (store.ts). */
+  readonly facts: SharedArrayBuffer;
+  readonly touches: SharedArrayBuffer;
 }
 
 /** Where an edge thread's access-log lines go. */
@@ -54,6 +66,8 @@ export type FromWorker =
   | { readonly kind: "accessLogReleased"; readonly fd: number }
   /** The text of a .cpuprofile file, or why there is none. */
   | { readonly kind: "profiled"; readonly profile: string | null; readonly says: string }
+  /** Something of this target in the store is not what was written; the file, if it is one. */
+  | { readonly kind: "storeBroken"; readonly target: Uint8Array; readonly file: Uint8Array | null }
   /** The engine panicked or a start failed; the thread leaves after this. */
   | { readonly kind: "failed"; readonly says: string };
 

@@ -65,6 +65,13 @@ export function adminSource(moved: string[] = [], over: Partial<AdminSource> = {
       if (origin !== "app") return { concerned: 0, changed: 0 };
       return { concerned: 2, changed: target === "still:80" ? 0 : 2 };
     },
+    purge: (input) => {
+      moved.push(`purge ${JSON.stringify(input)}`);
+      return Promise.resolve({ scope: "tag", soft: false, keys: ["news"] });
+    },
+    cacheEntry: () => Promise.resolve([]),
+    cacheTop: () => [],
+    cacheStore: () => null,
     upgrade: () => {
       moved.push("upgrade");
       return Promise.resolve({ pid: 2 });

@@ -47,6 +47,7 @@ export function readingOf(parts: Partial<MetricsReading> = {}): MetricsReading {
     localAlarms: { local_resource: 0 },
     cpuSeconds: 1.5,
     residentBytes: 1e8,
+    store: null,
     ...parts,
   };
 }

@@ -25,12 +25,14 @@ after(() => rmSync(folder, { recursive: true, force: true }));
 const GOOD_BODIES: Readonly<Record<string, object>> = {
   "POST /explain": { url: "http://a.example/" },
   "PUT /log-level": { level: "debug" },
+  "POST /cache/purge": { tag: "news" },
 };
 
 /** What each call that needs a query is asked with. */
 const QUERIES: Readonly<Record<string, string>> = {
   "GET /explain": "?url=http://a.example/",
   "GET /live": "?samples=1",
+  "GET /cache/entry": "?url=http://a.example/",
 };
 
 interface Call {
@@ -165,7 +167,15 @@ describe("the admin API with a token", () => {
   it("answers every call that is asked rightly", async () => {
     moved.length = 0;
     for (const { title, path, asked } of CALLS) assert.equal((await askAt(admin.port, path, asked)).status, 200, title);
-    assert.deepEqual(moved, ["drain app a:80", "undrain app a:80", "upgrade", "reload", "log debug", "profile 0 5000"]);
+    assert.deepEqual(moved, [
+      "drain app a:80",
+      "undrain app a:80",
+      "upgrade",
+      'purge {"tag":"news"}',
+      "reload",
+      "log debug",
+      "profile 0 5000",
+    ]);
   });
 
   for (const { title, status, change, except } of WRONGS) {

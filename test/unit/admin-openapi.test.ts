@@ -77,6 +77,8 @@ const GOOD: Readonly<Record<string, { readonly path?: string; readonly body?: ob
   "get /explain": { path: "/explain?url=http://a.example/" },
   "post /explain": { body: { url: "http://a.example/" } },
   "put /log-level": { body: { level: "warn" } },
+  "post /cache/purge": { body: { tag: "news" } },
+  "get /cache/entry": { path: "/cache/entry?url=http://a.example/" },
 };
 
 /** How a status is brought about, where one way does for every call. */

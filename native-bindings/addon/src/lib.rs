@@ -5,6 +5,7 @@ mod inherited;
 pub mod locks;
 mod loop_bridge;
 mod mailbox;
+pub mod store_border;
 pub mod threads;
 
 use engine::explain::explain as explain_request;
@@ -34,6 +35,8 @@ struct Running {
     block: StatsBlock,
     /// A test asked for a panic in the acceptor's next turn.
     acceptor_panic_asked: AtomicBool,
+    /// Batches of answers of the store, by worker.
+    answers: Box<[Mutex<Vec<Vec<u8>>>]>,
 }
 
 impl Running {
@@ -128,6 +131,7 @@ pub fn open_host(env: Env, plan: Uint8Array, stats: Unknown<'_>) -> Result<u32> 
         sys: Arc::new(sys),
         block,
         acceptor_panic_asked: AtomicBool::new(false),
+        answers: (0..workers).map(|_| Mutex::default()).collect(),
     }));
     Ok(free as u32)
 }

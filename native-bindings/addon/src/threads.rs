@@ -2,6 +2,7 @@
 
 use crate::loop_bridge::{self, Driver};
 use crate::mailbox::{Callback, Part};
+use crate::store_border::for_each_answer;
 use crate::{Running, fault, running};
 use engine::acceptor::Acceptor;
 use engine::stats::Row;
@@ -66,6 +67,10 @@ fn callback(env: &Env, function: &Function<'_>) -> Result<Callback> {
 
 struct EdgeDriver {
     worker: Option<Worker<SysIo>>,
+    running: Arc<Running>,
+    number: u32,
+    /// Questions to the store of one turn.
+    questions: Vec<u8>,
     on_turn: Callback,
     on_failure: Callback,
 }
@@ -73,6 +78,7 @@ struct EdgeDriver {
 impl Driver for EdgeDriver {
     fn turn(&mut self) {
         if let Some(worker) = &mut self.worker {
+            for_each_answer(&self.running, self.number, |ticket, found| worker.give_store_answer(ticket, found));
             worker.turn();
         }
     }
@@ -87,13 +93,14 @@ impl Driver for EdgeDriver {
             return;
         }
         let Some(worker) = &mut self.worker else { return };
+        worker.take_store_questions(&mut self.questions);
         let log = worker.log();
-        if log.lines().is_empty() && log.notes().is_empty() {
+        if log.lines().is_empty() && log.notes().is_empty() && self.questions.is_empty() {
             return;
         }
         let (mut lines, mut notes) = (std::mem::take(log.lines()), std::mem::take(log.notes()));
         // An environment that ends takes nothing any more: these lines go with it.
-        self.on_turn.call(&[Part::Bytes(&lines), Part::Bytes(&notes)]);
+        self.on_turn.call(&[Part::Bytes(&lines), Part::Bytes(&notes), Part::Bytes(&self.questions)]);
         lines.clear();
         notes.clear();
         if let Some(worker) = &mut self.worker {
@@ -128,6 +135,9 @@ pub fn start_edge(env: Env, host: u32, worker: u32, on_turn: Function<'_>, on_fa
     }
     let driver = EdgeDriver {
         worker: Some(Worker::new(io, Arc::clone(&running.host), worker, running.row(worker)?)),
+        running: Arc::clone(&running),
+        number: worker,
+        questions: Vec::new(),
         on_turn: callback(&env, &on_turn)?,
         on_failure: callback(&env, &on_failure)?,
     };

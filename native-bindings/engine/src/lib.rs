@@ -34,7 +34,7 @@ pub mod http2;
 pub mod idle_list;
 pub mod io;
 pub mod ip_text;
-mod json;
+pub mod json;
 pub mod keeper;
 pub mod learned;
 mod leaving;

@@ -2,12 +2,14 @@
  * The families of GET /metrics, made from one reading of the proxy: its stats block by the table, origins and targets
  * within a bound, certificates, and the process. Nothing of it is counted here.
  */
+import type { StoreReading } from "../../control/cache.js";
 import type { OriginReport } from "../../control/origins.js";
 import type { ReloadsReport } from "../../control/reload.js";
 import type { CounterName, RawRow, Stats } from "../../control/stats.js";
 import { bucketTop } from "../../shared/histogram.js";
 import { STATS_LAYOUT } from "../../shared/stats-layout.js";
 import type { Distribution, Family, Labels, Sample } from "./exposition.js";
+import { storeFamilies } from "./store.js";
 import { HISTOGRAM_ROWS, type HistogramRow, rowOf } from "./table.js";
 import { targetFamilies } from "./targets.js";
 
@@ -41,6 +43,8 @@ export interface MetricsReading extends Pick<Stats, "workersReplaced" | "accessL
   readonly localAlarms: Readonly<Record<string, number>>;
   readonly cpuSeconds: number;
   readonly residentBytes: number;
+  /** null = there is none. */
+  readonly store: StoreReading | null;
 }
 
 export const PREFIX = "millrace_";
@@ -52,6 +56,7 @@ export function familiesOf(reading: MetricsReading, bounds: MetricsBounds): read
     ...counterFamilies(reading, bounds.perWorker),
     ...HISTOGRAM_ROWS.flatMap((row) => histogramFamily(row, reading)),
     ...targetFamilies(reading.origins, bounds.targetsMax),
+    ...storeFamilies(reading.store, PREFIX),
     ...processFamilies(reading),
   ];
 }
