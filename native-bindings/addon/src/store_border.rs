@@ -151,7 +151,8 @@ pub(crate) fn for_each_answer(running: &Running, worker: u32, mut give: impl FnM
 /// The keys under which a URL may be stored, as bytes; empty = no route caches, or it is no URL.
 #[napi(catch_unwind)]
 pub fn cache_keys(host: u32, url: String) -> Result<Vec<Buffer>> {
-    Ok(target_keys(&running(host)?.host.plan(), &url).into_iter().map(Buffer::from).collect())
+    let host = &running(host)?.host;
+    Ok(target_keys(&host.plan(), &host.searches, &url).into_iter().map(Buffer::from).collect())
 }
 
 /// Purges memory; what is not newer than the clock that is returned is gone, or stale if it is soft. `what` is `target`,

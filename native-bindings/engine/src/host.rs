@@ -2,6 +2,7 @@
 //! main thread steers them.
 
 use crate::budget::Budget;
+use crate::cached::searches::Searches;
 use crate::hot::HotCache;
 use crate::http2::bell::Rung;
 use crate::pool::Pool;
@@ -79,6 +80,7 @@ pub struct Host<S> {
     /// Stored answers in memory, and what the store is to write of them.
     pub hot: HotCache,
     pub store: StoreQueue,
+    pub searches: Searches,
     pub inboxes: Box<[ArrayQueue<Message<S>>]>,
     /// By worker: connections and streams of HTTP/2 that can go on.
     pub rungs: Box<[Arc<Rung>]>,
@@ -115,6 +117,7 @@ impl<S> Host<S> {
         Ok(Self {
             hot: HotCache::new(plan.cache.memory_bytes, plan.cache.shards),
             store: StoreQueue::default(),
+            searches: Searches::default(),
             pool,
             inboxes: (0..workers).map(|_| ArrayQueue::new(INBOX_LENGTH)).collect(),
             rungs: (0..workers).map(|_| Arc::default()).collect(),

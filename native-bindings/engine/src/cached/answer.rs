@@ -16,6 +16,7 @@ use proto::cache::judge::{Decision, What};
 use proto::cache::judge_answer::{AnswerDecision, Keep, decide_answer, decide_failure, leaves_marker};
 use proto::cache::key::{Target, write_target};
 use proto::cache::message::{Answered, Arrival, Asked, Times};
+use proto::cache::no_vary_search::SearchVariance;
 use proto::cache::record::Record;
 use proto::cache::storable::write_stored_head;
 use proto::cache::tags::tags_of;
@@ -167,6 +168,14 @@ impl<I: Io> Worker<I> {
             // The answer to a method that is not answered from here, about what is.
             return None;
         }
+        if arrival.policy.no_vary_search {
+            // It counts for this answer already.
+            let mut side = self.exchanges.get_mut(exchange)?.cached.take()?;
+            self.host.searches.note(&side.target, SearchVariance::of(arrival.answered.lines()));
+            self.change_key(&mut side);
+            self.exchanges.get_mut(exchange)?.cached = Some(side);
+        }
+        let side = self.exchanges.get_mut(exchange)?.cached.as_mut()?;
         let said = directives_for(arrival.answered.lines(), arrival.policy).0;
         let mut head = Vec::with_capacity(arrival.answered.head.len);
         write_stored_head(arrival, &said, &record, &mut head);
@@ -251,6 +260,9 @@ impl<I: Io> Worker<I> {
         let gone = |target: &Target<'_>| {
             let mut key = Vec::new();
             if write_target(target, &arrival.policy.key, &mut key) {
+                if arrival.policy.no_vary_search {
+                    self.host.searches.apply(&mut key);
+                }
                 self.host.hot.invalidate(&key, stamp);
                 self.host.store.remove_target(&key, stamp);
             }

@@ -14,6 +14,7 @@ pub(crate) mod leave;
 pub(crate) mod reading;
 pub(crate) mod ready_heads;
 pub(crate) mod request;
+pub mod searches;
 pub(crate) mod serve;
 pub(crate) mod side;
 pub mod store;

@@ -104,6 +104,9 @@ impl<I: Io> Worker<I> {
         };
         let used = decide_use(&lookup).and_then(|wants| {
             let target = Target::of(asked, secure).filter(|target| write_target(target, &policy.key, room));
+            if policy.no_vary_search {
+                self.host.searches.apply(room);
+            }
             target.map(|_| wants).ok_or(Why::NoKey)
         });
         let wants = match used {
@@ -270,6 +273,9 @@ impl<I: Io> Worker<I> {
         let (route, origin_index) = (ongoing.route as usize, ongoing.origin_index);
         let Some(policy) = plan.plan.routes[route].cache.as_ref() else { return };
         let Some(mut side) = ongoing.cached.take() else { return };
+        if policy.no_vary_search {
+            self.change_key(&mut side);
+        }
         let asked = Asked { bytes, head };
         let lookup = Lookup {
             asked,
@@ -289,6 +295,13 @@ impl<I: Io> Worker<I> {
         if let Some(ongoing) = self.exchanges.get_mut(exchange) {
             ongoing.cached = Some(side);
         }
+    }
+
+    /// Makes the key anew by what is known of its path's queries now.
+    pub(crate) fn change_key(&self, side: &mut CacheSide) {
+        let mut target = std::mem::take(&mut side.target).into_vec();
+        self.host.searches.apply(&mut target);
+        (side.place, side.target) = (self.host.hot.place(&target), target.into());
     }
 
     /// Goes to the origin, at some time after its head came.

@@ -2,6 +2,7 @@
 //! answers come back the same way. What is found goes to memory, where it is judged like everything else.
 
 use crate::cached::fill::parse_stored;
+use crate::cached::searches::Searches;
 use crate::cached::side::Role;
 use crate::hot::{Body, Entry, Landed, NewEntry};
 use crate::io::Io;
@@ -12,7 +13,7 @@ use proto::cache::key::{Target, write_target};
 use proto::cache::record::Record;
 use proto::cache::vary::VarySet;
 use proto::exchange::Stage;
-use proto::plan::{KeyPolicy, Plan};
+use proto::plan::Plan;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -65,7 +66,7 @@ pub fn encode_meta(entry: &Entry) -> Vec<u8> {
 
 /// The keys under which a URL may be stored: one for each way in which routes of the plan make keys.
 #[must_use]
-pub fn target_keys(plan: &Plan, url: &str) -> Vec<Vec<u8>> {
+pub fn target_keys(plan: &Plan, searches: &Searches, url: &str) -> Vec<Vec<u8>> {
     let Some((scheme, rest)) = url.split_once("://") else { return Vec::new() };
     let secure = scheme.eq_ignore_ascii_case("https");
     if !secure && !scheme.eq_ignore_ascii_case("http") {
@@ -80,13 +81,19 @@ pub fn target_keys(plan: &Plan, url: &str) -> Vec<Vec<u8>> {
     };
     let path = if path.is_empty() { b"/" } else { path.as_bytes() };
     let target = Target { secure, host: host.as_bytes(), path, query };
-    let policies = plan.routes.iter().filter_map(|route| route.cache.as_ref()).map(|policy| &policy.key);
-    let mut keys: Vec<Vec<u8>> = policies
-        .filter_map(|policy: &KeyPolicy| {
-            let mut key = Vec::new();
-            write_target(&target, policy, &mut key).then_some(key)
-        })
-        .collect();
+    let mut keys: Vec<Vec<u8>> = Vec::new();
+    for policy in plan.routes.iter().filter_map(|route| route.cache.as_ref()) {
+        let mut key = Vec::new();
+        if !write_target(&target, &policy.key, &mut key) {
+            continue;
+        }
+        if policy.no_vary_search {
+            // What was stored before its path said anything lies under the key as it is.
+            keys.push(key.clone());
+            searches.apply(&mut key);
+        }
+        keys.push(key);
+    }
     keys.sort();
     keys.dedup();
     keys
