@@ -2,8 +2,7 @@
 //! they are done.
 
 use crate::cached::fill::parse_stored;
-use crate::cached::request::judged;
-use crate::cached::side::Found;
+use crate::cached::side::{Found, judged};
 use crate::hot::{Entry, NewEntry, Purge, Wanted};
 use crate::io::Io;
 use crate::slab::Key;

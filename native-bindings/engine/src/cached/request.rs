@@ -3,11 +3,11 @@
 use crate::answer::Own;
 use crate::cached::ready_heads::AtHand;
 use crate::cached::serve::Served;
-use crate::cached::side::{CacheSide, Found as FoundEntry, Role};
+use crate::cached::side::{CacheSide, Found as FoundEntry, Role, judged_as};
 use crate::choose::may_be_used;
 use crate::compiled::Compiled;
 use crate::forward::Found as FoundConnection;
-use crate::hot::{Entry, Joined, Seen, Waiter, Wanted};
+use crate::hot::{Joined, Seen, Waiter, Wanted};
 use crate::io::{Io, Token};
 use crate::slab::Key;
 use crate::stats::Counter;
@@ -17,7 +17,6 @@ use proto::cache::conditional::Serve;
 use proto::cache::judge::{Decision, Found, Lookup, What, decide_found, decide_use};
 use proto::cache::key::{Target, write_extras, write_target};
 use proto::cache::message::Asked;
-use proto::cache::record::Record;
 use proto::cache::request_directives::RequestDirectives;
 use proto::cache::validation::{Ask, decide_ask};
 use proto::cache::why::Why;
@@ -27,7 +26,6 @@ use proto::http1::framing::RequestBody;
 use proto::http1::head::{Method, RequestHead};
 use proto::plan::CachePolicy;
 use proto::route::came_secure;
-use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -384,26 +382,4 @@ fn has_conditions(head: &RequestHead) -> bool {
     ]
     .iter()
     .any(|kind| head.kinds.has(*kind))
-}
-
-/// The record to judge by.
-pub(crate) fn judged(found: &FoundEntry) -> Cow<'_, Record> {
-    judged_as(&found.entry, found.soft_since_ms)
-}
-
-/// The record of an entry: stale since a purge said so, and with the length that came to light when it was whole.
-fn judged_as(entry: &Entry, soft_since_ms: Option<u64>) -> Cow<'_, Record> {
-    let record = &entry.record;
-    let length = match (record.length, record.part, entry.body.whole_content()) {
-        (None, None, Some(content)) => Some(content.length()),
-        _ => record.length,
-    };
-    if soft_since_ms.is_none() && length == record.length {
-        return Cow::Borrowed(record);
-    }
-    let mut record = Record { length, ..record.clone() };
-    if let Some(since_ms) = soft_since_ms {
-        record.expire(since_ms);
-    }
-    Cow::Owned(record)
 }

@@ -2,7 +2,8 @@
 
 use crate::cached::reading::Reading;
 use crate::cached::ready_heads::AtHand;
-use crate::cached::request::{Request, judged};
+use crate::cached::request::Request;
+use crate::cached::side::judged;
 use crate::cached::told::{fields, write_status};
 use crate::compiled::Compiled;
 use crate::hot::{Content, Entry};

@@ -4,9 +4,11 @@ use crate::cached::reading::Reading;
 use crate::hot::{Entry, Flight, Place, Seen};
 use crate::streams::Who;
 use proto::cache::judge::{Decision, What};
+use proto::cache::record::Record;
 use proto::cache::request_directives::RequestDirectives;
 use proto::cache::validation::Ask;
 use proto::cache::why::Why;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// See the file. Of a request that passes the cache by, only the verdict and who asks are there.
@@ -113,4 +115,26 @@ impl CacheSide {
             Role::Alone | Role::Follows(_) => None,
         }
     }
+}
+
+/// The record to judge by.
+pub(crate) fn judged(found: &Found) -> Cow<'_, Record> {
+    judged_as(&found.entry, found.soft_since_ms)
+}
+
+/// The record of an entry: stale since a purge said so, and with the length that came to light when it was whole.
+pub(crate) fn judged_as(entry: &Entry, soft_since_ms: Option<u64>) -> Cow<'_, Record> {
+    let record = &entry.record;
+    let length = match (record.length, record.part, entry.body.whole_content()) {
+        (None, None, Some(content)) => Some(content.length()),
+        _ => record.length,
+    };
+    if soft_since_ms.is_none() && length == record.length {
+        return Cow::Borrowed(record);
+    }
+    let mut record = Record { length, ..record.clone() };
+    if let Some(since_ms) = soft_since_ms {
+        record.expire(since_ms);
+    }
+    Cow::Owned(record)
 }
