@@ -117,6 +117,8 @@ export interface NativeCore {
 }
 
 const SUPPORTED_ARCHITECTURES: readonly string[] = ["x64", "arm64"];
+/** C libraries, in the names of files and packages. */
+const LIBCS = ["gnu", "musl"] as const;
 
 let loaded: NativeCore | undefined;
 
@@ -132,9 +134,10 @@ export function loadNative(): NativeCore {
 }
 
 /**
- * The addon's file: `MILLRACE_NATIVE_PATH` if set, else beside the Rust workspace of this package.
+ * The addon's file: `MILLRACE_NATIVE_PATH` if set, else the one that was built in this package, else that of the package of
+ * this platform, which npm installs beside it.
  *
- * @throws MillraceError `MILLRACE_NATIVE` on a system Millrace does not run on, or when the addon is not built.
+ * @throws MillraceError `MILLRACE_NATIVE` on a system Millrace does not run on, or when there is none.
  */
 export function nativePath(): string {
   if (process.platform !== "linux" || !SUPPORTED_ARCHITECTURES.includes(process.arch)) {
@@ -147,20 +150,35 @@ export function nativePath(): string {
     throw new MillraceError("MILLRACE_NATIVE", "Millrace's native core needs the event loop of Node.js itself.");
   }
   const override = process.env["MILLRACE_NATIVE_PATH"];
-  const candidates =
-    override !== undefined && override !== ""
-      ? [override]
-      : ["gnu", "musl"].map((libc) =>
-          fileURLToPath(new URL(`../../native-bindings/millrace.linux-${process.arch}-${libc}.node`, import.meta.url)),
-        );
-  const found = candidates.find((path) => existsSync(path));
-  if (found === undefined) {
+  if (override !== undefined && override !== "") {
+    if (existsSync(override)) return override;
     throw new MillraceError(
       "MILLRACE_NATIVE",
-      `The native core is not built: there is no ${candidates[0]}; run "npm run build:native" in Millrace's folder first.`,
+      `There is no native core at ${override}, which MILLRACE_NATIVE_PATH names.`,
     );
   }
-  return found;
+  const built = LIBCS.map((libc) =>
+    fileURLToPath(new URL(`../../native-bindings/millrace.linux-${process.arch}-${libc}.node`, import.meta.url)),
+  );
+  const found = built.find((path) => existsSync(path)) ?? installedPath();
+  if (found !== undefined) return found;
+  throw new MillraceError(
+    "MILLRACE_NATIVE",
+    `There is no native core for this platform: neither ${built[0]} nor an installed package; "millrace build-native" builds it.`,
+  );
+}
+
+/** Of the packages that npm chooses from by system, processor and C library, the one that it has installed. */
+function installedPath(): string | undefined {
+  const { resolve } = createRequire(import.meta.url);
+  for (const libc of LIBCS) {
+    try {
+      return resolve(`@millrace/linux-${process.arch}-${libc}`);
+    } catch {
+      // Not the one of this platform, or none is installed.
+    }
+  }
+  return undefined;
 }
 
 function loadFrom(path: string): NativeCore {

@@ -5,6 +5,7 @@
 import { Argument, Command, InvalidArgumentError, Option } from "commander";
 import { LOG_LEVELS } from "../shared/log.js";
 import { VERSION } from "../version.js";
+import { buildNative } from "./build-native.js";
 import { printCertificates } from "./cert.js";
 import { check } from "./check.js";
 import { printCompletion, SHELLS, type Shell } from "./completion.js";
@@ -134,8 +135,12 @@ function declareQuestions(program: Command, finish: (code: ExitCode) => void): v
     .action(async (options) => finish(await purge(options)));
 }
 
-/** Commands that change the process itself. */
+/** Commands that change the process itself, or what it is made of. */
 function declareLife(program: Command, finish: (code: ExitCode) => void): void {
+  program
+    .command("build-native")
+    .description("build the native core on this machine (Rust and a C compiler are needed), and print where it is")
+    .action(() => finish(buildNative()));
   withAdmin(program.command("upgrade"))
     .description("put a new process in the place of a running proxy, without a gap; exit 1 when the old one serves on")
     .action(async (options) => finish(await upgrade(options)));

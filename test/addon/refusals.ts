@@ -55,8 +55,7 @@ export function testRefusals(line: number): void {
 
   it("an addon that is not there", async () => {
     const path = join(folder, "nowhere.node");
-    const build = 'run "npm run build:native" in Millrace\'s folder first.';
-    await saysOf(line, path, `The native core is not built: there is no ${path}; ${build}`);
+    await saysOf(line, path, `There is no native core at ${path}, which MILLRACE_NATIVE_PATH names.`);
   });
 
   it("an addon that was cut short, wherever", async () => {

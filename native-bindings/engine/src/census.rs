@@ -69,9 +69,9 @@ impl<I: Io> Worker<I> {
             census.origin_outbox_max = census.origin_outbox_max.max(origin.outbox.len());
         }
         census.checking = self.checks.keys().into_iter().filter(|key| self.is_checking(*key)).count();
-        for target in self.plan.origins.iter().flat_map(|origin| &origin.targets) {
-            census.pool_idle += target.shared.idle_total() as usize;
-            census.pool_open += target.shared.open.load(std::sync::atomic::Ordering::Relaxed) as usize;
+        for target in self.host.pool.all_targets() {
+            census.pool_idle += target.idle_total() as usize;
+            census.pool_open += target.open.load(std::sync::atomic::Ordering::Relaxed) as usize;
         }
         census
     }

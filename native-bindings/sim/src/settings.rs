@@ -200,3 +200,13 @@ fn routes() -> Vec<Value> {
         document::route(Vec::new(), prefix("/r"), forward(0)),
     ]
 }
+
+/// The same without the last target of every origin that has another.
+#[must_use]
+pub fn with_fewer_targets(plan: &Plan) -> Plan {
+    let mut plan = plan.clone();
+    for origin in plan.origins.iter_mut().filter(|origin| origin.targets.len() > 1) {
+        origin.targets.pop();
+    }
+    plan
+}

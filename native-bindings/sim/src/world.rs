@@ -44,7 +44,7 @@ pub struct World {
     mood: Mood,
     host: Arc<Host<Socket>>,
     /// The plan as it was drawn, and the same without checks.
-    plans: [Plan; 2],
+    plans: [Plan; 3],
     workers: Vec<Worker<SimIo>>,
     words: &'static [AtomicU64],
     actors: Vec<Actor>,
@@ -76,7 +76,7 @@ impl World {
         });
         say(|| format!("seed {seed}: {mood:?}, {clients} clients, {knobs:?}\n{plan:#?}"));
         let probes = plan.origins.iter().filter_map(|o| Some((o.name.clone(), o.health.clone()?.probe))).collect();
-        let plans = [plan.clone(), checks::without(&plan)];
+        let plans = [plan.clone(), checks::without(&plan), settings::with_fewer_targets(&plan)];
         let host = Arc::new(Host::new(plan).expect("a plan that can be run"));
         let mut world = Self {
             mood,
@@ -284,10 +284,13 @@ impl World {
                     net.say(|| "everything stood still".to_owned());
                 }),
                 4 => self.drain(),
-                5..=7 => self.install(dice(|d| d.below(2)) as usize),
+                5..=7 => self.install(dice(|d| d.below(3)) as usize),
                 8..=9 => self.set_some_state(),
                 _ => {}
             }
+        } else if dice(|d| d.chance(100)) {
+            // Targets go and come back while nothing else is wrong: no request may notice.
+            self.install(dice(|d| d.below(2)) as usize * 2);
         }
         net::with(|net| {
             let back = net.dice().skewed(4_000_000_000);
@@ -317,7 +320,7 @@ impl World {
         }
     }
 
-    /// One of the two plans takes the place of the present one.
+    /// One of the plans takes the place of the present one.
     fn install(&self, place: usize) {
         say(|| format!("plan {place} is installed"));
         let installed = self.host.install(self.plans[place].clone(), net::with(|net| net.now_us / 1000));
