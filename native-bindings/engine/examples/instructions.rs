@@ -20,6 +20,7 @@ use proto::http1::encode::{AnswerEncoding, encode_answer, encode_request};
 use proto::http1::framing::{decide_answer, decide_request};
 use proto::http1::head::{Method, RequestHead, ResponseHead};
 use proto::limits::HeadLimits;
+use proto::plan::{CachePolicy, Plan, TtlRule};
 use std::cell::RefCell;
 use std::hint::black_box;
 use std::net::SocketAddr;
@@ -41,6 +42,8 @@ const STEPS: &[(&str, Step)] = &[
     ("encode_answer", write_answer),
     ("forward_short", |times| forward(SHORT, times)),
     ("forward_browser", |times| forward(BROWSER, times)),
+    ("cache_hit_short", |times| hit(SHORT, times)),
+    ("cache_hit_browser", |times| hit(BROWSER, times)),
     ("hot_hit", |times| hot_hit("", times)),
     ("hot_hit_of_variant", |times| hot_hit("Accept-Encoding, X", times)),
     ("hot_hit_near", hot_hit_near),
@@ -101,30 +104,58 @@ fn write_answer(times: u64) {
     }
 }
 
-/// Whole exchanges of one worker on kept connections, from the client's event to its answer, in two turns each. The
-/// first opens the origin connection.
-fn forward(request: &'static [u8], times: u64) {
-    let target: SocketAddr = "127.0.0.1:9000".parse().expect("an address");
+/// One worker with one client, before its first request.
+fn worker_of(plan: Plan) -> (Worker<MemoryIo>, Rc<RefCell<Wire>>) {
     let peer: SocketAddr = "127.0.0.1:40000".parse().expect("an address");
     let wire = Rc::new(RefCell::new(Wire::default()));
-    let host = Arc::new(Host::new(plain_plan::plain_plan(target, false)).expect("a plan without TLS"));
+    let host = Arc::new(Host::new(plan).expect("a plan without TLS"));
     let row = Row::of_block(Row::leak(1), 0).expect("a block of one row");
     let mut worker = Worker::new(MemoryIo(Rc::clone(&wire)), Arc::clone(&host), 0, row);
     assert!(host.inboxes[0].push(Message::Client { socket: CLIENT, peer, listener: 0 }).is_ok());
     wire.borrow_mut().ring();
     worker.turn();
+    (worker, wire)
+}
+
+fn target() -> SocketAddr {
+    "127.0.0.1:9000".parse().expect("an address")
+}
+
+/// A request that goes to the origin, and its answer; the first opens the origin connection.
+fn exchange(worker: &mut Worker<MemoryIo>, wire: &RefCell<Wire>, request: &'static [u8], first: bool) {
+    wire.borrow_mut().written = [0; 2];
+    wire.borrow_mut().arrive(CLIENT, request);
+    worker.turn();
+    if first {
+        wire.borrow_mut().establish();
+        worker.turn();
+    }
+    assert!(wire.borrow().written[ORIGIN] > request.len(), "the request did not reach the origin");
+    wire.borrow_mut().arrive(ORIGIN, ANSWER);
+    worker.turn();
+    assert!(wire.borrow().written[CLIENT] > 128, "the answer did not reach the client");
+}
+
+/// Whole exchanges of one worker on kept connections, from the client's event to its answer, in two turns each.
+fn forward(request: &'static [u8], times: u64) {
+    let (mut worker, wire) = worker_of(plain_plan::plain_plan(target(), false));
     for turn in 0..times {
+        exchange(&mut worker, &wire, request, turn == 0);
+    }
+}
+
+/// Answers out of the cache, from the client's event to the answer, in one turn each.
+fn hit(request: &'static [u8], times: u64) {
+    let mut plan = plain_plan::plain_plan(target(), false);
+    let rule = TtlRule { force_s: Some(3600), overrides: true, ..TtlRule::default() };
+    plan.routes[0].cache = Some(CachePolicy { ttl: vec![rule], ..CachePolicy::default() });
+    let (mut worker, wire) = worker_of(plan);
+    exchange(&mut worker, &wire, request, true);
+    for _ in 0..times {
         wire.borrow_mut().written = [0; 2];
         wire.borrow_mut().arrive(CLIENT, request);
         worker.turn();
-        if turn == 0 {
-            wire.borrow_mut().establish();
-            worker.turn();
-        }
-        assert!(wire.borrow().written[ORIGIN] > request.len(), "the request did not reach the origin");
-        wire.borrow_mut().arrive(ORIGIN, ANSWER);
-        worker.turn();
-        assert!(wire.borrow().written[CLIENT] > 128, "the answer did not reach the client");
+        assert!(wire.borrow().written[ORIGIN] == 0 && wire.borrow().written[CLIENT] > 128, "no hit");
     }
 }
 

@@ -33,6 +33,12 @@ pub struct Tally {
 }
 
 impl<I: Io> Worker<I> {
+    /// Monotonic; of this pass.
+    #[must_use]
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.now_us / 1000
+    }
+
     /// A new plan or a target's new state, if there is one. Two loads when there is none.
     pub(crate) fn take_changes(&mut self) {
         let generation = self.host.generation.load(Relaxed);

@@ -225,11 +225,6 @@ impl<I: Io> Worker<I> {
         self.row.add(Counter::LogLinesLost, self.log.take_lost());
     }
 
-    #[must_use]
-    pub(crate) fn now_ms(&self) -> u64 {
-        self.now_us / 1000
-    }
-
     /// Lines written since they were last taken: access log and notes.
     pub fn log(&mut self) -> &mut Log {
         &mut self.log
