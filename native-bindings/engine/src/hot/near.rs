@@ -20,6 +20,8 @@ const HITS_TOLD: u32 = 16;
 struct Held {
     entry: Arc<Entry>,
     hits: u32,
+    /// Given out since another one wanted its room.
+    used: bool,
 }
 
 /// See the file.
@@ -44,6 +46,7 @@ impl Near {
         if !is_it || !entry.is_alone() || !cache.is_current(entry) {
             return None;
         }
+        held.used = true;
         held.hits = held.hits.wrapping_add(1);
         if held.hits <= HITS_TOLD_AT_ONCE {
             entry.add_hits(1);
@@ -53,10 +56,13 @@ impl Near {
         Some(&held.entry)
     }
 
-    /// Has what a look-up found near from now on, if it is of the kind.
+    /// Has what a look-up found near from now on, if it is of the kind. What lies in its room and was used stays once
+    /// more: many that come in turn would else displace each other each time.
     pub fn note(&mut self, wanted: &Wanted<'_>, entry: &Arc<Entry>) {
-        if entry.is_alone() && entry.weight() <= NEAR_BYTES_MAX {
-            self.rooms[room_of(wanted)] = Some(Held { entry: Arc::clone(entry), hits: 0 });
+        let room = &mut self.rooms[room_of(wanted)];
+        let stays = room.as_mut().is_some_and(|held| std::mem::take(&mut held.used) && held.entry.is_alone());
+        if !stays && entry.is_alone() && entry.weight() <= NEAR_BYTES_MAX {
+            *room = Some(Held { entry: Arc::clone(entry), hits: 0, used: false });
         }
     }
 

@@ -76,7 +76,7 @@ impl Slot {
         let mut take = |variant: &[u8]| {
             for entry in self.entries() {
                 let newer = best.is_none_or(|best| best.record.came_ms <= entry.record.came_ms);
-                if newer && *entry.variant == *variant && entry.is_of(wanted.target, wanted.extras) && is_live(entry) {
+                if newer && entry.is_variant(variant) && entry.is_of(wanted.target, wanted.extras) && is_live(entry) {
                     best = Some(entry);
                 }
             }
