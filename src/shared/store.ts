@@ -77,6 +77,8 @@ const CELLS = [
 
 export type StoreFact = (typeof CELLS)[number];
 
+const PLACES = Object.fromEntries(CELLS.map((name, place) => [name, place])) as Readonly<Record<StoreFact, number>>;
+
 /** The facts block: any thread adds to a cell or reads it. */
 export class StoreFacts {
   readonly memory: SharedArrayBuffer;
@@ -88,15 +90,15 @@ export class StoreFacts {
   }
 
   get(fact: StoreFact): number {
-    return Number(Atomics.load(this.#cells, CELLS.indexOf(fact)));
+    return Number(Atomics.load(this.#cells, PLACES[fact]));
   }
 
   set(fact: StoreFact, value: number): void {
-    Atomics.store(this.#cells, CELLS.indexOf(fact), BigInt(value));
+    Atomics.store(this.#cells, PLACES[fact], BigInt(value));
   }
 
   add(fact: StoreFact, amount = 1): void {
-    Atomics.add(this.#cells, CELLS.indexOf(fact), BigInt(amount));
+    Atomics.add(this.#cells, PLACES[fact], BigInt(amount));
   }
 
   get state(): StoreState {

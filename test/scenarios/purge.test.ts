@@ -83,6 +83,32 @@ describe("a store behind the cache", () => {
   });
 });
 
+describe("workers that die", () => {
+  it("take nothing of the store with them: their successors read it", async (test) => {
+    const stage = await stageFor(test);
+    await fill(stage);
+    for (let round = 0; round < 2; round += 1) {
+      await stage.restart();
+      const { millrace } = stage.proxy;
+      const replaced = new Promise<void>((resolve) => {
+        let left = 2;
+        millrace.on("workerReplaced", () => {
+          left -= 1;
+          if (left === 0) resolve();
+        });
+      });
+      assert.deepEqual(await askAll(stage), []);
+      millrace.provokePanic(0);
+      millrace.provokePanic(1);
+      await replaced;
+      assert.deepEqual(await askAll(stage), []);
+      await stage.proxy.admin("POST", "/cache/purge", { tag: "red" });
+      assert.deepEqual(await askAll(stage), [PATHS[0], PATHS[1]]);
+      await stage.proxy.storeIs(({ variants, waiting }) => variants === PATHS.length && waiting === 0);
+    }
+  });
+});
+
 describe("a purge", () => {
   const host = `http://${HOST}`;
   const cases = [

@@ -55,11 +55,13 @@ export class StoreReader {
     facts.add("batches");
     facts.add("lookUps", targets.length);
     const found = this.look(targets);
+    let hits = 0;
     for (const [at, one] of found.entries()) {
       if (one.length === 0) continue;
       touches.note(keyOf(targets[at] ?? NOTHING));
-      facts.add("hits");
+      hits += 1;
     }
+    if (hits > 0) facts.add("hits", hits);
     return found;
   }
 
