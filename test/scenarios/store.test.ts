@@ -6,18 +6,29 @@ import assert from "node:assert/strict";
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
-import { createMillrace, type Millrace } from "../../src/millrace.js";
+import { checkSettings } from "../../src/config/check.js";
+import type { Settings } from "../../src/config/settings.js";
+import type { OwnProcess } from "../../src/control/handover.js";
+import { Inherited } from "../../src/control/inherited.js";
+import { Millrace } from "../../src/millrace.js";
 import { newFolder } from "../support/store.js";
 
-function proxyWith(folder: string): Millrace {
-  return createMillrace({
+function settingsWith(folder: string): Settings {
+  const checked = checkSettings({
     listeners: ["127.0.0.1:0"],
     workers: 1,
     log: { level: "fatal" },
+    admin: { address: "127.0.0.1:0" },
     origins: { api: { targets: "127.0.0.1:9" } },
     routes: [{ forwardTo: "api", cache: true }],
     cache: { store: { folder } },
   });
+  assert.ok(checked.ok);
+  return checked.settings;
+}
+
+function proxyWith(folder: string): Millrace {
+  return new Millrace(settingsWith(folder));
 }
 
 describe("a proxy with a store", () => {
@@ -32,6 +43,27 @@ describe("a proxy with a store", () => {
     await second.start();
     await second.stop();
     assert.ok(existsSync(join(folder, "format.json")));
+  });
+
+  it("waits for the folder while the process whose place it takes still has it, and serves meanwhile", async (test) => {
+    const { folder, remove } = newFolder();
+    test.after(remove);
+    const first = proxyWith(folder);
+    await first.start();
+    const noUpgrade = { start: () => Promise.reject(new Error("nobody asks for one")) };
+    const successor = { inherited: new Inherited(process.pid, []), upgrader: noUpgrade } as unknown as OwnProcess;
+    const second = new Millrace(settingsWith(folder), successor);
+    const { admin } = await second.start();
+    const storeState = async () => {
+      const answer = await fetch(`http://127.0.0.1:${admin?.port}/cache/store`);
+      return ((await answer.json()) as { readonly store: { readonly state: string } }).store.state;
+    };
+    await new Promise((resolve) => setTimeout(resolve, 600));
+    assert.equal(await storeState(), "opening");
+    await first.stop();
+    for (const due = Date.now() + 20_000; (await storeState()) !== "ready"; )
+      assert.ok(Date.now() < due, "it never opened");
+    await second.stop();
   });
 
   it("does not start in a folder that holds other things, and touches none of them", async (test) => {
