@@ -5,12 +5,10 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { loadNative } from "../src/native.js";
 import { messageOf, unreachable } from "../src/shared/errors.js";
-import type { EdgeOrders, FromWorker, ToWorker } from "../src/shared/messages.js";
+import type { EdgeOrders, FromWorker, StoreReadingOrders, ToWorker } from "../src/shared/messages.js";
 import { profileThread } from "../src/shared/profile.js";
-import { StoreFacts, Touches } from "../src/shared/store.js";
 import { AccessLog } from "./edge/access-log.js";
-import { answerQuestions } from "./edge/store-answers.js";
-import { StoreReader } from "./edge/store-reader.js";
+import type { StoreAnswers } from "./edge/store-answers.js";
 
 const orders = workerData as EdgeOrders;
 const native = loadNative();
@@ -18,6 +16,15 @@ const port = parentPort;
 if (port === null) throw new Error("workers/edge.ts is started by the supervisor only");
 
 const accessLog = orders.accessLog === null ? null : new AccessLog(orders.accessLog, say);
+
+/** Loaded only where there is a store: a proxy without one needs nothing of LMDB. */
+async function openAnswers(place: StoreReadingOrders): Promise<StoreAnswers> {
+  const { StoreAnswers: Answers } = await import("./edge/store-answers.js");
+  return new Answers(place, {
+    answer: (batch) => native.storeAnswer(orders.host, orders.worker, batch),
+    handleBroken: (target, file) => say({ kind: "storeBroken", target, file }),
+  });
+}
 
 function say(message: FromWorker): void {
   port?.postMessage(message);
@@ -27,21 +34,7 @@ function say(message: FromWorker): void {
 function takeTurn(lines: Buffer | null, notes: Buffer | null, questions: Buffer | null): void {
   if (lines !== null) accessLog?.take(lines);
   if (notes !== null) say({ kind: "notes", lines: notes });
-  if (questions !== null) answerStore(questions);
-}
-
-let reader: StoreReader | null = null;
-
-/** The engine asks only while the store is open. */
-function answerStore(questions: Buffer): void {
-  if (orders.store === null) return;
-  reader ??= new StoreReader({
-    ...orders.store,
-    facts: new StoreFacts(orders.store.facts),
-    touches: new Touches(orders.store.touches),
-    handleBroken: (target, file) => say({ kind: "storeBroken", target, file }),
-  });
-  answerQuestions(reader, questions, (batch) => native.storeAnswer(orders.host, orders.worker, batch));
+  if (questions !== null) store?.answer(questions);
 }
 
 /** Called once when the engine panicked: its state is not to be trusted, so the thread ends and is replaced. */
@@ -62,7 +55,7 @@ async function profile(ms: number): Promise<void> {
 
 async function stop(): Promise<void> {
   native.stopThread();
-  await reader?.close();
+  await store?.close();
   await accessLog?.close();
   port?.close();
 }
@@ -86,7 +79,10 @@ port.on("message", (message: ToWorker) => {
   }
 });
 
+let store: StoreAnswers | null = null;
+
 try {
+  store = orders.store === null ? null : await openAnswers(orders.store);
   native.startEdge(orders.host, orders.worker, takeTurn, fail);
   say({ kind: "ready" });
 } catch (thrown) {

@@ -59,6 +59,8 @@ export class StoreThread {
    * @throws MillraceError `MILLRACE_START` when the folder cannot be used.
    */
   static async start(plan: StoreThreadPlan): Promise<StoreThread> {
+    // As with our own addon: what only other threads had loaded would be unmapped with the last of them.
+    await import("lmdb");
     const thread = new StoreThread(plan);
     const failure = await thread.#begin(plan);
     if (failure === null) return thread;
