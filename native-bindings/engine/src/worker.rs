@@ -391,6 +391,10 @@ pub fn settle<I: Io>(host: &Host<I::Socket>, worker: u32, row: Row) {
     // requests is heard by nobody, so those who wait behind it are called by the next connection that becomes free.
     while host.inboxes[worker as usize].pop().is_some() {}
     host.pool.forget_waiters_of(worker);
+    // Nor does anybody wait for what it was fetching; their keepers bring them to look.
+    let mut waiters = Vec::new();
+    host.hot.forget_worker(worker, &mut waiters);
+    waiters.iter().for_each(|waiter| host.rungs[waiter.worker as usize].ring(waiter.token));
     // The files went with the thread that held them.
     row.add(Counter::SpoolBytes, row.get(Counter::SpoolBytes).wrapping_neg());
 }
