@@ -20,7 +20,7 @@ const ROOM_FOR: u64 = 100_000;
 const SHARDS: u32 = 64;
 const THREADS: u64 = 2;
 /// Of each thread; the first half warms up.
-const REQUESTS: u64 = 1_200_000;
+const REQUESTS: u64 = 800_000;
 const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nCache-Control: max-age=600\r\n\
     ETag: \"33a64df551425fcc55e4d42a148795d9f25f89d4\"\r\nLast-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n";
 
