@@ -125,10 +125,12 @@ impl<I: Io> Worker<I> {
                 let found = found?;
                 // What still arrives is used once and stays as it is.
                 let is_whole = found.entry.body.whole_content().is_some();
-                let fresh = if is_whole { self.freshened(arrival, &found.entry) } else { None };
+                let stamp = self.exchanges.get(exchange)?.cached.as_ref()?.stamp;
+                let fresh = if is_whole { self.freshened(arrival, &found.entry, stamp) } else { None };
                 if let Some(entry) = &fresh {
-                    self.freshen_others(arrival, &found.entry);
-                    self.keep_entry(exchange, entry);
+                    self.freshen_others(arrival, &found.entry, stamp);
+                    let is_kept = self.host.hot.renew(&found.entry, entry);
+                    self.entry_kept(exchange, entry, is_kept);
                 }
                 let now = fresh.map_or(found, |entry| Found { entry, soft_since_ms: None });
                 self.use_stored(exchange, arrival, now, None)
@@ -187,7 +189,7 @@ impl<I: Io> Worker<I> {
     }
 
     /// The stored answer with the fields of the new one; `None` where they cannot be put together.
-    fn freshened(&self, arrival: &Arrival<'_>, entry: &Arc<Entry>) -> Option<Arc<Entry>> {
+    fn freshened(&self, arrival: &Arrival<'_>, entry: &Arc<Entry>, stamp: u64) -> Option<Arc<Entry>> {
         let mut head = Vec::new();
         let stored = Answered { bytes: &entry.head, head: &entry.parsed };
         let record = freshen(arrival, stored, &entry.record, &mut head)?;
@@ -204,20 +206,20 @@ impl<I: Io> Worker<I> {
             body: Arc::clone(&entry.body),
             tags: entry.tags.clone(),
             tag_names: entry.tag_names.clone(),
-            stamp: self.host.hot.stamp(arrival.times.answered_ms * 1000),
+            stamp,
         };
         Some(Entry::new(renewed))
     }
 
     /// RFC 9111 4.3.4: a strong validator speaks of all stored answers that have it.
-    fn freshen_others(&mut self, arrival: &Arrival<'_>, entry: &Arc<Entry>) {
+    fn freshen_others(&mut self, arrival: &Arrival<'_>, entry: &Arc<Entry>, stamp: u64) {
         if entry.vary.is_empty() {
             return;
         }
         for other in self.host.hot.variants_of(&entry.target) {
             if !Arc::ptr_eq(&other, entry) && is_also_about(arrival, &other.record) {
-                if let Some(fresh) = self.freshened(arrival, &other) {
-                    if self.host.hot.keep(&fresh) {
+                if let Some(fresh) = self.freshened(arrival, &other, stamp) {
+                    if self.host.hot.renew(&other, &fresh) {
                         self.host.store.put(&fresh);
                     }
                 }
@@ -240,7 +242,7 @@ impl<I: Io> Worker<I> {
         Some(Judged::Instead(serve))
     }
 
-    fn leave_marker(&mut self, exchange: Key, asked: Asked<'_>) {
+    pub(crate) fn leave_marker(&mut self, exchange: Key, asked: Asked<'_>) {
         let now_ms = self.log.unix_ms;
         let Some(side) = self.exchanges.get(exchange).and_then(|o| o.cached.as_ref()) else { return };
         if side.target.is_empty() {

@@ -3,7 +3,7 @@
 
 use crate::cached::side::{CacheSide, Found, Role};
 use crate::exchange::{Asking, Ongoing};
-use crate::hot::{Joined, Waiter, Wanted};
+use crate::hot::{Entry, Joined, Waiter, Wanted};
 use crate::io::{Io, Token};
 use crate::slab::Key;
 use crate::stats::Counter;
@@ -15,6 +15,7 @@ use proto::exchange::{Download, Exchange};
 use proto::http1::framing::RequestFraming;
 use proto::http1::head::{Parsed, RequestHead, Version};
 use std::rc::Rc;
+use std::sync::Arc;
 
 impl<I: Io> Worker<I> {
     pub(crate) fn waiter_of(&self, exchange: Key) -> Waiter {
@@ -90,6 +91,12 @@ impl<I: Io> Worker<I> {
         let Some(side) = self.exchanges.get_mut(renewing).and_then(|o| o.cached.as_mut()) else { return };
         let wanted = Wanted { place: side.place, target: &side.target, extras: &side.extras, asked };
         let seen = self.host.hot.look_up(&wanted, now_ms);
+        let is_same = |entry: &Arc<Entry>| side.found.as_ref().is_some_and(|found| Arc::ptr_eq(&found.entry, entry));
+        if !seen.entry.as_ref().is_some_and(is_same) {
+            // Somebody has renewed it meanwhile, or it is gone.
+            self.forget_exchange(renewing);
+            return;
+        }
         match self.host.hot.join(&wanted, &seen, waiter) {
             Joined::Lead(flight) => {
                 side.role = Role::Leads(flight);

@@ -12,7 +12,7 @@ use crate::stats::Counter;
 use crate::worker::Worker;
 use proto::cache::conditional::{Serve, decide_serve};
 use proto::cache::message::Asked;
-use proto::cache::storable::{BodyEnd, decide_whole, is_too_large};
+use proto::cache::storable::{BodyEnd, decide_whole};
 use proto::exchange::{Piece, Stage};
 use proto::fault::WireFault;
 use proto::http1::head::{Parsed, ResponseHead};
@@ -32,6 +32,11 @@ impl<I: Io> Worker<I> {
     /// Keeps an entry whose content is whole, and tells those who wait.
     pub(crate) fn keep_entry(&mut self, exchange: Key, entry: &Arc<Entry>) {
         let is_kept = self.host.hot.keep(entry);
+        self.entry_kept(exchange, entry, is_kept);
+    }
+
+    /// An entry was kept, or is purged already.
+    pub(crate) fn entry_kept(&mut self, exchange: Key, entry: &Arc<Entry>, is_kept: bool) {
         if is_kept {
             self.row.one(Counter::CacheStored);
             self.host.store.put(entry);
@@ -40,7 +45,8 @@ impl<I: Io> Worker<I> {
         side.stored = is_kept;
         if let Some(flight) = side.flight().cloned() {
             side.role = Role::Alone;
-            self.land(&flight, if is_kept { Landed::LookAgain } else { Landed::Released });
+            // What was purged meanwhile is fetched by one of those who wait, not by all.
+            self.land(&flight, Landed::LookAgain);
         }
     }
 
@@ -78,6 +84,11 @@ impl<I: Io> Worker<I> {
         let recut = kept.recut;
         let listed = self.entry_of(exchange, kept, Body::growing()).filter(|entry| self.host.hot.list(entry));
         let Some(entry) = listed else {
+            let side = self.exchanges.get_mut(exchange).and_then(|o| o.cached.as_mut());
+            let flight = side.and_then(|side| side.flight().cloned().inspect(|_| side.role = Role::Alone));
+            if let Some(flight) = flight {
+                self.land(&flight, Landed::LookAgain);
+            }
             self.pass_piece(exchange, out, rest, taken);
             return;
         };
@@ -127,7 +138,7 @@ impl<I: Io> Worker<I> {
     /// A piece of an answer whose exchange has no client any more.
     pub(crate) fn fill_piece(&mut self, exchange: Key, data: &[u8]) {
         let Some(ongoing) = self.exchanges.get_mut(exchange) else { return };
-        let most = ongoing.cache_policy().cloned();
+        let object_bytes = ongoing.cache_policy().map_or(0, |policy| policy.object_bytes);
         let Some(side) = ongoing.cached.as_mut() else { return };
         let Some(entry) = side.fill.clone() else { return };
         if data.is_empty() {
@@ -137,13 +148,23 @@ impl<I: Io> Worker<I> {
         entry.body.append(data, &mut waiters);
         self.ring_all(waiters);
         let received = entry.body.length_so_far();
-        let too_much =
-            most.is_some_and(|policy| is_too_large(&policy, received)) || received > self.host.hot.bytes_max() / 2;
-        if too_much && entry.body.may_enter() {
+        let too_large = (object_bytes != 0 && received > object_bytes) || received > self.host.hot.bytes_max() / 2;
+        let has_room = self.host.hot.make_room();
+        if (too_large || !has_room) && entry.body.may_enter() {
             // Nobody else may begin to read it; who does goes on.
             self.host.hot.forget(&entry);
             entry.body.narrow();
+            if too_large {
+                self.mark_too_large(exchange);
+            }
         }
+    }
+
+    /// The next ones need not wait for each other in vain.
+    fn mark_too_large(&mut self, exchange: Key) {
+        let Some(request) = self.take_head(exchange) else { return };
+        self.leave_marker(exchange, Asked { bytes: &request.1, head: &request.0 });
+        self.put_head(exchange, request);
     }
 
     /// Whether as much lies ready for the slowest reader as may.
@@ -162,7 +183,7 @@ impl<I: Io> Worker<I> {
         let Some(side) = ongoing.cached.as_ref() else { return };
         let Some(entry) = side.fill.as_ref() else { return };
         let is_wanted = side.background && entry.body.may_enter() || entry.body.readers() > 0;
-        if !is_wanted && !is_worth_ending(ongoing, entry) {
+        if !is_wanted && !is_worth_ending(ongoing, entry) && entry.body.fail_unless_read() {
             self.row.one(Counter::CacheFillsLeft);
             self.forget_exchange(exchange);
             return;

@@ -357,6 +357,10 @@ impl<I: Io> Worker<I> {
         let (decision, collapsed) = (side.decision, side.collapsed);
         if !reading.enter() {
             // It outgrew what is kept in this moment.
+            let (stamp, now_ms) = (self.host.hot.stamp(self.log.unix_ms * 1000), self.log.unix_ms);
+            if let Some(side) = self.exchanges.get_mut(exchange).and_then(|o| o.cached.as_mut()) {
+                (side.found, side.stamp, side.asked_ms) = (None, stamp, now_ms);
+            }
             self.go_to_origin(exchange);
             return;
         }

@@ -31,6 +31,8 @@ struct Meta {
     variant: Box<[u8]>,
     head: Box<[u8]>,
     tags: Box<[Box<[u8]>]>,
+    /// By which purges measure it.
+    stamp: u64,
 }
 
 /// One stored answer, as the store gives it back.
@@ -60,6 +62,7 @@ pub fn encode_meta(entry: &Entry) -> Vec<u8> {
         variant: entry.variant.clone(),
         head: entry.head.clone(),
         tags: entry.tag_names.clone(),
+        stamp: entry.content_stamp(),
     };
     rmp_serde::to_vec_named(&meta).unwrap_or_default()
 }
@@ -138,8 +141,8 @@ impl<I: Io> Worker<I> {
         let (place, target, stamp) = (side.place, side.target.clone(), side.stamp);
         let mut any = false;
         for variant in found {
-            let Some(entry) = self.entry_of_store(variant, (place, &target, stamp)) else { continue };
-            any |= self.host.hot.keep(&entry);
+            let Some(entry) = self.entry_of_store(variant, (place, &target)) else { continue };
+            any |= self.host.hot.keep_stored(&entry, stamp);
         }
         if !any {
             self.go_to_origin(exchange);
@@ -156,7 +159,7 @@ impl<I: Io> Worker<I> {
     fn entry_of_store(
         &self,
         stored: &StoredVariant<'_>,
-        (place, target, stamp): (crate::hot::Place, &[u8], u64),
+        (place, target): (crate::hot::Place, &[u8]),
     ) -> Option<Arc<Entry>> {
         let mut meta: Meta = rmp_serde::from_slice(stored.meta).ok()?;
         if let Some(since_ms) = stored.soft_since_ms {
@@ -176,7 +179,7 @@ impl<I: Io> Worker<I> {
             body: Arc::new(Body::whole(stored.body)),
             tags,
             tag_names: meta.tags,
-            stamp,
+            stamp: meta.stamp,
         }))
     }
 
