@@ -92,8 +92,8 @@ export interface NativeCore {
   explain(host: number, request: Uint8Array, client: string): string;
   /** Asks every worker for its connections; each answers with one note `connections` that carries the ticket. */
   dumpConnections(host: number, ticket: number): void;
-  /** Says whether the store is open: asked, and told what to write. */
-  storeSetOpen(host: number, open: boolean): void;
+  /** Says whether the store is open: asked, and told what to write; so many bytes may wait for it. */
+  storeSetOpen(host: number, open: boolean, queueBytes: number): void;
   /** What the store is to write, up to about so many bytes (shared/store-border.ts); null = nothing waits. */
   storeTake(host: number, bytesMax: number): Buffer | null;
   /** How many entries wait for the store, and how many writes found no room. */

@@ -18,6 +18,8 @@ export interface StoreSettings {
   /** Quota. */
   readonly bytes: number;
   readonly bodyInlineBytes: number;
+  /** What may wait to be written. */
+  readonly queueBytes: number;
 }
 
 /** What the settings say of the store, and whose it is. */

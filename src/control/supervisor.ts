@@ -215,7 +215,7 @@ export class Supervisor {
   async #openStore({ store, isSuccessor, log }: SupervisorPlan): Promise<void> {
     if (store === null) return;
     const handleReady = () => {
-      this.#native.storeSetOpen(this.#host, true);
+      this.#native.storeSetOpen(this.#host, true, store.queueBytes);
       log.info({ store: store.folder }, "the store of the cache is open");
     };
     this.#store = await StoreThread.start({ ...store, host: this.#host, isSuccessor, log, handleReady });
@@ -223,7 +223,7 @@ export class Supervisor {
 
   async #leave(): Promise<void> {
     await Promise.all(this.#seats.map((seat) => seat.stop()));
-    this.#native.storeSetOpen(this.#host, false);
+    this.#native.storeSetOpen(this.#host, false, 0);
     await this.#store?.stop();
     this.#native.closeHost(this.#host);
   }

@@ -83,6 +83,23 @@ describe("a store behind the cache", () => {
   });
 });
 
+describe("the queue of the store", () => {
+  it("has its bound: what finds no room in it is kept in memory only, and counted", async (test) => {
+    const { folder, remove } = newFolder();
+    const origin = await startCachedOrigin();
+    const proxy = await startCachedProxy(origin.port, folder, { queueBytes: 1024 * 1024 });
+    test.after(async () => {
+      await proxy.millrace.stop();
+      await origin.close();
+      remove();
+    });
+    await proxy.storeIs(({ state }) => state === "ready");
+    for (const path of ["/2000000/long", "/100/short", "/2000000/long"]) await proxy.get(path);
+    await proxy.storeIs(({ variants, refused }) => variants === 1 && refused === 1);
+    assert.deepEqual(origin.asked, ["/2000000/long", "/100/short"]);
+  });
+});
+
 describe("workers that die", () => {
   it("take nothing of the store with them: their successors read it", async (test) => {
     const stage = await stageFor(test);

@@ -63,7 +63,11 @@ export const HOST = "www.example.test";
 
 const STORE_MS_MAX = 20_000;
 
-export async function startCachedProxy(originPort: number, folder: string | null): Promise<CachedProxy> {
+export async function startCachedProxy(
+  originPort: number,
+  folder: string | null,
+  store: { readonly queueBytes?: number } = {},
+): Promise<CachedProxy> {
   const millrace = createMillrace({
     listeners: ["127.0.0.1:0"],
     workers: 2,
@@ -71,7 +75,7 @@ export async function startCachedProxy(originPort: number, folder: string | null
     admin: { address: "127.0.0.1:0" },
     origins: { api: { targets: `127.0.0.1:${originPort}` } },
     routes: [{ forwardTo: "api", cache: true }],
-    cache: folder === null ? {} : { store: { folder } },
+    cache: folder === null ? {} : { store: { folder, ...store } },
   });
   const { listeners, admin } = await millrace.start();
   const adminPort = admin?.port ?? 0;

@@ -27,10 +27,10 @@ fn write_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
-/// Says whether the store is open: asked, and told what to write.
+/// Says whether the store is open: asked, and told what to write; so many bytes may wait for it.
 #[napi(catch_unwind)]
-pub fn store_set_open(host: u32, open: bool) -> Result<()> {
-    running(host)?.host.store.set_open(open);
+pub fn store_set_open(host: u32, open: bool, queue_bytes: f64) -> Result<()> {
+    running(host)?.host.store.set_open(open, queue_bytes as u64);
     Ok(())
 }
 

@@ -33,7 +33,11 @@ pub enum Write {
 pub struct StoreQueue {
     /// There is a store, and it works.
     open: AtomicBool,
-    puts: ArrayQueue<Arc<Entry>>,
+    /// Each with what it weighed when it came.
+    puts: ArrayQueue<(Arc<Entry>, u64)>,
+    /// What the entries that wait weigh, and may weigh: they are in memory, whether the hot cache keeps them or not.
+    bytes: AtomicU64,
+    bytes_max: AtomicU64,
     removals: Mutex<Vec<Write>>,
     lost: AtomicU64,
 }
@@ -43,6 +47,8 @@ impl Default for StoreQueue {
         Self {
             open: AtomicBool::new(false),
             puts: ArrayQueue::new(WRITES_MAX),
+            bytes: AtomicU64::new(0),
+            bytes_max: AtomicU64::new(0),
             removals: Mutex::default(),
             lost: AtomicU64::new(0),
         }
@@ -50,8 +56,9 @@ impl Default for StoreQueue {
 }
 
 impl StoreQueue {
-    /// Says whether there is a store that can be asked and written to.
-    pub fn set_open(&self, open: bool) {
+    /// Says whether there is a store that can be asked and written to, and how many bytes may wait for it.
+    pub fn set_open(&self, open: bool, bytes_max: u64) {
+        self.bytes_max.store(bytes_max, Relaxed);
         self.open.store(open, Relaxed);
     }
 
@@ -61,7 +68,14 @@ impl StoreQueue {
     }
 
     pub fn put(&self, entry: &Arc<Entry>) {
-        if self.is_open() && self.puts.push(Arc::clone(entry)).is_err() {
+        if !self.is_open() {
+            return;
+        }
+        let weight = entry.weight();
+        let waiting = self.bytes.fetch_add(weight, Relaxed);
+        let has_room = waiting + weight <= self.bytes_max.load(Relaxed);
+        if !has_room || self.puts.push((Arc::clone(entry), weight)).is_err() {
+            self.bytes.fetch_sub(weight, Relaxed);
             self.lost.fetch_add(1, Relaxed);
         }
     }
@@ -89,8 +103,9 @@ impl StoreQueue {
         let mut writes = std::mem::take(&mut *self.removals.lock());
         let mut bytes = 0;
         while bytes < bytes_max {
-            let Some(entry) = self.puts.pop() else { break };
-            bytes += entry.weight();
+            let Some((entry, weight)) = self.puts.pop() else { break };
+            self.bytes.fetch_sub(weight, Relaxed);
+            bytes += weight;
             writes.push(Write::Put(entry));
         }
         writes
