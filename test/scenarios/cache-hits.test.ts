@@ -1,7 +1,7 @@
 /** What is stored answers the next who asks: GET and HEAD, conditions, ranges, and what is told of it (RFC 9111 4). */
 import { strict as assert } from "node:assert";
 import { serve } from "../support/behaviours.js";
-import { asked, caching, counting, fresh, stating, textOf, told, ttl, untilHit } from "../support/cache.js";
+import { asked, caching, counting, fresh, isHit, stating, textOf, told, ttl, untilHit } from "../support/cache.js";
 import { request } from "../support/client.js";
 import { scenario } from "../support/scene.js";
 import { pause } from "../support/wire.js";
@@ -44,7 +44,7 @@ scenario(
 );
 
 scenario(
-  "other targets, queries, hosts and ports are other answers; spellings of one are not (RFC 9110 4.2.3)",
+  "other targets, queries, hosts and ports are other answers; absolute-form is not (RFC 9112 3.2.2)",
   caching(counting((asked) => fresh(`${asked.fields.one("host")} ${asked.target}`))),
   async (scene) => {
     const client = await scene.client();
@@ -53,14 +53,28 @@ scenario(
     for (const host of ["b.example", "a.example:81"]) texts.push(await textOf(client, "GET /a", `Host: ${host}`));
     assert.equal(new Set(texts).size, 7);
     assert.equal(scene.origin.requests.length, 7);
-    for (const [target, host] of [
+    assert.equal(told(await client.ask("GET http://a.example/a", "Host: b.example")), "hit; detail=fresh");
+  },
+);
+
+scenario(
+  "each spelling of a target has its own answer, and one unsafe method means them all (RFC 9111 4.4, RFC 3986 6.2)",
+  caching(counting()),
+  async (scene) => {
+    const client = await scene.client();
+    const spellings = [
+      ["/a", "a.example"],
       ["/a", "A.EXAMPLE"],
       ["/a", "a.example:80"],
       ["/%61", "a.example"],
       ["/b/../a", "a.example"],
-      ["http://a.example/a", "a.example"],
-    ] as const)
-      assert.equal(told(await client.ask(`GET ${target}`, `Host: ${host}`)), "hit; detail=fresh", `${host} ${target}`);
+    ] as const;
+    const ask = ([target, host]: (typeof spellings)[number]): ReturnType<typeof client.ask> =>
+      client.ask(`GET ${target}`, `Host: ${host}`);
+    for (const hit of [false, true])
+      for (const one of spellings) assert.equal(isHit(await ask(one)), hit, one.join(" "));
+    await client.post("POST /a", "x");
+    for (const one of spellings) assert.equal(isHit(await ask(one)), false, one.join(" "));
   },
 );
 
