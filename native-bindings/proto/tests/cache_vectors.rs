@@ -54,7 +54,7 @@ fn what_is_stored_is_as_the_vectors_say() {
 
 #[test]
 fn what_requests_get_is_as_the_vectors_say() {
-    play_file("cache-requests.md", 35);
+    play_file("cache-requests.md", 36);
 }
 
 #[test]
@@ -64,7 +64,7 @@ fn variants_are_told_apart_as_the_vectors_say() {
 
 #[test]
 fn targets_are_told_apart_as_the_vectors_say() {
-    play_file("cache-key.md", 35);
+    play_file("cache-key.md", 39);
 }
 
 #[test]

@@ -231,11 +231,12 @@ impl<I: Io> Worker<I> {
     fn use_stored(&mut self, exchange: Key, arrival: &Arrival<'_>, found: Found, why: Option<Why>) -> Option<Judged> {
         let served = decide_serve(arrival.asked, &found.entry.record, arrival.times.answered_ms);
         let side = self.exchanges.get_mut(exchange)?.cached.as_mut()?;
-        side.found = Some(found);
         let Ok(serve) = served else {
-            side.ask = Ask::AsSent;
-            return Some(Judged::AskAgain);
+            // It is of no use to this request, whatever comes next.
+            (side.found, side.ask) = (None, Ask::AsSent);
+            return if why == Some(Why::IfError) { None } else { Some(Judged::AskAgain) };
         };
+        side.found = Some(found);
         if let Some(why) = why {
             side.decision = Decision { what: What::Hit(serve), why };
         }

@@ -29,6 +29,7 @@ impl<I: Io> Worker<I> {
         let mut reader = CacheSide::passing(side.decision.why, side.who, side.secure, &side.path);
         (reader.decision, reader.wants, reader.collapsed) = (side.decision, side.wants, side.collapsed);
         (reader.found, reader.stored, reader.target) = (side.found.clone(), side.stored, side.target.clone());
+        reader.forwarded_status = side.forwarded_status;
         let key = ongoing.client;
         let mut of_client = ongoing.for_client();
         of_client.cached = Some(Box::new(reader));

@@ -25,8 +25,22 @@ const WINDOW_BYTES: u64 = 1024 * 1024;
 impl<I: Io> Worker<I> {
     /// The whole answer is here: it is kept at once, and its client gets it the usual way.
     pub(crate) fn keep_whole(&mut self, exchange: Key, kept: Kept, content: &[u8]) {
+        if !self.may_keep(exchange, &kept, content.len() as u64) {
+            if let Some(side) = self.exchanges.get_mut(exchange).and_then(|o| o.cached.as_mut()) {
+                side.stored = false;
+            }
+            return;
+        }
         let Some(entry) = self.entry_of(exchange, kept, Body::whole(content)) else { return };
         self.keep_entry(exchange, &entry);
+    }
+
+    /// What only its end tells: whether it is as long as its part says, and not longer than is stored.
+    fn may_keep(&self, exchange: Key, kept: &Kept, length: u64) -> bool {
+        let Some(ongoing) = self.exchanges.get(exchange) else { return false };
+        let fits = ongoing.cache_policy().is_none_or(|policy| !is_too_large(policy, length))
+            && length <= self.host.hot.bytes_max() / 2;
+        fits && decide_whole(ongoing.core.answer_body, BodyEnd::Whole, length, kept.record.part).is_ok()
     }
 
     /// Keeps an entry whose content is whole, and tells those who wait.

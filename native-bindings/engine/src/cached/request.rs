@@ -223,7 +223,11 @@ impl<I: Io> Worker<I> {
                 What::Validate | What::Miss => {}
             }
             let record = side.found.as_ref().map(|found| &found.entry.record);
-            side.ask = decide_ask(asked, decision.what, decision.why, record, policy);
+            side.ask = match decide_ask(asked, decision.what, decision.why, record, policy) {
+                // Parts are kept and given, but not put together: who wants the whole gets it from the origin.
+                Ask::Rest(_) => Ask::AsSent,
+                ask => ask,
+            };
             side.stamp = self.host.hot.stamp(self.log.unix_ms * 1000);
             side.asked_ms = self.log.unix_ms;
             self.row.one(Counter::CacheMisses);

@@ -7,7 +7,7 @@ use proto::cache::conditional::Serve;
 use proto::cache::explain::explain;
 use proto::cache::judge::{Decision, Found, Lookup, What, decide_request};
 use proto::cache::judge_answer::{Keep, decide_answer};
-use proto::cache::key::{Target, write_key};
+use proto::cache::key::{Target, write_target};
 use proto::cache::message::{Answered, Arrival, Asked, Times};
 use proto::cache::record::Record;
 use proto::cache::storable::write_stored_head;
@@ -97,7 +97,7 @@ fn answer_head(bytes: &[u8], request: &RequestHead) -> Option<(ResponseHead, Ans
 fn keys_hold(asked: Asked<'_>, policy: &CachePolicy) {
     let Some(target) = Target::of(asked, false) else { return };
     let mut key = Vec::new();
-    if !write_key(&target, asked, &policy.key, &mut key) {
+    if !write_target(&target, &policy.key, &mut key) {
         return;
     }
     assert!(key.starts_with(b"http://") && !key.contains(&b'\n'), "{}", key.escape_ascii());
@@ -109,7 +109,7 @@ fn keys_hold(asked: Asked<'_>, policy: &CachePolicy) {
     let again =
         Target { host, path: &key[slash..end], query: key.get(end + 1..).filter(|_| end < key.len()), ..target };
     let mut second = Vec::new();
-    assert!(write_key(&again, asked, &policy.key, &mut second));
+    assert!(write_target(&again, &policy.key, &mut second));
     assert_eq!(second, key, "normalising twice changes it");
 }
 

@@ -11,7 +11,7 @@ use crate::cache::request_directives::RequestDirectives;
 use crate::cache::stale::decide_before;
 use crate::cache::storable::is_cached_method;
 use crate::cache::why::Why;
-use crate::http1::fields::FieldKind;
+use crate::http1::fields::{FieldKind, eq_ignore_case};
 use crate::plan::{AuthorizationUse, BypassWhen, CachePolicy, CookieUse};
 use crate::route::takes_path;
 
@@ -80,6 +80,9 @@ pub fn decide_use(lookup: &Lookup<'_>) -> Result<RequestDirectives, Why> {
     if lookup.upgrade {
         return Err(Why::Upgrade);
     }
+    if overrides_method(asked) {
+        return Err(Why::MethodOverride);
+    }
     if policy.authorization == AuthorizationUse::Bypass && asked.head.kinds.has(FieldKind::Authorization) {
         return Err(Why::BypassAuthorization);
     }
@@ -100,6 +103,16 @@ pub fn decide_use(lookup: &Lookup<'_>) -> Result<RequestDirectives, Why> {
     }
     let wants = RequestDirectives::under(asked.lines(), policy);
     if wants.no_store { Err(Why::ClientNoStore) } else { Ok(wants) }
+}
+
+/// Whether a field asks the origin to take the request for one of another method, as many frameworks do: its answer is none
+/// to the method that the key has.
+fn overrides_method(asked: Asked<'_>) -> bool {
+    let known: [&[u8]; 3] = [b"X-HTTP-Method-Override", b"X-HTTP-Method", b"X-Method-Override"];
+    let others = asked.head.fields.iter().filter(|field| field.kind == FieldKind::Other);
+    others.map(|field| field.name.of(asked.bytes)).any(|name| {
+        name.first().is_some_and(|first| first | 0x20 == b'x') && known.iter().any(|known| eq_ignore_case(name, known))
+    })
 }
 
 fn is_among(names: &[String], name: &[u8]) -> bool {

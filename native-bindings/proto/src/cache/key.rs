@@ -2,12 +2,13 @@
 //! parts the route names. It is text that people can read, and no part can run into the next: a host has no `/`, a path
 //! no `?`, and nothing of a request has a line break.
 //!
-//! `[space|][scheme://][host[:port]]/path[?query]`, then a line for each field and cookie that the route adds.
+//! `[space|][scheme://][host[:port]]/path[?query]`, then a line for each field and cookie that the route adds, and for what
+//! the client spelled in another way.
 
 use crate::cache::message::{Asked, parameters};
 use crate::http1::encode::write_decimal;
 use crate::http1::fields::{FieldKind, parse_host, trim_ows};
-use crate::http1::head::TargetForm;
+use crate::http1::head::{RequestHead, TargetForm};
 use crate::plan::{KeyPolicy, QueryKey};
 use crate::route::normalise_path;
 
@@ -43,7 +44,9 @@ pub fn write_key(target: &Target<'_>, asked: Asked<'_>, policy: &KeyPolicy, out:
     true
 }
 
-/// The rest of a key: fields and cookies that the route makes part of it.
+/// The rest of a key: fields and cookies that the route makes part of it, and the client's own spelling of the target where
+/// it is not the one that the key has. The origin is sent that spelling and may make something else of it, which must not
+/// become the answer to all others. Purges and unsafe methods compare the target alone, and so mean all its spellings.
 pub fn write_extras(asked: Asked<'_>, policy: &KeyPolicy, out: &mut Vec<u8>) {
     for name in &policy.fields {
         write_field(name.as_bytes(), asked, out);
@@ -57,6 +60,34 @@ pub fn write_extras(asked: Asked<'_>, policy: &KeyPolicy, out: &mut Vec<u8>) {
             out.extend_from_slice(value);
         }
     }
+    write_spelling(asked.head, asked.bytes, policy, out);
+}
+
+fn write_spelling(head: &RequestHead, bytes: &[u8], policy: &KeyPolicy, out: &mut Vec<u8>) {
+    let (host, path) = (head.host.of(bytes), head.path.of(bytes));
+    if policy.host && !is_spelled_host(host) {
+        out.extend_from_slice(b"\nhost ");
+        out.extend_from_slice(host);
+    }
+    if !head.path_plain && !is_spelled_path(path) {
+        out.extend_from_slice(b"\npath ");
+        out.extend_from_slice(path);
+    }
+}
+
+/// Whether a host is written as `write_host` writes it. A port that is the usual one of either scheme counts as another
+/// spelling.
+fn is_spelled_host(host: &[u8]) -> bool {
+    let Some((name, port)) = parse_host(host) else { return false };
+    let is_plain = !name.ends_with(b".") && !name.iter().any(u8::is_ascii_uppercase);
+    let digits = &host[name.len()..];
+    is_plain && (digits.is_empty() || !(digits.starts_with(b":0") || matches!(port, None | Some(80 | 443))))
+}
+
+fn is_spelled_path(path: &[u8]) -> bool {
+    let mut normal = Vec::with_capacity(path.len());
+    write_path(path, false, &mut normal);
+    path.is_empty() || normal == path
 }
 
 /// The part of a key that the target alone decides: what a purge by URL or prefix compares.
@@ -137,7 +168,10 @@ fn write_query(query: &[u8], policy: &KeyPolicy, out: &mut Vec<u8>) {
         out.extend_from_slice(query);
         return;
     }
-    let mut kept: Vec<(&[u8], &[u8])> = parameters(query).filter(|(name, _)| counts(name)).collect();
+    // Where a server divides at `;` as well, one parameter can hide another: it counts, whatever its name.
+    let hides = |parameter: &[u8]| policy.query != QueryKey::None && memchr::memchr(b';', parameter).is_some();
+    let is_kept = |&(name, parameter): &(&[u8], &[u8])| counts(name) || hides(parameter);
+    let mut kept: Vec<(&[u8], &[u8])> = parameters(query).filter(is_kept).collect();
     if policy.sort_query {
         kept.sort_by_key(|(name, _)| *name);
     }

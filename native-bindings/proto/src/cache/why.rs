@@ -34,6 +34,7 @@ reasons! {
     MethodNotCached "method_not_cached" "method" "Only GET and HEAD are answered from the cache.";
     RequestBody "request_body" "bypass" "The request has a body, which no key can speak for.";
     Upgrade "upgrade" "bypass" "The request asks for another protocol.";
+    MethodOverride "method_override" "bypass" "A field of the request asks the origin for another method.";
     BypassCondition "bypass_condition" "bypass" "A condition of the route sends the request past the cache.";
     BypassCookie "bypass_cookie" "bypass" "The request has a cookie that the route does not cache for.";
     BypassAuthorization "bypass_authorization" "bypass" "The request has Authorization, which the route does not cache for.";
