@@ -38,8 +38,6 @@ export interface PlanCachePolicy {
   readonly cacheStatusKey: boolean;
   readonly xCache: boolean;
   readonly coalesce: { readonly waitMs: number; readonly fillPercent: number; readonly fillBytes: number };
-  /** null = none. */
-  readonly compress: PlanCompress | null;
 }
 
 export interface PlanCacheKey {
@@ -71,9 +69,3 @@ export type PlanBypass =
   | { readonly kind: "field"; readonly name: string; readonly value: string | null }
   | { readonly kind: "cookie" | "query"; readonly name: string }
   | { readonly kind: "path"; readonly path: PathMatch };
-
-export interface PlanCompress {
-  readonly codings: readonly ("zstd" | "br" | "gzip")[];
-  readonly bytesMin: number;
-  readonly types: readonly string[];
-}

@@ -28,7 +28,6 @@ export function compileRouteCache(written: boolean | RouteCache): PlanCachePolic
     cookies: compileCookies(cache.cookies),
     bypass: cache.bypass.flatMap(compileBypass),
     coalesce: { waitMs, fillPercent: backgroundFillPercent, fillBytes: backgroundFillBytes },
-    compress: cache.compress === false ? null : cache.compress,
   };
 }
 

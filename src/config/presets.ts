@@ -24,13 +24,12 @@ export const CACHE_PRESETS = {
     ttl: [{ statuses: ["2xx", 301, 308, 404, 410], defaultS: 1 }],
     grace: { whileRevalidateS: 1, ifErrorS: 60 },
   },
-  /** Files: no cookies of the origin, no reload by clients, whole files for ranges, smaller variants. */
+  /** Files: no cookies of the origin, no reload by clients, whole files for ranges. */
   assets: {
     setCookie: "strip",
     clientDirectives: "ignore",
     partial: "fill",
     grace: { whileRevalidateS: 60, ifErrorS: 86_400 },
-    compress: {},
   },
   /** An origin that may be away for a day. */
   resilient: { grace: { whileRevalidateS: 60, ifErrorS: 86_400 } },

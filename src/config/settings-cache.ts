@@ -30,9 +30,6 @@ const parameterName = text("The name of a query parameter; one that ends in * st
     ? null
     : `"${name}" is not the name of a query parameter (a * may stand at its end only)`,
 );
-const mediaType = text("A media type, or text/* for all that begin so.", (type) =>
-  /^[a-z0-9!#$&^_.+-]+\/(\*|[a-z0-9!#$&^_.+-]+)$/.test(type) ? null : `"${type}" is not a media type in lower case`,
-);
 
 /** A list that has to name something. */
 const some = <T extends z.ZodType>(item: T) => z.array(item).min(1, { error: "must name at least one" });
@@ -152,29 +149,6 @@ const coalesceSchema = z.strictObject({
   }),
 });
 
-/** Media types of text, as they are commonly served. */
-const TEXT_TYPES = [
-  "text/*",
-  "application/javascript",
-  "application/json",
-  "application/ld+json",
-  "application/manifest+json",
-  "application/wasm",
-  "application/xml",
-  "application/atom+xml",
-  "application/rss+xml",
-  "application/xhtml+xml",
-  "image/svg+xml",
-];
-
-const compressSchema = z.strictObject({
-  codings: some(z.enum(["zstd", "br", "gzip"], { error: 'must be "zstd", "br" or "gzip"' }))
-    .default(["zstd", "br", "gzip"])
-    .describe("Codings, the preferred one first; what a client takes decides."),
-  bytesMin: bytes({ min: 64, max: GIB, default: KIB, says: "Shorter bodies are left as they are." }),
-  types: some(mediaType).default(TEXT_TYPES).describe("Media types; text/* stands for all that begin so."),
-});
-
 const oneOf = <const T extends readonly [string, ...string[]]>(words: T, fallback: T[number], says: string) =>
   z
     .enum(words)
@@ -253,10 +227,6 @@ export const routeCacheSchema = z.strictObject({
   cacheStatusKey: flag({ default: false, says: "Tell the key in Cache-Status." }),
   xCache: flag({ default: false, says: "Write X-Cache: HIT or MISS." }),
   coalesce: coalesceSchema.prefault({}).describe("How requests for the same thing share one fetch."),
-  compress: z
-    .union([z.literal(false), compressSchema])
-    .default(false)
-    .describe("Smaller variants of text, made after it was stored and only kept where they are smaller, or false."),
 });
 
 const storeSchema = z.strictObject({

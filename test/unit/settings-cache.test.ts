@@ -79,7 +79,6 @@ const RFC_CACHE = {
   cacheStatusKey: false,
   xCache: false,
   coalesce: { waitMs: 5000, fillPercent: 50, fillBytes: 1_048_576 },
-  compress: null,
 };
 
 describe("the plan of the cache", () => {
@@ -170,12 +169,10 @@ describe("the plan of the cache", () => {
       xCache: true,
     };
     const coalesce = { waitMs: 0, backgroundFillPercent: 0, backgroundFillBytes: 5_000_000_000 };
-    const compress = { codings: ["gzip"], bytesMin: 256, types: ["text/*"] };
-    assert.deepEqual(policyOf({ ...switches, coalesce, compress }), {
+    assert.deepEqual(policyOf({ ...switches, coalesce }), {
       ...RFC_CACHE,
       ...switches,
       coalesce: { waitMs: 0, fillPercent: 0, fillBytes: 5_000_000_000 },
-      compress,
     });
     const { cache } = planOf({
       routes: [{ forwardTo: "api", cache: true }],
@@ -194,7 +191,6 @@ describe("the plan of the cache", () => {
     const assets = policyOf({ preset: "assets", partial: "pass" });
     assert.equal(assets?.partial, "pass");
     assert.equal(assets?.setCookie, "strip");
-    assert.deepEqual(assets?.compress?.codings, ["zstd", "br", "gzip"]);
     assert.equal(policyOf({ preset: "micro" })?.ttl[0]?.defaultS, 1);
   });
 });
@@ -280,11 +276,6 @@ describe("settings of the cache", () => {
     );
     assert.match(about({ targets: ["surrogate-control"] })[0] ?? "", /is read by surrogateControl: true/);
     assert.match(about({ tagFields: ["a b"] })[0] ?? "", /tagFields\[0\]: "a b" is not a header name/);
-    assert.match(about({ compress: { types: ["Text"] } })[0] ?? "", /types\[0\]: "Text" is not a media type/);
-    assert.match(
-      about({ compress: { codings: ["deflate"] } })[0] ?? "",
-      /codings\[0\]: must be "zstd", "br" or "gzip"/,
-    );
   });
 
   it("refuse sizes that do not fit into each other, and shards that are no power of two", () => {

@@ -40,8 +40,6 @@ pub struct CachePolicy {
     /// Write `X-Cache: HIT` or `MISS`.
     pub x_cache: bool,
     pub coalesce: Coalesce,
-    /// Smaller variants of text that was stored without any coding; `None` = none are made.
-    pub compress: Option<Compress>,
 }
 
 impl Default for CachePolicy {
@@ -68,7 +66,6 @@ impl Default for CachePolicy {
             cache_status_key: false,
             x_cache: false,
             coalesce: Coalesce::default(),
-            compress: None,
         }
     }
 }
@@ -89,27 +86,6 @@ impl Default for Coalesce {
     fn default() -> Self {
         Self { wait_ms: 5000, fill_percent: 50, fill_bytes: 1024 * 1024 }
     }
-}
-
-/// Which variants are made of what is stored, and of what.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Compress {
-    /// In the order in which one is chosen where a client takes several alike.
-    pub codings: Vec<Coding>,
-    /// Bodies that are shorter are left as they are.
-    pub bytes_min: u64,
-    /// Media types without parameters, lower case; `text/*` stands for all that begin so.
-    pub types: Vec<String>,
-}
-
-/// A content coding (RFC 9110 8.4.1, RFC 7932, RFC 8878).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Coding {
-    Zstd,
-    Br,
-    Gzip,
 }
 
 /// What all routes that cache share.
@@ -344,7 +320,6 @@ mod tests {
         assert_eq!((policy.grace.while_revalidate_s, policy.grace.if_error_s), (0, 0));
         assert_eq!(policy.targets, ["CDN-Cache-Control"]);
         assert_eq!((policy.coalesce.wait_ms, policy.coalesce.fill_percent), (5000, 50));
-        assert_eq!(policy.compress, None);
     }
 
     #[test]

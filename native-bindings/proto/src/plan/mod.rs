@@ -9,8 +9,8 @@ mod route;
 mod tls;
 
 pub use cache::{
-    AuthorizationUse, BypassWhen, CACHE_SHARDS_MAX, CachePlan, CachePolicy, ClientDirectives, Coalesce, Coding,
-    Compress, CookieUse, Grace, Heuristic, KeyPolicy, PartialUse, QueryKey, SetCookieUse, TtlRule,
+    AuthorizationUse, BypassWhen, CACHE_SHARDS_MAX, CachePlan, CachePolicy, ClientDirectives, Coalesce, CookieUse,
+    Grace, Heuristic, KeyPolicy, PartialUse, QueryKey, SetCookieUse, TtlRule,
 };
 pub use http2::Http2;
 pub use origin::{
