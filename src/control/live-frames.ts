@@ -34,6 +34,15 @@ export interface HealthStep {
   readonly reason: string;
 }
 
+/** A route by name; rates are per second. */
+export interface LiveRoute {
+  readonly route: string;
+  readonly requests: number;
+  readonly failed5xx: number;
+  /** Of the exchanges that ended in this second; null = none did. */
+  readonly meanMs: number | null;
+}
+
 /** Something that an operator would be told of. */
 export interface LiveEvent {
   readonly at: string;
@@ -46,6 +55,7 @@ export interface LiveEvent {
 export interface Frame {
   readonly point: Point;
   readonly model: Model;
+  readonly routes: readonly LiveRoute[];
   readonly targets: readonly LiveTarget[];
   /** Targets that are not told of, because there are too many. */
   readonly untold: number;

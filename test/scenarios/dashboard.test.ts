@@ -117,6 +117,7 @@ play("under load it shows requests, latencies, workers, pools, reuse and the log
       page,
       `(() => { const c = document.querySelector("canvas.heat"); const d = c.getContext("2d").getImageData(60, 0, c.width - 60, c.height).data; const seen = new Set(); for (let i = 0; i < d.length; i += 4) if (d[i + 3] > 0) seen.add(d[i + 2]); return seen.size > 2; })()`,
     );
+    await sees(page, `/^all\\d/.test(document.querySelector("#routes tbody tr").textContent)`);
     assert.equal(await page.locator("#workers tbody tr").count(), 2);
     await sees(page, `/app 127\\.0\\.0\\.1:\\d+● up/.test(document.querySelector("#origins article").textContent)`);
     assert.match(await textOf(page, "#events"), /plan 1: the start/);

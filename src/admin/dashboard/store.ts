@@ -2,7 +2,7 @@
  * What the page knows, line of the stream by line: nothing of browsers, so that tests can read it.
  */
 import type { CertificatesReport } from "../../control/certificate-report.js";
-import type { Frame, Hello, LiveEvent, LiveTarget, Point } from "../../control/live-frames.js";
+import type { Frame, Hello, LiveEvent, LiveRoute, LiveTarget, Point } from "../../control/live-frames.js";
 import type { Model } from "../../control/model.js";
 import type { TailLine } from "../../shared/log-tail.js";
 
@@ -16,6 +16,7 @@ export interface View {
   readonly subBits: number;
   readonly points: readonly Point[];
   readonly model: Model;
+  readonly routes: readonly LiveRoute[];
   readonly targets: readonly LiveTarget[];
   readonly untold: number;
   readonly events: readonly LiveEvent[];
@@ -28,11 +29,12 @@ export function take(view: View | null, line: string): View | null {
   const told = JSON.parse(line) as Hello | Frame;
   if ("kind" in told) return begin(told);
   if (view === null) return null;
-  const { point, model, targets, untold, log, events = view.events, certificates = view.certificates } = told;
+  const { point, model, routes, targets, untold, log, events = view.events, certificates = view.certificates } = told;
   return {
     subBits: view.subBits,
     points: [...view.points, point].slice(-SECONDS),
     model,
+    routes,
     targets,
     untold,
     events,
@@ -42,9 +44,9 @@ export function take(view: View | null, line: string): View | null {
 }
 
 function begin({ subBits, points, frame }: Hello): View {
-  const { model, targets, untold, log, events = [] } = frame;
+  const { model, routes, targets, untold, log, events = [] } = frame;
   const certificates = frame.certificates ?? { listeners: [], origins: [] };
-  return { subBits, points: points.slice(-SECONDS), model, targets, untold, log, events, certificates };
+  return { subBits, points: points.slice(-SECONDS), model, routes, targets, untold, log, events, certificates };
 }
 
 /** What a listener of this page should hear of a change, in one sentence; null = nothing of weight. */
