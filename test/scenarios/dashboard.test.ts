@@ -8,7 +8,7 @@ import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { after, before, test } from "node:test";
 import type { Browser, BrowserContextOptions, Page } from "playwright-core";
-import { reply, serve } from "../support/behaviours.js";
+import { fixed, reply, serve } from "../support/behaviours.js";
 import { WITHOUT_BROWSER } from "../support/browser.js";
 import { RawOrigin, type Script } from "../support/origin.js";
 import { type OpenPage, openDashboard, startBrowser } from "../support/page.js";
@@ -150,6 +150,23 @@ play(
   },
 );
 
+play(
+  "a cache that is used is shown, with the share that comes out of it; one that is not, is not",
+  {
+    origin: fixed("kept", "Cache-Control: max-age=60"),
+    settings: { admin: ADMIN, routes: [{ forwardTo: "app", cache: true }] },
+  },
+  async ({ scene, page }) => {
+    await sees(page, `document.querySelector("#origins article") !== null`);
+    assert.equal(await page.locator("#cache").count(), 0);
+    const shown = async () => {
+      await sees(page, `/Out of the cache(99|100)\\.\\d %/.test(document.querySelector("#cache")?.textContent)`);
+      assert.match(await textOf(page, "#cache"), /Answers held1They weigh/);
+    };
+    await underLoad(scene, shown());
+  },
+);
+
 play("a worker that died is among the events", {}, async ({ scene, page }) => {
   await sees(page, `document.querySelector("#events li") !== null`);
   await scene.proxy.provokePanic(1);
@@ -223,6 +240,8 @@ play("everything can be done by keyboard, and the focus is seen and never lost",
   await sees(page, `document.activeElement.textContent === "Cancel"`);
   await page.keyboard.press("Escape");
   await sees(page, `document.querySelector("dialog[open]") === null`);
+  // The page learns of it a moment later than the window shows it.
+  await sees(page, `document.querySelector("#confirm-title").textContent === "Drain  of ?"`);
   assert.match(String(await page.evaluate(`document.activeElement.getAttribute("aria-label")`)), /^Drain /);
   assert.equal((await scene.millrace.origins()).origins[0]?.targets[0]?.health.state, "up");
   await page.keyboard.press("Enter");

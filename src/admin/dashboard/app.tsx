@@ -9,7 +9,7 @@ import { HealthTimeline, Origins } from "./origins.jsx";
 import { announce, take, type View } from "./store.js";
 import { follow, type Link, moveTarget, type Verb } from "./stream.js";
 import { TokenForm } from "./token.jsx";
-import { Figures, Latency, Reuse, Routes, Traffic, Trouble, Workers } from "./traffic.jsx";
+import { Cache, Figures, Latency, Reuse, Routes, Traffic, Trouble, Workers } from "./traffic.jsx";
 
 /** The token is kept for this tab alone, and gone with it. */
 const TOKEN_KEY = "millrace-token";
@@ -87,6 +87,7 @@ function Panels({ view, handleAsk }: PanelsProps) {
       <Workers workers={view.model.workers} />
       <Reuse origin={view.model.origin} />
       <Trouble model={view.model} />
+      {view.model.cache !== null && <Cache cache={view.model.cache} />}
       <Origins targets={view.targets} untold={view.untold} handleAsk={handleAsk} />
       <HealthTimeline targets={view.targets} uptimeMs={view.model.uptimeMs} />
       <Events events={view.events} />
