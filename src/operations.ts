@@ -122,6 +122,7 @@ function liveOf(parts: Parts, startedAtMs: number): Live {
     certificates: () => (isRunning() ? proxy().certificates() : { listeners: [], origins: [] }),
     exchanges: () => supervisor.stats.readHistogram("exchange_micros"),
     routes: () => routesOf(parts),
+    cacheTop: (count) => (isRunning() ? supervisor.cache.top(count) : []),
     plans: () => origins.plans,
     replacements: () => supervisor.replacements,
     tail,

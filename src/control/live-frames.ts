@@ -2,6 +2,7 @@
  * What the dashboard is told, line by line: types only, for the one who writes them (live.ts) and for the page.
  */
 import type { TailLine } from "../shared/log-tail.js";
+import type { CacheTop } from "./cache.js";
 import type { CertificatesReport } from "./certificate-report.js";
 import type { Model, TargetLine } from "./model.js";
 
@@ -65,6 +66,8 @@ export interface Frame {
   readonly events?: readonly LiveEvent[];
   /** Absent = the same as before. */
   readonly certificates?: CertificatesReport;
+  /** What is asked for most out of the cache; absent = the same as before. */
+  readonly cacheTop?: readonly CacheTop[];
 }
 
 /** The first line of the stream: what came before, as far as it is known. */

@@ -5,6 +5,7 @@
 import { quantile } from "../shared/histogram.js";
 import type { LogTail } from "../shared/log-tail.js";
 import { STATS_LAYOUT } from "../shared/stats-layout.js";
+import type { CacheTop } from "./cache.js";
 import type { CertificatesReport } from "./certificate-report.js";
 import type { Frame, Hello, LiveEvent, LiveRoute, LiveTarget, Point } from "./live-frames.js";
 import { type Model, modelOf, type Snapshot, type TargetLine } from "./model.js";
@@ -25,6 +26,9 @@ export const TARGETS_MAX = 100;
 const STEPS_MAX = 10;
 /** Events that are told. */
 export const EVENTS_MAX = 60;
+/** What is asked for most out of the cache: how many are told, and once in how many samples. */
+const TOP_MAX = 10;
+const TOP_EVERY = 5;
 /** Certificates are read again once in so many samples. */
 const CERTIFICATES_EVERY = 30;
 
@@ -39,6 +43,7 @@ export interface LiveReading {
   /** The histogram of exchanges, bucket by bucket, over all workers. */
   readonly exchanges: () => readonly number[];
   readonly routes: () => RoutesReading;
+  readonly cacheTop: (count: number) => readonly CacheTop[];
   readonly plans: () => readonly PlanChange[];
   readonly replacements: () => readonly PastReplacement[];
   readonly tail: LogTail;
@@ -129,7 +134,8 @@ class Sampler {
   hello(): Hello {
     const { tail } = this.#reading;
     const log = tail.since(0).filter((line) => line.number <= this.#logged);
-    const frame = { ...this.#frame, log, events: this.#events(), certificates: this.#certificates };
+    const news = { events: this.#events(), certificates: this.#certificates, cacheTop: this.#cacheTop() };
+    const frame = { ...this.#frame, log, ...news };
     return { kind: "hello", subBits: EXCHANGES.subBits, points: this.#points, frame };
   }
 
@@ -196,7 +202,12 @@ class Sampler {
       log,
       ...(isNew ? { events } : {}),
       ...(isDue ? { certificates: this.#certificates } : {}),
+      ...(this.#samples % TOP_EVERY === 0 ? { cacheTop: this.#cacheTop() } : {}),
     };
+  }
+
+  #cacheTop(): readonly CacheTop[] {
+    return this.#frame.model.cache === null ? [] : this.#reading.cacheTop(TOP_MAX);
   }
 
   #events(): readonly LiveEvent[] {

@@ -65,6 +65,7 @@ class Read {
         routeCounts({ requests: 50 * this.count, answers_2xx: 50 * this.count, exchange_micros: 100_000 * this.count }),
       ],
     }),
+    cacheTop: () => [],
     plans: () => [{ at: "2026-01-01T00:00:00.000Z", generation: 1, what: "the start" }],
     replacements: () => [{ at: "2026-01-02T00:00:00.000Z", worker: 3, reason: "it panicked" }],
     tail: this.tail,

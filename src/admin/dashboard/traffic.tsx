@@ -4,7 +4,7 @@
  */
 import { useMemo } from "preact/hooks";
 import type { LiveRoute, Point } from "../../control/live-frames.js";
-import type { CacheModel, Model, Named, WorkerLine } from "../../control/model.js";
+import type { Model, Named, WorkerLine } from "../../control/model.js";
 import { milliseconds, percent, short } from "../../shared/figures.js";
 import { Chart } from "./chart.jsx";
 import { HeatMap } from "./heat-map.jsx";
@@ -198,42 +198,6 @@ export function Reuse({ origin }: { readonly origin: Model["origin"] }) {
   );
 }
 
-const OUTCOMES: Readonly<Record<string, string>> = {
-  hits: "fresh, from the cache",
-  stale: "stale, from the cache",
-  coalesced: "shared with another request",
-  revalidated: "from the cache, still right",
-  misses: "not there",
-  bypassed: "passed by",
-};
-
-export function Cache({ cache }: { readonly cache: CacheModel }) {
-  const { hitShare, outcomes, stored, evicted, bytesServed, entries, bytes } = cache;
-  const rows = outcomes.map(({ name, perSecond }) => ({ name: OUTCOMES[name] ?? name, perSecond }));
-  const total = rows.reduce((sum, { perSecond }) => sum + perSecond, 0);
-  const facts: readonly (readonly [string, string])[] = [
-    ["Out of the cache", percent(hitShare)],
-    ["Answers held", short(Math.max(0, entries))],
-    ["They weigh", `${short(Math.max(0, bytes))}B`],
-    ["Given out", `${short(bytesServed)}B/s`],
-    ["Stored/s", short(stored)],
-    ["Pushed out/s", short(evicted)],
-  ];
-  return (
-    <Panel id="cache" title="Cache" isWide>
-      <dl class="facts">
-        {facts.map(([name, value]) => (
-          <div key={name}>
-            <dt>{name}</dt>
-            <dd>{value}</dd>
-          </div>
-        ))}
-      </dl>
-      <RateTable rows={rows} total={total} heading="Requests on caching routes" />
-    </Panel>
-  );
-}
-
 /** Faults and closed connections, by reason. */
 export function Trouble({ model: { client, origin } }: { readonly model: Model }) {
   const rows = [
@@ -257,7 +221,7 @@ interface RateTableProps {
   readonly kind?: string;
 }
 
-function RateTable({ rows, total, heading, kind = "plain" }: RateTableProps) {
+export function RateTable({ rows, total, heading, kind = "plain" }: RateTableProps) {
   return (
     <table>
       <thead>
