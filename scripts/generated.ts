@@ -32,6 +32,7 @@ interface Layout {
   readonly rowWords: number;
   readonly counters: readonly object[];
   readonly histograms: readonly object[];
+  readonly routes: { readonly at: number; readonly slots: number; readonly words: readonly object[] };
 }
 
 function statsLayout(json: string): string {
@@ -49,6 +50,12 @@ export const STATS_LAYOUT = {
 ${rows(layout.counters)}  ],
   histograms: [
 ${rows(layout.histograms)}  ],
+  routes: {
+    at: ${layout.routes.at},
+    slots: ${layout.routes.slots},
+    words: [
+${rows(layout.routes.words)}    ],
+  },
 } as const;
 `;
 }

@@ -32,6 +32,8 @@ export interface Plans {
 export interface StopOptions {
   /** How long requests in flight may take, in ms; else `shutdown.deadlineMs` of the settings. */
   readonly deadlineMs?: number;
+  /** How long everything is served as before, while it is no longer ready, in ms; else 0. */
+  readonly delayMs?: number;
 }
 
 /** What a proxy tells its owner. */

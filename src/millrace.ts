@@ -3,6 +3,7 @@
  * place where the parts of the control plane are put together; the public API is this class.
  */
 import { EventEmitter } from "node:events";
+import { setTimeout as sleep } from "node:timers/promises";
 import { type Admin, startAdmin } from "./admin/server.js";
 import { parseAdminPlace } from "./config/addresses.js";
 import { checkSettings } from "./config/check.js";
@@ -107,7 +108,7 @@ export class Millrace extends EventEmitter<MillraceEvents> {
       case "stopping":
         return state.done;
       case "running": {
-        const done = this.#stop(state, options.deadlineMs ?? this.settings.shutdown.deadlineMs);
+        const done = this.#stop(state, options.deadlineMs ?? this.settings.shutdown.deadlineMs, options.delayMs ?? 0);
         const { supervisor, certificates, sinceMs } = state;
         this.#state = { kind: "stopping", supervisor, certificates, sinceMs, done };
         return done;
@@ -359,8 +360,9 @@ export class Millrace extends EventEmitter<MillraceEvents> {
     return this.#state.origins;
   }
 
-  async #stop({ supervisor, origins, certificates, admin }: Running, deadlineMs: number): Promise<void> {
-    this.#log.info({ deadlineMs }, "millrace is stopping");
+  async #stop({ supervisor, origins, certificates, admin }: Running, deadlineMs: number, delayMs: number) {
+    this.#log.info({ delayMs, deadlineMs }, "millrace is stopping");
+    if (delayMs > 0) await sleep(delayMs);
     certificates.close();
     origins.close();
     try {

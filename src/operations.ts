@@ -8,7 +8,7 @@ import { Live } from "./control/live.js";
 import type { Origins } from "./control/origins.js";
 import type { Profiled } from "./control/profiles.js";
 import type { ReloadsReport } from "./control/reload.js";
-import type { Stats } from "./control/stats.js";
+import type { RoutesReading, Stats } from "./control/stats.js";
 import type { Supervisor } from "./control/supervisor.js";
 import { loadNative } from "./native.js";
 import { MillraceError, messageOf } from "./shared/errors.js";
@@ -53,6 +53,7 @@ export function operationsOf(parts: Parts): AdminSource {
       return {
         ...frame(),
         ...supervisor.stats.readRaw(),
+        routes: routesOf(parts),
         ...versions(),
         startedAtMs,
         isReady: whyNotReady() === null,
@@ -105,6 +106,11 @@ function cacheOf({ proxy, supervisor }: Parts): CacheControl {
   return supervisor.cache;
 }
 
+/** What is counted of routes, by name. */
+function routesOf({ supervisor, origins }: Parts): RoutesReading {
+  return { names: origins.routeNames, counts: supervisor.stats.readRoutes() };
+}
+
 /** What is not there while it drains is left out, so that a watcher sees it drain. */
 function liveOf(parts: Parts, startedAtMs: number): Live {
   const { proxy, supervisor, origins, tail } = parts;
@@ -115,6 +121,8 @@ function liveOf(parts: Parts, startedAtMs: number): Live {
     origins: () => (isRunning() ? origins.report() : { origins: [], names: [] }),
     certificates: () => (isRunning() ? proxy().certificates() : { listeners: [], origins: [] }),
     exchanges: () => supervisor.stats.readHistogram("exchange_micros"),
+    routes: () => routesOf(parts),
+    cacheTop: (count) => (isRunning() ? supervisor.cache.top(count) : []),
     plans: () => origins.plans,
     replacements: () => supervisor.replacements,
     tail,

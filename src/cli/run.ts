@@ -106,7 +106,8 @@ async function serve(host: Host, served: Served, announceStart: Announce): Promi
   const watching = watched === null ? null : watchSettings(watched, () => void reload(proxy, "file"));
   await asked;
   watching?.close();
-  await proxy.stop();
+  // Who has handed over has nobody to wait for.
+  await proxy.stop({ delayMs: host.upgrader.isDone ? 0 : proxy.settings.shutdown.delayMs });
   // Nothing of ours is left; whatever a settings file left running must not keep the process.
   process.exit(EXIT.ok);
 }

@@ -16,6 +16,7 @@ import type {
   PlanRewrite,
   PlanRoute,
 } from "./plan-types.js";
+import type { RouteSlots } from "./route-slots.js";
 import type { Settings } from "./settings.js";
 import { FORWARD_DEFAULTS } from "./settings-policies.js";
 import { schemeOf } from "./settings-routes.js";
@@ -23,15 +24,17 @@ import { schemeOf } from "./settings-routes.js";
 type Route = NonNullable<Settings["routes"]>[number];
 
 /** The routes, with origins by their index in `origins`. */
-export function compileRoutes(settings: Settings, origins: readonly string[]): PlanRoute[] {
+export function compileRoutes(settings: Settings, origins: readonly string[], slots: RouteSlots): PlanRoute[] {
   const routes = settings.routes ?? [{ name: "all", forwardTo: origins[0] ?? "" }];
   return routes.map((route, index) => {
     const match = route.match ?? {};
     const path = compilePath(match.path);
     const scheme = schemeOf(route);
     const cache = compileRouteCache(route.cache ?? FORWARD_DEFAULTS.cache);
+    const name = route.name ?? `route-${index + 1}`;
     return {
-      name: route.name ?? `route-${index + 1}`,
+      name,
+      slot: slots.slotOf(name),
       hosts: listOf(match.host).map((host) => host.toLowerCase()),
       path,
       methods: listOf(match.method),

@@ -220,6 +220,8 @@ export type PlanHostPolicy =
 
 export interface PlanRoute {
   readonly name: string;
+  /** Where it is counted. */
+  readonly slot: number;
   readonly hosts: readonly string[];
   readonly path: PathMatch;
   readonly methods: readonly string[];

@@ -9,6 +9,7 @@ import { allOrigins, compileOrigin, must, type Resolved } from "./plan-origins.j
 import { compileRoutes } from "./plan-routes.js";
 import { compileListenerTls } from "./plan-tls.js";
 import { PLAN_VERSION, type Plan, type PlanListener } from "./plan-types.js";
+import { RouteSlots } from "./route-slots.js";
 import { BACKLOG_DEFAULT, listenerName, type Settings } from "./settings.js";
 import { NO_MATERIAL, type TlsMaterial } from "./tls-files.js";
 
@@ -20,6 +21,8 @@ export interface Surroundings extends Resolved {
   readonly workers: number;
   /** What the files hold that the settings name; absent = they name none. */
   readonly material?: TlsMaterial;
+  /** Where routes are counted; absent = nowhere before. */
+  readonly slots?: RouteSlots;
 }
 
 const packr = new Packr({ useRecords: false, variableMapSize: true });
@@ -31,7 +34,7 @@ const packr = new Packr({ useRecords: false, variableMapSize: true });
  */
 export function compilePlan(settings: Settings, surroundings: Surroundings): Plan {
   const { pool, forwarding } = settings;
-  const { material = NO_MATERIAL } = surroundings;
+  const { material = NO_MATERIAL, slots = new RouteSlots() } = surroundings;
   const origins = allOrigins(settings).map(([name, origin]) => compileOrigin(name, origin, surroundings, material));
   return {
     version: PLAN_VERSION,
@@ -58,6 +61,7 @@ export function compilePlan(settings: Settings, surroundings: Surroundings): Pla
     routes: compileRoutes(
       settings,
       origins.map((origin) => origin.name),
+      slots,
     ),
     accessLog: settings.accessLog !== false,
     persistence: settings.persistence,

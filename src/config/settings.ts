@@ -257,6 +257,12 @@ const adminSchema = z.strictObject({
 });
 
 const shutdownSchema = z.strictObject({
+  delayMs: milliseconds({
+    min: 0,
+    max: HOUR_MS,
+    default: 0,
+    says: "How long everything is served as before after SIGTERM or SIGINT, while /readyz is 503 already, so that whoever balances in front hears of it before a connection is refused.",
+  }),
   deadlineMs: milliseconds({
     min: 0,
     max: HOUR_MS,

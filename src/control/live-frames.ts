@@ -2,6 +2,7 @@
  * What the dashboard is told, line by line: types only, for the one who writes them (live.ts) and for the page.
  */
 import type { TailLine } from "../shared/log-tail.js";
+import type { CacheTop } from "./cache.js";
 import type { CertificatesReport } from "./certificate-report.js";
 import type { Model, TargetLine } from "./model.js";
 
@@ -34,6 +35,15 @@ export interface HealthStep {
   readonly reason: string;
 }
 
+/** A route by name; rates are per second. */
+export interface LiveRoute {
+  readonly route: string;
+  readonly requests: number;
+  readonly failed5xx: number;
+  /** Of the exchanges that ended in this second; null = none did. */
+  readonly meanMs: number | null;
+}
+
 /** Something that an operator would be told of. */
 export interface LiveEvent {
   readonly at: string;
@@ -46,6 +56,7 @@ export interface LiveEvent {
 export interface Frame {
   readonly point: Point;
   readonly model: Model;
+  readonly routes: readonly LiveRoute[];
   readonly targets: readonly LiveTarget[];
   /** Targets that are not told of, because there are too many. */
   readonly untold: number;
@@ -55,6 +66,8 @@ export interface Frame {
   readonly events?: readonly LiveEvent[];
   /** Absent = the same as before. */
   readonly certificates?: CertificatesReport;
+  /** What is asked for most out of the cache; absent = the same as before. */
+  readonly cacheTop?: readonly CacheTop[];
 }
 
 /** The first line of the stream: what came before, as far as it is known. */

@@ -5,10 +5,12 @@
 import { quantile } from "../shared/histogram.js";
 import type { LogTail } from "../shared/log-tail.js";
 import { STATS_LAYOUT } from "../shared/stats-layout.js";
+import type { CacheTop } from "./cache.js";
 import type { CertificatesReport } from "./certificate-report.js";
-import type { Frame, Hello, LiveEvent, LiveTarget, Point } from "./live-frames.js";
+import type { Frame, Hello, LiveEvent, LiveRoute, LiveTarget, Point } from "./live-frames.js";
 import { type Model, modelOf, type Snapshot, type TargetLine } from "./model.js";
 import type { OriginsReport, PlanChange } from "./origins.js";
+import type { RouteCounts, RoutesReading } from "./stats.js";
 import type { PastReplacement } from "./supervisor.js";
 import { placeOf } from "./targets.js";
 
@@ -24,6 +26,9 @@ export const TARGETS_MAX = 100;
 const STEPS_MAX = 10;
 /** Events that are told. */
 export const EVENTS_MAX = 60;
+/** What is asked for most out of the cache: how many are told, and once in how many samples. */
+const TOP_MAX = 10;
+const TOP_EVERY = 5;
 /** Certificates are read again once in so many samples. */
 const CERTIFICATES_EVERY = 30;
 
@@ -37,6 +42,8 @@ export interface LiveReading {
   readonly certificates: () => CertificatesReport;
   /** The histogram of exchanges, bucket by bucket, over all workers. */
   readonly exchanges: () => readonly number[];
+  readonly routes: () => RoutesReading;
+  readonly cacheTop: (count: number) => readonly CacheTop[];
   readonly plans: () => readonly PlanChange[];
   readonly replacements: () => readonly PastReplacement[];
   readonly tail: LogTail;
@@ -95,13 +102,20 @@ export class Live {
   }
 }
 
+/** One reading of everything that is compared with the next. */
+interface Reading {
+  readonly snapshot: Snapshot;
+  readonly exchanges: readonly number[];
+  readonly routes: RoutesReading;
+}
+
 /** Reads, and remembers what the next reading is compared with. */
 class Sampler {
   readonly #reading: LiveReading;
   readonly #points: Point[] = [];
   /** By number of the target: requests at once, sample by sample. */
   readonly #needs = new Map<string, number[]>();
-  #before: { readonly snapshot: Snapshot; readonly exchanges: readonly number[] };
+  #before: Reading;
   #samples = 0;
   #logged: number;
   #eventsTold = "";
@@ -110,40 +124,43 @@ class Sampler {
 
   constructor(reading: LiveReading) {
     this.#reading = reading;
-    this.#before = { snapshot: this.#snapshot(), exchanges: reading.exchanges() };
+    this.#before = this.#read();
     this.#certificates = reading.certificates();
     this.#logged = reading.tail.count;
-    this.#frame = this.#frameOf(modelOf(this.#before.snapshot, this.#before.snapshot), null);
+    this.#frame = this.#frameOf(modelOf(this.#before.snapshot, this.#before.snapshot), null, []);
   }
 
   /** What somebody who comes now must know. */
   hello(): Hello {
     const { tail } = this.#reading;
     const log = tail.since(0).filter((line) => line.number <= this.#logged);
-    const frame = { ...this.#frame, log, events: this.#events(), certificates: this.#certificates };
+    const news = { events: this.#events(), certificates: this.#certificates, cacheTop: this.#cacheTop() };
+    const frame = { ...this.#frame, log, ...news };
     return { kind: "hello", subBits: EXCHANGES.subBits, points: this.#points, frame };
   }
 
   next(): Frame {
     const before = this.#before;
-    const now = { snapshot: this.#snapshot(), exchanges: this.#reading.exchanges() };
+    const now = this.#read();
     const model = modelOf(before.snapshot, now.snapshot);
     this.#before = now;
     this.#samples += 1;
     const changed = now.exchanges.map((count, bucket) => Math.max(0, count - (before.exchanges[bucket] ?? 0)));
-    this.#frame = this.#frameOf(model, changed);
+    const seconds = (now.snapshot.atMs - before.snapshot.atMs) / 1000;
+    this.#frame = this.#frameOf(model, changed, routesOf(before.routes, now.routes, Math.max(0.001, seconds)));
     this.#points.push(this.#frame.point);
     if (this.#points.length > POINTS_MAX) this.#points.shift();
     return this.#withNews(this.#frame);
   }
 
-  #snapshot(): Snapshot {
-    const { status, stats, origins } = this.#reading;
-    return { atMs: performance.now(), status: status(), stats: stats(), origins: origins() };
+  #read(): Reading {
+    const { status, stats, origins, exchanges, routes } = this.#reading;
+    const snapshot = { atMs: performance.now(), status: status(), stats: stats(), origins: origins() };
+    return { snapshot, exchanges: exchanges(), routes: routes() };
   }
 
   /** @param exchanges Of this second; null = it is the first sample. */
-  #frameOf(model: Model, exchanges: readonly number[] | null): Frame {
+  #frameOf(model: Model, exchanges: readonly number[] | null, routes: readonly LiveRoute[]): Frame {
     const steps = new Map(
       this.#before.snapshot.origins.origins.flatMap(({ targets }) =>
         targets.map((one) => [`${one.origin} ${placeOf(one)}`, one.health.history]),
@@ -159,7 +176,7 @@ class Sampler {
     // The targets stand beside the model, with more of each.
     const slim = { ...model, origin: { ...model.origin, targets: [] } };
     const untold = model.origin.targets.length - targets.length;
-    return { point: pointOf(model, exchanges, this.#reading.nowMs()), model: slim, targets, untold, log: [] };
+    return { point: pointOf(model, exchanges, this.#reading.nowMs()), model: slim, routes, targets, untold, log: [] };
   }
 
   /** Requests under way are counted only where a balancer asks for it; a connection in use has one at least. */
@@ -185,7 +202,12 @@ class Sampler {
       log,
       ...(isNew ? { events } : {}),
       ...(isDue ? { certificates: this.#certificates } : {}),
+      ...(this.#samples % TOP_EVERY === 0 ? { cacheTop: this.#cacheTop() } : {}),
     };
+  }
+
+  #cacheTop(): readonly CacheTop[] {
+    return this.#frame.model.cache === null ? [] : this.#reading.cacheTop(TOP_MAX);
   }
 
   #events(): readonly LiveEvent[] {
@@ -218,6 +240,27 @@ class Sampler {
     const all = [...health, ...made, ...died].sort((a, b) => (a.at < b.at ? 1 : a.at > b.at ? -1 : 0));
     return all.slice(0, EVENTS_MAX);
   }
+}
+
+/** Every route that has a place of its own, and the others as one where they had a request. */
+function routesOf(before: RoutesReading, now: RoutesReading, seconds: number): readonly LiveRoute[] {
+  const last = now.counts.length - 1;
+  const places = [
+    ...now.names.map((route, place) => ({ route, place })),
+    ...((now.counts[last]?.requests ?? 0) > 0 ? [{ route: "other", place: last }] : []),
+  ];
+  return places.map(({ route, place }) => {
+    const [then, of] = [before.counts[place], now.counts[place]];
+    const rise = (word: keyof RouteCounts) => Math.max(0, (of?.[word] ?? 0) - (then?.[word] ?? 0));
+    const ended =
+      rise("answers_1xx") + rise("answers_2xx") + rise("answers_3xx") + rise("answers_4xx") + rise("answers_5xx");
+    return {
+      route,
+      requests: rise("requests") / seconds,
+      failed5xx: rise("answers_5xx") / seconds,
+      meanMs: ended === 0 ? null : rise("exchange_micros") / ended / 1000,
+    };
+  });
 }
 
 function pointOf({ client }: Model, exchanges: readonly number[] | null, nowMs: number): Point {

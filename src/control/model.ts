@@ -79,7 +79,21 @@ export interface Model {
     readonly faults: readonly Named[];
     readonly targets: readonly TargetLine[];
   };
+  /** Null = no request has come to the cache since the start. */
+  readonly cache: CacheModel | null;
   readonly workers: readonly WorkerLine[];
+}
+
+/** What became of requests on caching routes. */
+export interface CacheModel {
+  /** Of those that did not pass the cache by, answered out of it; null = there were none. */
+  readonly hitShare: number | null;
+  readonly outcomes: readonly Named[];
+  readonly stored: number;
+  readonly evicted: number;
+  readonly bytesServed: number;
+  readonly entries: number;
+  readonly bytes: number;
 }
 
 export interface TargetLine {
@@ -125,6 +139,7 @@ export function modelOf(before: Snapshot, now: Snapshot): Model {
     intervalMs,
     client: clientOf(stats, rate),
     origin: originOf(before, now, rate),
+    cache: cacheOf(stats, rate),
     workers: stats.workers.map((row, worker) => {
       const own = rateOf(before.stats.workers[worker] ?? row, row, intervalMs);
       return {
@@ -204,6 +219,26 @@ function originOf(before: Snapshot, { stats, origins, atMs }: Snapshot, rate: Ra
     closes: busiest(named(stats.all, rate, "origin_closes_")),
     faults: busiest(named(stats.all, rate, "origin_fault_")),
     targets,
+  };
+}
+
+/** Outcomes in which the cache gave the answer, and in which it did not. */
+const SERVED = ["hits", "stale", "coalesced", "revalidated"] as const;
+const NOT_SERVED = ["misses", "bypassed"] as const;
+
+function cacheOf({ all: { counters } }: Stats, rate: Rate): CacheModel | null {
+  const outcomes = [...SERVED, ...NOT_SERVED];
+  if (outcomes.every((name) => counters[`cache_${name}`] === 0)) return null;
+  const served = SERVED.reduce((sum, name) => sum + rate(`cache_${name}`), 0);
+  const asked = served + rate("cache_misses");
+  return {
+    hitShare: asked === 0 ? null : served / asked,
+    outcomes: outcomes.map((name) => ({ name, perSecond: rate(`cache_${name}`) })),
+    stored: rate("cache_stored"),
+    evicted: rate("cache_evicted"),
+    bytesServed: rate("cache_bytes_served"),
+    entries: counters.cache_entries,
+    bytes: counters.cache_bytes,
   };
 }
 

@@ -11,6 +11,7 @@ import type { DnsFault } from "../config/names.js";
 import { compilePlan, namesToResolve } from "../config/plan.js";
 import { compileHealth } from "../config/plan-origins.js";
 import type { Plan } from "../config/plan-types.js";
+import { RouteSlots } from "../config/route-slots.js";
 import type { Settings } from "../config/settings.js";
 import type { TlsMaterial } from "../config/tls-files.js";
 import type { PlanTaken } from "../native.js";
@@ -83,6 +84,7 @@ export class Origins {
   #plan: Plan | null = null;
   #generation = 0;
   #plans: readonly PlanChange[] = [];
+  readonly #slots = new RouteSlots();
   #attached: { readonly core: CorePort; readonly keeper: HealthKeeper; readonly gatherer: ConnectionGatherer } | null =
     null;
 
@@ -224,6 +226,11 @@ export class Origins {
     return this.#generation;
   }
 
+  /** Names of the routes that have a place of their own in the stats block, in the order of these. */
+  get routeNames(): readonly string[] {
+    return this.#slots.names;
+  }
+
   /** The latest of them, the oldest first. */
   get plans(): readonly PlanChange[] {
     return this.#plans;
@@ -306,7 +313,8 @@ export class Origins {
   }
 
   #compile({ settings, material, names }: Ground): Plan {
-    const surroundings = { workers: this.#workers, material: material(), ...names.addresses() };
+    const outside = { workers: this.#workers, material: material(), slots: this.#slots };
+    const surroundings = { ...outside, ...names.addresses() };
     const plan = compilePlan(settings, surroundings);
     return this.#plan === null ? plan : placeListeners(this.#plan, plan);
   }

@@ -15,6 +15,17 @@ export type CounterName = LayoutCounter["name"];
 /** The names of all histograms. */
 export type HistogramName = LayoutHistogram["name"];
 
+/** What is counted of one route, by name; meanings are in `STATS_LAYOUT`. */
+export type RouteCounts = Readonly<Record<(typeof STATS_LAYOUT)["routes"]["words"][number]["name"], number>>;
+
+/** What is counted of all routes. */
+export interface RoutesReading {
+  /** Names of the routes that have places of their own, in the order of these. */
+  readonly names: readonly string[];
+  /** By place. */
+  readonly counts: readonly RouteCounts[];
+}
+
 /** One histogram: how many values, and values at or below which a share of them lies (unit in its name). */
 export interface Quantiles {
   readonly count: number;
@@ -91,6 +102,19 @@ export class StatsBlock {
   readHistogram(name: HistogramName): readonly number[] {
     const histogram = histograms().find((one) => one.name === name);
     return histogram === undefined ? [] : this.#readBuckets(histogram, this.#rows());
+  }
+
+  /** What is counted of routes, place by place, over all rows. */
+  readRoutes(): readonly RouteCounts[] {
+    const { at, slots, words } = STATS_LAYOUT.routes;
+    const rows = this.#rows();
+    return Array.from(
+      { length: slots },
+      (_, slot) =>
+        Object.fromEntries(
+          words.map(({ name }, place) => [name, this.#sumAt(at + slot * words.length + place, rows)]),
+        ) as RouteCounts,
+    );
   }
 
   /** Sum of one counter over all rows. */

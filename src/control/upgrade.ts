@@ -34,9 +34,15 @@ export function ownCommand(): SuccessorCommand {
 export class Upgrader {
   readonly #command: SuccessorCommand;
   #successor: ChildProcess | null = null;
+  #isDone = false;
 
   constructor(command: SuccessorCommand) {
     this.#command = command;
+  }
+
+  /** A successor has taken over. */
+  get isDone(): boolean {
+    return this.#isDone;
   }
 
   /**
@@ -58,6 +64,7 @@ export class Upgrader {
       if (failure !== null) throw new MillraceError("MILLRACE_UPGRADE", `the new process ${failure}`);
       if (successor.connected) successor.disconnect();
       successor.unref();
+      this.#isDone = true;
       return { pid: successor.pid ?? 0 };
     } catch (thrown) {
       await end(successor);

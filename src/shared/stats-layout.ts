@@ -5,7 +5,7 @@
 
 export const STATS_LAYOUT = {
   version: 1,
-  rowWords: 1840,
+  rowWords: 2288,
   counters: [
     {"name":"client_connections_accepted","at":0,"kind":"counter","says":"Client connections taken over by this worker."},
     {"name":"client_connections_open","at":1,"kind":"gauge","says":"Client connections that are open."},
@@ -219,4 +219,17 @@ export const STATS_LAYOUT = {
     {"name":"turn_length_micros","at":1291,"buckets":272,"subBits":3,"says":"Length of one turn."},
     {"name":"origin_connection_requests","at":1563,"buckets":272,"subBits":3,"says":"Requests a connection to an origin had carried when it was closed."},
   ],
+  routes: {
+    at: 1835,
+    slots: 64,
+    words: [
+    {"name":"requests","says":"Requests that took the route."},
+    {"name":"answers_1xx","says":"Final answers of 101: the protocol was switched."},
+    {"name":"answers_2xx","says":"Answers with a status of 200 to 299."},
+    {"name":"answers_3xx","says":"Answers with a status of 300 to 399."},
+    {"name":"answers_4xx","says":"Answers with a status of 400 to 499."},
+    {"name":"answers_5xx","says":"Answers with a status of 500 and above."},
+    {"name":"exchange_micros","says":"Time from complete heads to the ends of their answers."},
+    ],
+  },
 } as const;

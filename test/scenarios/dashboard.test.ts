@@ -8,7 +8,7 @@ import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { after, before, test } from "node:test";
 import type { Browser, BrowserContextOptions, Page } from "playwright-core";
-import { reply, serve } from "../support/behaviours.js";
+import { fixed, reply, serve } from "../support/behaviours.js";
 import { WITHOUT_BROWSER } from "../support/browser.js";
 import { RawOrigin, type Script } from "../support/origin.js";
 import { type OpenPage, openDashboard, startBrowser } from "../support/page.js";
@@ -117,6 +117,7 @@ play("under load it shows requests, latencies, workers, pools, reuse and the log
       page,
       `(() => { const c = document.querySelector("canvas.heat"); const d = c.getContext("2d").getImageData(60, 0, c.width - 60, c.height).data; const seen = new Set(); for (let i = 0; i < d.length; i += 4) if (d[i + 3] > 0) seen.add(d[i + 2]); return seen.size > 2; })()`,
     );
+    await sees(page, `/^all\\d/.test(document.querySelector("#routes tbody tr").textContent)`);
     assert.equal(await page.locator("#workers tbody tr").count(), 2);
     await sees(page, `/app 127\\.0\\.0\\.1:\\d+● up/.test(document.querySelector("#origins article").textContent)`);
     assert.match(await textOf(page, "#events"), /plan 1: the start/);
@@ -144,6 +145,33 @@ play(
       assert.equal(await page.evaluate(figure("5xx answers")), "0.0 %");
       isBroken = false;
       await sees(page, `document.querySelectorAll("#origins article .up").length === 2`);
+    };
+    await underLoad(scene, shown());
+  },
+);
+
+play(
+  "a cache that is used is shown, with the share that comes out of it; one that is not, is not",
+  {
+    origin: fixed("kept", "Cache-Control: max-age=60"),
+    settings: { admin: ADMIN, routes: [{ forwardTo: "app", cache: true }] },
+  },
+  async ({ scene, page }) => {
+    await sees(page, `document.querySelector("#origins article") !== null`);
+    assert.equal(await page.locator("#cache").count(), 0);
+    const shown = async () => {
+      await sees(page, `/Out of the cache(99|100)\\.\\d %/.test(document.querySelector("#cache")?.textContent)`);
+      assert.match(await textOf(page, "#cache"), /Answers held1They weigh/);
+      await sees(page, `document.querySelectorAll("#cache tbody").length === 2`);
+      await page.getByLabel("Purge", { exact: true }).selectOption("everything");
+      assert.deepEqual(await flawsOf(page), []);
+      const before = await scene.counter("origin_requests");
+      await page.getByRole("button", { name: "Purge …" }).click();
+      await page.locator("dialog button.act").click();
+      await sees(page, `document.querySelector(".outcome").textContent === "Purged: everything."`);
+      for (const due = Date.now() + PATIENCE_MS; (await scene.counter("origin_requests")) === before; await pause(20)) {
+        assert.ok(Date.now() < due, "nothing was asked of the origin after the purge");
+      }
     };
     await underLoad(scene, shown());
   },
@@ -222,6 +250,8 @@ play("everything can be done by keyboard, and the focus is seen and never lost",
   await sees(page, `document.activeElement.textContent === "Cancel"`);
   await page.keyboard.press("Escape");
   await sees(page, `document.querySelector("dialog[open]") === null`);
+  // The page learns of it a moment later than the window shows it.
+  await sees(page, `document.querySelector("#confirm-title").textContent === ""`);
   assert.match(String(await page.evaluate(`document.activeElement.getAttribute("aria-label")`)), /^Drain /);
   assert.equal((await scene.millrace.origins()).origins[0]?.targets[0]?.health.state, "up");
   await page.keyboard.press("Enter");

@@ -70,6 +70,38 @@ for (const workers of [1, 2]) {
   );
 }
 
+scenario(
+  "routes are counted by name: what they forward, answer and redirect; and a route that no request takes is told too",
+  {
+    workers: 2,
+    settings: {
+      admin: ADMIN,
+      routes: [
+        { name: "well", match: { path: "/healthz" }, answer: { body: "ok" } },
+        { name: "old", match: { path: "/old" }, redirect: { to: "/new" } },
+        { name: "idle", match: { path: "/never" }, answer: { status: 204 } },
+        { name: "web", match: { path: "/web" }, forwardTo: "app" },
+      ],
+    },
+  },
+  async (scene) => {
+    for (const path of ["/healthz", "/healthz", "/old", "/web", "/web", "/web", "/nowhere"]) {
+      const asking = { headers: { Connection: "close" }, redirect: "manual" } as const;
+      await (await fetch(`http://127.0.0.1:${scene.port}${path}`, asking)).arrayBuffer();
+    }
+    await scene.sees("client_connections_open", 0);
+    const families = await scrape(scene);
+    const requests = (route: string) => sum(families, "millrace_route_requests_total", { route });
+    assert.deepEqual(["well", "old", "idle", "web"].map(requests), [2, 1, 0, 3]);
+    const answers = (route: string, kind: string) =>
+      sum(families, "millrace_route_answers_total", { route, class: kind });
+    assert.deepEqual([answers("well", "2xx"), answers("old", "3xx"), answers("web", "2xx")], [2, 1, 3]);
+    assert.equal(sum(families, "millrace_route_answers_total"), 6, "what no route takes is in none");
+    assert.ok(sum(families, "millrace_route_exchange_seconds_total", { route: "web" }) > 0);
+    assert.equal(sum(families, "millrace_route_requests_total", { route: "other" }), 0);
+  },
+);
+
 scenario("asking the admin port is in no figure of the books", { settings: { admin: ADMIN } }, async (scene) => {
   await ask(scene, 1);
   await scene.sees("client_connections_open", 0);

@@ -3,6 +3,7 @@
  * is long lives on in the old one; a new process that does not become ready changes nothing.
  */
 import { strict as assert } from "node:assert";
+import { execFile } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync, statSync } from "node:fs";
 import { Agent } from "node:http";
@@ -16,7 +17,7 @@ import { echo } from "../support/behaviours.js";
 import { makeAuthority } from "../support/certificates.js";
 import { RawOrigin } from "../support/origin.js";
 import { descriptors } from "../support/proxy.js";
-import { ended, GoingAway, getBy, isThere, TakenOver, Tally } from "../support/takeover.js";
+import { ended, GoingAway, getBy, isThere, PROGRAM, TakenOver, Tally } from "../support/takeover.js";
 import { pause } from "../support/wire.js";
 
 const NAME = "www.example.org";
@@ -276,3 +277,46 @@ test(
       await proxy.hears(/a socket this process was started with is for no listener, and was closed/);
     }),
 );
+
+test("with shutdown.delayMs a signal ends readiness first, and then what is served", { timeout: 60_000 }, () =>
+  withProxy({ shutdown: { delayMs: 2500 } }, async (proxy) => {
+    const [pid, port] = [await proxy.pid(), await proxy.port()];
+    process.kill(pid, "SIGTERM");
+    await proxy.hears(/"delayMs":2500,.*"millrace is stopping"/);
+    const { status, body } = await proxy.ask("GET", "/readyz");
+    assert.equal(status, 503, JSON.stringify(body));
+    assert.equal((await proxy.ask("GET", "/livez")).status, 200);
+    assert.equal(await getBy(new Agent(), { port }), 200, "a new connection is taken");
+    await ended(pid);
+    await assert.rejects(getBy(new Agent(), { port }), /ECONNREFUSED/);
+  }),
+);
+
+test(
+  "millrace upgrade says which process has taken over, and what kept it from it, with exit 1",
+  {
+    timeout: 60_000,
+  },
+  () =>
+    withProxy({}, async (proxy) => {
+      const first = await proxy.pid();
+      const asked = await command("upgrade", "--admin", `unix:${proxy.socket}`);
+      const second = await proxy.pid();
+      assert.equal(asked.code, 0, asked.err);
+      assert.equal(asked.out, `process ${second} is ready and has taken over; the old one finishes what it has\n`);
+      assert.notEqual(second, first);
+      proxy.write("process.exit(5);\n");
+      const refused = await command("upgrade", "--admin", `unix:${proxy.socket}`);
+      assert.deepEqual([refused.code, refused.out], [1, ""]);
+      assert.match(refused.err, /refuses: the new process ended with code 5/);
+    }),
+);
+
+/** One of the other commands, to its end. */
+function command(...options: readonly string[]): Promise<{ code: number | null; out: string; err: string }> {
+  return new Promise((resolve) => {
+    const child = execFile(process.execPath, [PROGRAM, ...options], (_, out, err) =>
+      resolve({ code: child.exitCode, out, err }),
+    );
+  });
+}

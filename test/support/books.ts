@@ -9,9 +9,12 @@ import { PATIENCE_MS, pause } from "./wire.js";
 
 type Counters = Readonly<Record<CounterName, number>>;
 
-/** The names of all gauges. */
+/** What the cache keeps stays when nobody asks. */
+const KEPT: ReadonlySet<string> = new Set(["cache_entries", "cache_bytes"]);
+
+/** The names of all gauges that come to rest at zero. */
 const GAUGES: readonly CounterName[] = STATS_LAYOUT.counters
-  .filter((one) => one.kind === "gauge")
+  .filter((one) => one.kind === "gauge" && !KEPT.has(one.name))
   .map((one) => one.name);
 
 /** What a cache holds stays when nothing moves. */

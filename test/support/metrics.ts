@@ -43,6 +43,7 @@ export function readingOf(parts: Partial<MetricsReading> = {}): MetricsReading {
     workersReplaced: 0,
     accessLogLostLines: 0,
     certificates: [],
+    routes: { names: [], counts: [] },
     origins: [],
     localAlarms: { local_resource: 0 },
     cpuSeconds: 1.5,

@@ -10,7 +10,7 @@ import { PAGE_PATHS } from "../../src/admin/page.js";
 import { type Admin, startAdmin } from "../../src/admin/server.js";
 import { EVENTS_MAX, Live, type LiveReading, TARGETS_MAX } from "../../src/control/live.js";
 import type { Frame, Hello } from "../../src/control/live-frames.js";
-import type { Stats } from "../../src/control/stats.js";
+import type { RouteCounts, Stats } from "../../src/control/stats.js";
 import { MillraceError } from "../../src/shared/errors.js";
 import { bucketOf } from "../../src/shared/histogram.js";
 import { LogTail, TAIL_LINE_CHARACTERS_MAX, TAIL_LINES_MAX } from "../../src/shared/log-tail.js";
@@ -27,6 +27,11 @@ function row(requests: number) {
     counters: { ...counters, requests },
     histograms: Object.fromEntries(STATS_LAYOUT.histograms.map(({ name }) => [name, NO_TIMES])),
   };
+}
+
+function routeCounts(parts: Partial<RouteCounts>): RouteCounts {
+  const none = Object.fromEntries(STATS_LAYOUT.routes.words.map(({ name }) => [name, 0])) as RouteCounts;
+  return { ...none, ...parts };
 }
 
 /** A proxy whose every reading is counted, and has seen 100 more requests of 1 ms. */
@@ -54,6 +59,13 @@ class Read {
       counts[bucketOf(1000, SUB_BITS)] = 100 * this.count;
       return counts;
     },
+    routes: () => ({
+      names: ["web"],
+      counts: [
+        routeCounts({ requests: 50 * this.count, answers_2xx: 50 * this.count, exchange_micros: 100_000 * this.count }),
+      ],
+    }),
+    cacheTop: () => [],
     plans: () => [{ at: "2026-01-01T00:00:00.000Z", generation: 1, what: "the start" }],
     replacements: () => [{ at: "2026-01-02T00:00:00.000Z", worker: 3, reason: "it panicked" }],
     tail: this.tail,
@@ -123,6 +135,8 @@ describe("the stream", () => {
     t.mock.timers.tick(1000);
     const [second, third] = lines.slice(1).map((line) => JSON.parse(line) as Frame);
     assert.deepEqual(second?.point.buckets, [[bucketOf(1000, SUB_BITS), 100]]);
+    assert.deepEqual([second?.routes[0]?.route, second?.routes[0]?.meanMs], ["web", 2]);
+    assert.ok((second?.routes[0]?.requests ?? 0) > 0);
     assert.ok((second?.point.p99 ?? 0) >= 1 && (second?.point.p99 ?? 9) < 1.2);
     assert.deepEqual([second?.log.map(({ text }) => text), third?.log], [["one"], []]);
     assert.deepEqual([second?.events !== undefined, third?.events], [true, undefined]);

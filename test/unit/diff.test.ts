@@ -11,6 +11,7 @@ import { applyChange, diffPlans, isNoChange, placeListeners } from "../../src/co
 import { compilePlan } from "../../src/config/plan.js";
 import type { Plan } from "../../src/config/plan-types.js";
 import { complainOfRestart, RESTART_ONLY_PATHS } from "../../src/config/restart.js";
+import { RouteSlots } from "../../src/config/route-slots.js";
 import type { Settings, SettingsInput } from "../../src/config/settings.js";
 
 function settingsOf(input: unknown): Settings {
@@ -19,8 +20,11 @@ function settingsOf(input: unknown): Settings {
   return checked.settings;
 }
 
+/** As a running proxy has them: the same for one plan and the next. */
+const SLOTS = new RouteSlots();
+
 function planOf(input: unknown): Plan {
-  return compilePlan(settingsOf(input), { workers: 2, addresses: new Map() });
+  return compilePlan(settingsOf(input), { workers: 2, addresses: new Map(), slots: SLOTS });
 }
 
 /** What changes from one document to another, in words. */

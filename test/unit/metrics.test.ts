@@ -8,6 +8,8 @@ import { describe, it } from "node:test";
 import { chooseFormat, escapeValue, writeFamilies } from "../../src/admin/metrics/exposition.js";
 import { distributionOf, familiesOf } from "../../src/admin/metrics/families.js";
 import { COUNTER_ROWS, HISTOGRAM_ROWS, rowOf } from "../../src/admin/metrics/table.js";
+import { OTHER_SLOT } from "../../src/config/route-slots.js";
+import type { RouteCounts } from "../../src/control/stats.js";
 import { bucketOf } from "../../src/shared/histogram.js";
 import { STATS_LAYOUT } from "../../src/shared/stats-layout.js";
 import { METRICS, rawRow, readExposition, readingOf, targetOf } from "../support/metrics.js";
@@ -42,6 +44,10 @@ const FULL = readingOf({
     lookUps: 13,
     hits: 14,
     batches: 15,
+  },
+  routes: {
+    names: [AWKWARD],
+    counts: [Object.fromEntries(STATS_LAYOUT.routes.words.map(({ name }) => [name, 1])) as RouteCounts],
   },
   origins: [
     { name: "app", unresolved: null, policy: { check: null } as never, targets: [targetOf({ succeeded: 4, idle: 2 })] },
@@ -178,6 +184,36 @@ describe("targets in the metrics", () => {
     assert.equal(other?.value, 20);
     const latency = pageOf(10).find((one) => one.name === "millrace_target_latency_seconds")?.samples ?? [];
     assert.equal(latency.length, 10, "a mean cannot be added up");
+  });
+});
+
+describe("routes in the metrics", () => {
+  const none = Object.fromEntries(STATS_LAYOUT.routes.words.map(({ name }) => [name, 0])) as RouteCounts;
+  const counts = Array.from({ length: STATS_LAYOUT.routes.slots }, () => none);
+
+  it("have series of their own by name; the last place is told as other, once it has counted something", () => {
+    const told = (last: RouteCounts) => {
+      const one = { ...none, requests: 3, answers_2xx: 2, answers_5xx: 1, exchange_micros: 1_500_000 };
+      const routes = { names: ["api", "rest"], counts: [one, ...counts.slice(1, OTHER_SLOT), last] };
+      const page = writeFamilies(familiesOf(readingOf({ routes }), METRICS), "prometheus");
+      return readExposition(page, "prometheus").flatMap(({ samples }) =>
+        samples.filter(({ name, value }) => name.startsWith("millrace_route_") && value > 0),
+      );
+    };
+    assert.deepEqual(
+      told(none).map(({ name, labels, value }) => [name, labels["route"], labels["class"], value]),
+      [
+        ["millrace_route_requests_total", "api", undefined, 3],
+        ["millrace_route_answers_total", "api", "2xx", 2],
+        ["millrace_route_answers_total", "api", "5xx", 1],
+        ["millrace_route_exchange_seconds_total", "api", undefined, 1.5],
+      ],
+    );
+    const other = told({ ...none, requests: 7 }).filter(({ labels }) => labels["route"] === "other");
+    assert.deepEqual(
+      other.map(({ value }) => value),
+      [7],
+    );
   });
 });
 

@@ -8,6 +8,7 @@ import { checkSettings } from "../../src/config/check.js";
 import { compilePath } from "../../src/config/paths.js";
 import { compilePlan, encodePlan, namesToResolve } from "../../src/config/plan.js";
 import type { Plan } from "../../src/config/plan-types.js";
+import { OTHER_SLOT, RouteSlots } from "../../src/config/route-slots.js";
 import type { SettingsInput } from "../../src/config/settings.js";
 
 /** The plan of settings that must be right, for two workers. */
@@ -83,7 +84,7 @@ describe("the plan", () => {
       policy: POLICY_DEFAULT,
     };
     assert.deepEqual(plan.routes, [
-      { name: "all", hosts: [], path: { kind: "any" }, methods: [], headers: [], action },
+      { name: "all", slot: 0, hosts: [], path: { kind: "any" }, methods: [], headers: [], action },
     ]);
   });
 
@@ -144,6 +145,7 @@ describe("the plan", () => {
     });
     assert.deepEqual(plan.routes[0], {
       name: "all of it",
+      slot: 0,
       hosts: ["example.org", "*.b.org"],
       path: { kind: "prefix", value: "/a" },
       methods: ["GET"],
@@ -167,8 +169,31 @@ describe("the plan", () => {
     });
     const fields = [{ name: "Retry-After", value: "9" }];
     const body = Buffer.from("später\n");
+    assert.deepEqual(
+      plan.routes.map(({ slot }) => slot),
+      [0, 1, 2],
+    );
     assert.deepEqual(plan.routes[1]?.action, { kind: "answer", status: 503, fields, body });
     assert.deepEqual(plan.routes[2]?.action, { kind: "redirect", status: 308, location: "https://{host}{path}" });
+  });
+
+  it("counts a route where one of its name was counted before, and those that are too many at the last place", () => {
+    const slots = new RouteSlots();
+    const slotsOf = (names: readonly string[]) => {
+      const routes = names.map((name) => ({ name, answer: { status: 200 } }));
+      const checked = checkSettings({
+        routes: [...routes, { forwardTo: "api" }],
+        origins: { api: { targets: "127.0.0.1:1" } },
+      });
+      assert.ok(checked.ok);
+      return compilePlan(checked.settings, { workers: 1, addresses: new Map(), slots }).routes.map(({ slot }) => slot);
+    };
+    assert.deepEqual(slotsOf(["a", "b"]), [0, 1, 2]);
+    assert.deepEqual(slotsOf(["c", "b"]), [3, 1, 2], "b stays where it is; nobody takes the place of a");
+    const many = Array.from({ length: 100 }, (_, at) => `r${at}`);
+    assert.deepEqual(slotsOf(many).slice(0, 60).at(-1), OTHER_SLOT);
+    assert.deepEqual(slotsOf(["a", "r99"]), [0, OTHER_SLOT, 2]);
+    assert.deepEqual([slots.names.length, slots.names[3]], [OTHER_SLOT, "c"]);
   });
 
   it("reads each notation of a path as one match", () => {

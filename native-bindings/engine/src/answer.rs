@@ -10,7 +10,7 @@ use proto::exchange::{Continue, Exchange, Upload};
 use proto::fault::OriginFault;
 use proto::http1::encode::{OwnAnswer, encode_own_answer};
 use proto::http1::head::{Method, RequestHead, Version};
-use proto::plan::{Action, FaultAnswer, FieldLine};
+use proto::plan::{Action, FaultAnswer, FieldLine, Route};
 use std::sync::Arc;
 
 /// What an own answer says; how it is framed and whether the connection is kept is decided here.
@@ -95,7 +95,7 @@ impl<I: Io> Worker<I> {
         core: Exchange,
         head: &RequestHead,
         bytes: &[u8],
-        route: &str,
+        route: Option<&Route>,
         own: &Own<'_>,
     ) {
         let errors_keep = own.status < 400 || self.plan.plan.persistence.after_errors;
@@ -108,7 +108,11 @@ impl<I: Io> Worker<I> {
         };
         self.write_own(key, &own);
         let client = peer_of(&self.clients, key);
-        self.log.answered_here(client, head, bytes, (core.version, own.status), route);
+        if let Some(route) = route {
+            self.row.route_answer(route.slot, own.status, 0);
+        }
+        let name = route.map_or("", |route| route.name.as_str());
+        self.log.answered_here(client, head, bytes, (core.version, own.status), name);
         self.row.less(Counter::ExchangesOpen);
         self.row.record(Histogram::Exchange, 0);
         self.after_answer(key, &core.upload, keep);

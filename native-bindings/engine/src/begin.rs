@@ -71,7 +71,7 @@ impl<I: Io> Worker<I> {
             }
         };
         let used = head.len + piece.consumed;
-        self.enter_exchange(key, &mut core, used < head.len + body.len());
+        self.enter_exchange(key, &mut core, used < head.len + body.len(), route);
         if let Some(client) = self.clients.get_mut(key) {
             client.said_last = !framing.keep_alive && core.upload_done();
         }
@@ -216,8 +216,11 @@ impl<I: Io> Worker<I> {
     }
 
     /// The connection is busy from here on; counts what is counted for every request.
-    fn enter_exchange(&mut self, key: Key, core: &mut Exchange, more_waits: bool) {
+    fn enter_exchange(&mut self, key: Key, core: &mut Exchange, more_waits: bool, route: Option<u32>) {
         self.row.one(Counter::Requests);
+        if let Some(route) = route {
+            self.row.route_request(self.plan.plan.routes[route as usize].slot);
+        }
         self.row.one(Counter::ExchangesOpen);
         let limits = &self.plan.plan.limits;
         let Some(client) = self.clients.get_mut(key) else { return };
@@ -264,27 +267,27 @@ impl<I: Io> Worker<I> {
         route: Option<u32>,
         plan: &Compiled,
     ) {
-        let name = route.map_or("", |r| plan.plan.routes[r as usize].name.as_str());
-        match route.map(|r| &plan.plan.routes[r as usize].action) {
+        let route = route.map(|r| &plan.plan.routes[r as usize]);
+        match route.map(|r| &r.action) {
             None => {
                 self.row.client_fault(ClientFault::NoRoute);
                 let own = Own::fault(404, ClientFault::NoRoute.sentence());
-                self.answer_now(key, core, head, bytes, name, &own);
+                self.answer_now(key, core, head, bytes, route, &own);
             }
             Some(Action::Forward { .. }) => {
                 // As the last hop we can say which methods pass; a trace of our own would show what we add.
                 let status = if head.method == Method::Options { 204 } else { 405 };
                 let own = Own { status, fields: &[("Allow", METHODS)], ..Own::EMPTY };
-                self.answer_now(key, core, head, bytes, name, &own);
+                self.answer_now(key, core, head, bytes, route, &own);
             }
             Some(Action::Answer { status, fields, body }) => {
                 let own = Own { status: *status, lines: fields, body, ..Own::EMPTY };
-                self.answer_now(key, core, head, bytes, name, &own);
+                self.answer_now(key, core, head, bytes, route, &own);
             }
             Some(Action::Redirect { status, location }) => {
                 let place = redirect_place(location, head, bytes);
                 let own = Own { status: *status, fields: &[("Location", &place)], ..Own::EMPTY };
-                self.answer_now(key, core, head, bytes, name, &own);
+                self.answer_now(key, core, head, bytes, route, &own);
             }
         }
     }

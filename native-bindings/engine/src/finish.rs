@@ -75,6 +75,8 @@ impl<I: Io> Worker<I> {
         }
         let spent = self.now_us.saturating_sub(ongoing.times.began_us);
         self.row.record(Histogram::Exchange, spent);
+        let slot = ongoing.plan.plan.routes[ongoing.route as usize].slot;
+        self.row.route_answer(slot, ongoing.core.status, spent);
         if self.log.wants(&ongoing) {
             let client = peer_of(&self.clients, ongoing.client);
             self.log.exchange(self.now_us, client, &ongoing);

@@ -184,6 +184,31 @@ histograms! {
     OriginRequests "origin_connection_requests" "Requests a connection to an origin had carried when it was closed.";
 }
 
+/// Builds the words of a route, as `counters!` does.
+macro_rules! route_words {
+    ($($variant:ident $name:literal $says:literal;)*) => {
+        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        #[repr(usize)]
+        pub enum RouteWord { $(#[doc = $says] $variant,)* }
+
+        /// Name and meaning of each word of a route, in the order of the enum.
+        pub const ROUTE_WORDS: &[(&str, &str)] = &[$(($name, $says),)*];
+    };
+}
+
+route_words! {
+    Requests "requests" "Requests that took the route.";
+    Answers1xx "answers_1xx" "Final answers of 101: the protocol was switched.";
+    Answers2xx "answers_2xx" "Answers with a status of 200 to 299.";
+    Answers3xx "answers_3xx" "Answers with a status of 300 to 399.";
+    Answers4xx "answers_4xx" "Answers with a status of 400 to 499.";
+    Answers5xx "answers_5xx" "Answers with a status of 500 and above.";
+    Micros "exchange_micros" "Time from complete heads to the ends of their answers.";
+}
+
+/// Places for routes: the last is shared by those for whom there is none of their own.
+pub const ROUTE_SLOTS: usize = 64;
+
 /// Buckets are exact below 2^SUB_BITS and hold one eighth of a power of two above.
 pub const SUB_BITS: u32 = 3;
 /// Enough for 2^36 µs, which is 19 hours.
@@ -193,7 +218,8 @@ const WIRE_AT: usize = COUNTERS.len();
 const CLIENT_AT: usize = WIRE_AT + WireFault::ALL.len();
 const ORIGIN_AT: usize = CLIENT_AT + ClientFault::ALL.len();
 const HISTOGRAMS_AT: usize = ORIGIN_AT + OriginFault::ALL.len();
-const USED_WORDS: usize = HISTOGRAMS_AT + HISTOGRAMS.len() * BUCKETS;
+const ROUTES_AT: usize = HISTOGRAMS_AT + HISTOGRAMS.len() * BUCKETS;
+const USED_WORDS: usize = ROUTES_AT + ROUTE_SLOTS * ROUTE_WORDS.len();
 /// Words of a row, a whole number of 128-byte lines so that no two workers write to one.
 pub const ROW_WORDS: usize = USED_WORDS.div_ceil(16) * 16;
 
@@ -263,6 +289,33 @@ impl Row {
     pub fn record(self, histogram: Histogram, micros: u64) {
         self.bump(HISTOGRAMS_AT + histogram as usize * BUCKETS + bucket_of(micros), 1);
     }
+
+    /// A request took the route that is counted at this place.
+    #[inline]
+    pub fn route_request(self, slot: u16) {
+        self.route(slot, RouteWord::Requests, 1);
+    }
+
+    /// Such a request is over. A status of 0 = it got no final answer.
+    #[inline]
+    pub fn route_answer(self, slot: u16, status: u16, micros: u64) {
+        self.route(slot, RouteWord::Micros, micros);
+        let word = match status {
+            0 => return,
+            1..=199 => RouteWord::Answers1xx,
+            200..=299 => RouteWord::Answers2xx,
+            300..=399 => RouteWord::Answers3xx,
+            400..=499 => RouteWord::Answers4xx,
+            _ => RouteWord::Answers5xx,
+        };
+        self.route(slot, word, 1);
+    }
+
+    #[inline]
+    fn route(self, slot: u16, word: RouteWord, by: u64) {
+        let slot = usize::from(slot).min(ROUTE_SLOTS - 1);
+        self.bump(ROUTES_AT + slot * ROUTE_WORDS.len() + word as usize, by);
+    }
 }
 
 /// The bucket of a value: see `BUCKETS`.
@@ -305,36 +358,16 @@ pub fn layout_json() -> String {
             format!(r#"{{"name":"{name}","at":{at},"buckets":{BUCKETS},"subBits":{SUB_BITS},"says":"{says}"}}"#)
         })
         .collect();
+    let words: Vec<String> =
+        ROUTE_WORDS.iter().map(|(name, says)| format!(r#"{{"name":"{name}","says":"{says}"}}"#)).collect();
     format!(
-        r#"{{"version":1,"rowWords":{ROW_WORDS},"counters":[{}],"histograms":[{}]}}"#,
+        r#"{{"version":1,"rowWords":{ROW_WORDS},"counters":[{}],"histograms":[{}],"routes":{{"at":{ROUTES_AT},"slots":{ROUTE_SLOTS},"words":[{}]}}}}"#,
         counters.join(","),
-        histograms.join(",")
+        histograms.join(","),
+        words.join(",")
     )
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_bucket_is_never_wider_than_an_eighth_of_its_value() {
-        for value in (0..100_000u64).chain([1 << 20, (1 << 36) - 1, u64::MAX]) {
-            assert!(bucket_of(value) < BUCKETS);
-        }
-        assert_eq!(bucket_of(7), 7);
-        assert_eq!(bucket_of(8), 8);
-        assert_eq!(bucket_of(15), 15);
-        assert_eq!(bucket_of(16), 16);
-        assert_eq!(bucket_of(17), 16);
-        assert_eq!(bucket_of(18), 17);
-    }
-
-    #[test]
-    fn a_gauge_that_fell_below_zero_in_one_row_is_right_in_the_sum() {
-        let block = Row::leak(2);
-        let (a, b) = (Row::of_block(block, 0).unwrap(), Row::of_block(block, 1).unwrap());
-        a.one(Counter::OriginOpen);
-        b.less(Counter::OriginOpen);
-        assert_eq!(a.get(Counter::OriginOpen).wrapping_add(b.get(Counter::OriginOpen)), 0);
-    }
-}
+#[path = "stats_tests.rs"]
+mod tests;

@@ -3,13 +3,14 @@
  */
 import { useCallback, useEffect, useRef, useState } from "preact/hooks";
 import { since } from "../../shared/figures.js";
+import { Cache } from "./cache.jsx";
 import { Confirm, type Question } from "./confirm.jsx";
 import { Certificates, Events, LogTail } from "./lists.jsx";
 import { HealthTimeline, Origins } from "./origins.jsx";
 import { announce, take, type View } from "./store.js";
-import { follow, type Link, moveTarget, type Verb } from "./stream.js";
+import { follow, type Link, moveTarget, purge, type Scope, type Verb } from "./stream.js";
 import { TokenForm } from "./token.jsx";
-import { Figures, Latency, Reuse, Traffic, Trouble, Workers } from "./traffic.jsx";
+import { Figures, Latency, Reuse, Routes, Traffic, Trouble, Workers } from "./traffic.jsx";
 
 /** The token is kept for this tab alone, and gone with it. */
 const TOKEN_KEY = "millrace-token";
@@ -45,12 +46,12 @@ function Dashboard({ token, handleRefusal }: DashboardProps) {
   const [outcome, setOutcome] = useState("");
   const said = useAnnouncements(view, link);
   useTitle(view, link);
-  const ask = (verb: Verb, origin: string, target: string) => setQuestion({ verb, origin, target });
-  const act = async ({ verb, origin, target }: Question) => {
+  const askMove = (verb: Verb, origin: string, target: string) =>
+    setQuestion(questionOfMove(token, verb, origin, target));
+  const askPurge = (scope: Scope, name: string) => setQuestion(questionOfPurge(token, scope, name));
+  const act = async ({ run, done }: Question) => {
     setQuestion(null);
-    const trouble = await moveTarget(token, origin, target, verb);
-    const done = verb === "drain" ? "drains" : "is back in use";
-    setOutcome(trouble ?? `Target ${target} of ${origin} ${done}.`);
+    setOutcome((await run()) ?? done);
   };
   return (
     <>
@@ -65,31 +66,65 @@ function Dashboard({ token, handleRefusal }: DashboardProps) {
         {said}
       </p>
       <main id="panels" tabIndex={-1}>
-        {view === null ? <p class="empty">Waiting for the first sample …</p> : <Panels view={view} handleAsk={ask} />}
+        {view === null ? (
+          <p class="empty">Waiting for the first sample …</p>
+        ) : (
+          <Panels view={view} handleAsk={askMove} handlePurge={askPurge} />
+        )}
       </main>
       <Confirm question={question} handleNo={() => setQuestion(null)} handleYes={act} />
     </>
   );
 }
 
+function questionOfMove(token: string, verb: Verb, origin: string, target: string): Question {
+  const isDrain = verb === "drain";
+  const act = isDrain ? "Drain" : "Bring back";
+  return {
+    title: `${act} ${target} of ${origin}?`,
+    says: isDrain
+      ? "It gets no new requests; those under way finish, then its connections close."
+      : "It gets requests again.",
+    act,
+    run: () => moveTarget(token, origin, target, verb),
+    done: `Target ${target} of ${origin} ${isDrain ? "drains" : "is back in use"}.`,
+  };
+}
+
+function questionOfPurge(token: string, scope: Scope, name: string): Question {
+  const what = { url: name, prefix: `all that begins with ${name}`, tag: `tag ${name}`, everything: "everything" }[
+    scope
+  ];
+  return {
+    title: `Purge ${what}?`,
+    says: "What is kept of it is gone at once, from memory and from the store; the next requests go to the origin.",
+    act: "Purge",
+    run: () => purge(token, scope, name),
+    done: `Purged: ${what}.`,
+  };
+}
+
 interface PanelsProps {
   readonly view: View;
   readonly handleAsk: (verb: Verb, origin: string, target: string) => void;
+  readonly handlePurge: (scope: Scope, name: string) => void;
 }
 
-function Panels({ view, handleAsk }: PanelsProps) {
+function Panels({ view, handleAsk, handlePurge }: PanelsProps) {
   return (
     <>
       <Figures view={view} />
       <Traffic points={view.points} />
       <Latency points={view.points} subBits={view.subBits} />
+      <Routes routes={view.routes} />
       <Workers workers={view.model.workers} />
       <Reuse origin={view.model.origin} />
       <Trouble model={view.model} />
-      <Certificates report={view.certificates} />
+      {view.model.cache !== null && <Cache cache={view.model.cache} top={view.cacheTop} handlePurge={handlePurge} />}
       <Origins targets={view.targets} untold={view.untold} handleAsk={handleAsk} />
       <HealthTimeline targets={view.targets} uptimeMs={view.model.uptimeMs} />
       <Events events={view.events} />
+      <Certificates report={view.certificates} />
       <LogTail lines={view.log} />
     </>
   );

@@ -12,7 +12,7 @@ const KINDS: Readonly<Record<LiveEvent["kind"], string>> = { health: "health", p
 
 export function Events({ events }: { readonly events: readonly LiveEvent[] }) {
   return (
-    <Panel id="events" title="Events" isWide>
+    <Panel id="events" title="Events">
       {events.length === 0 && <p class="empty">Nothing happened yet.</p>}
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable by keyboard */}
       <ol class="scroll" tabIndex={0} aria-labelledby="events-title">

@@ -1,8 +1,9 @@
 /**
  * What the page knows, line of the stream by line: nothing of browsers, so that tests can read it.
  */
+import type { CacheTop } from "../../control/cache.js";
 import type { CertificatesReport } from "../../control/certificate-report.js";
-import type { Frame, Hello, LiveEvent, LiveTarget, Point } from "../../control/live-frames.js";
+import type { Frame, Hello, LiveEvent, LiveRoute, LiveTarget, Point } from "../../control/live-frames.js";
 import type { Model } from "../../control/model.js";
 import type { TailLine } from "../../shared/log-tail.js";
 
@@ -16,10 +17,12 @@ export interface View {
   readonly subBits: number;
   readonly points: readonly Point[];
   readonly model: Model;
+  readonly routes: readonly LiveRoute[];
   readonly targets: readonly LiveTarget[];
   readonly untold: number;
   readonly events: readonly LiveEvent[];
   readonly certificates: CertificatesReport;
+  readonly cacheTop: readonly CacheTop[];
   readonly log: readonly TailLine[];
 }
 
@@ -28,23 +31,37 @@ export function take(view: View | null, line: string): View | null {
   const told = JSON.parse(line) as Hello | Frame;
   if ("kind" in told) return begin(told);
   if (view === null) return null;
-  const { point, model, targets, untold, log, events = view.events, certificates = view.certificates } = told;
+  const { point, model, routes, targets, untold, log, events = view.events } = told;
+  const { certificates = view.certificates, cacheTop = view.cacheTop } = told;
   return {
     subBits: view.subBits,
     points: [...view.points, point].slice(-SECONDS),
     model,
+    routes,
     targets,
     untold,
     events,
     certificates,
+    cacheTop,
     log: [...view.log, ...log].slice(-LINES_MAX),
   };
 }
 
 function begin({ subBits, points, frame }: Hello): View {
-  const { model, targets, untold, log, events = [] } = frame;
+  const { model, routes, targets, untold, log, events = [], cacheTop = [] } = frame;
   const certificates = frame.certificates ?? { listeners: [], origins: [] };
-  return { subBits, points: points.slice(-SECONDS), model, targets, untold, log, events, certificates };
+  return {
+    subBits,
+    points: points.slice(-SECONDS),
+    model,
+    routes,
+    targets,
+    untold,
+    log,
+    events,
+    certificates,
+    cacheTop,
+  };
 }
 
 /** What a listener of this page should hear of a change, in one sentence; null = nothing of weight. */

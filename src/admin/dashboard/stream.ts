@@ -62,10 +62,23 @@ async function readLines(body: ReadableStream<Uint8Array>, handleLine: (line: st
 }
 
 /** Takes a target out of use or brings it back; null = done, else what the admin API says against it. */
-export async function moveTarget(token: string, origin: string, target: string, verb: Verb): Promise<string | null> {
+export function moveTarget(token: string, origin: string, target: string, verb: Verb): Promise<string | null> {
+  return post(token, `/targets/${encodeURIComponent(origin)}/${encodeURIComponent(target)}/${verb}`);
+}
+
+/** What is purged of the cache. */
+export type Scope = "url" | "prefix" | "tag" | "everything";
+
+/** Purges; null = it holds, else what the admin API says against it. */
+export function purge(token: string, scope: Scope, name: string): Promise<string | null> {
+  return post(token, "/cache/purge", { [scope]: scope === "everything" ? true : name });
+}
+
+async function post(token: string, path: string, body?: object): Promise<string | null> {
+  const sent = body === undefined ? {} : { body: JSON.stringify(body) };
+  const headers = { ...fieldsOf(token), ...(body === undefined ? {} : { "Content-Type": "application/json" }) };
   try {
-    const path = `/targets/${encodeURIComponent(origin)}/${encodeURIComponent(target)}/${verb}`;
-    const answer = await fetch(path, { method: "POST", headers: fieldsOf(token) });
+    const answer = await fetch(path, { method: "POST", headers, ...sent });
     if (answer.ok) return null;
     const { detail } = (await answer.json()) as { readonly detail?: string };
     return detail ?? `status ${answer.status}`;

@@ -3,7 +3,7 @@
  * are reused, what goes wrong.
  */
 import { useMemo } from "preact/hooks";
-import type { Point } from "../../control/live-frames.js";
+import type { LiveRoute, Point } from "../../control/live-frames.js";
 import type { Model, Named, WorkerLine } from "../../control/model.js";
 import { milliseconds, percent, short } from "../../shared/figures.js";
 import { Chart } from "./chart.jsx";
@@ -144,6 +144,40 @@ export function Workers({ workers }: { readonly workers: readonly WorkerLine[] }
   );
 }
 
+export function Routes({ routes }: { readonly routes: readonly LiveRoute[] }) {
+  const most = Math.max(1, ...routes.map(({ requests }) => requests));
+  return (
+    <Panel id="routes" title="Routes">
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable by keyboard */}
+      {/* biome-ignore lint/a11y/useSemanticElements: a group of one table is no fieldset */}
+      <div class="scroll" tabIndex={0} role="group" aria-labelledby="routes-title">
+        <table>
+          <thead>
+            <tr>
+              <th scope="col">Route</th>
+              <th scope="col">Requests/s</th>
+              <th scope="col">5xx/s</th>
+              <th scope="col">Mean time</th>
+            </tr>
+          </thead>
+          <tbody>
+            {routes.map(({ route, requests, failed5xx, meanMs }) => (
+              <tr key={route}>
+                <th scope="row">{route}</th>
+                <td>
+                  {short(requests)} <Bar share={requests / most} />
+                </td>
+                <td class={failed5xx > 0 ? "bad" : ""}>{short(failed5xx)}</td>
+                <td>{meanMs === null ? "-" : milliseconds(meanMs)}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+    </Panel>
+  );
+}
+
 const REASONS: Readonly<Record<string, string>> = {
   no_idle: "new: none was idle",
   stale: "new: the idle one was dead",
@@ -187,7 +221,7 @@ interface RateTableProps {
   readonly kind?: string;
 }
 
-function RateTable({ rows, total, heading, kind = "plain" }: RateTableProps) {
+export function RateTable({ rows, total, heading, kind = "plain" }: RateTableProps) {
   return (
     <table>
       <thead>

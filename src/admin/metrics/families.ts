@@ -5,10 +5,11 @@
 import type { StoreReading } from "../../control/cache.js";
 import type { OriginReport } from "../../control/origins.js";
 import type { ReloadsReport } from "../../control/reload.js";
-import type { CounterName, RawRow, Stats } from "../../control/stats.js";
+import type { CounterName, RawRow, RoutesReading, Stats } from "../../control/stats.js";
 import { bucketTop } from "../../shared/histogram.js";
 import { STATS_LAYOUT } from "../../shared/stats-layout.js";
 import type { Distribution, Family, Labels, Sample } from "./exposition.js";
+import { routeFamilies } from "./routes.js";
 import { storeFamilies } from "./store.js";
 import { HISTOGRAM_ROWS, type HistogramRow, rowOf } from "./table.js";
 import { targetFamilies } from "./targets.js";
@@ -37,6 +38,7 @@ export interface MetricsReading extends Pick<Stats, "workersReplaced" | "accessL
   /** The workers' rows. */
   readonly workers: readonly RawRow[];
   readonly acceptor: RawRow;
+  readonly routes: RoutesReading;
   /** Empty while the proxy is stopping. */
   readonly origins: readonly OriginReport[];
   /** By class of local faults: how often the alarm was raised. */
@@ -55,6 +57,7 @@ export function familiesOf(reading: MetricsReading, bounds: MetricsBounds): read
     ...proxyFamilies(reading),
     ...counterFamilies(reading, bounds.perWorker),
     ...HISTOGRAM_ROWS.flatMap((row) => histogramFamily(row, reading)),
+    ...routeFamilies(reading.routes),
     ...targetFamilies(reading.origins, bounds.targetsMax),
     ...storeFamilies(reading.store, PREFIX),
     ...processFamilies(reading),

@@ -310,6 +310,7 @@ impl<I: Io> Worker<I> {
         self.log.served(client, request.head, request.bytes, (core.version, status, data.len()), (route, *decision));
         self.row.less(crate::stats::Counter::ExchangesOpen);
         self.row.record(Histogram::Exchange, 0);
+        self.row.route_answer(plan.plan.routes[request.route as usize].slot, status, 0);
         self.after_answer(key, &core.upload, keep);
     }
 

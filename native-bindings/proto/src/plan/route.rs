@@ -8,6 +8,10 @@ use serde::Deserialize;
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Route {
     pub name: String,
+    /// Place in the stats block where its requests are counted. Routes may share one: the last is for all that are too
+    /// many.
+    #[serde(default)]
+    pub slot: u16,
     /// Lower case, without port: exact names or `*.example.org`; empty = any.
     pub hosts: Vec<String>,
     pub path: PathMatch,
