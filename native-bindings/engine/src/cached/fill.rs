@@ -12,7 +12,7 @@ use crate::stats::Counter;
 use crate::worker::Worker;
 use proto::cache::conditional::{Serve, decide_serve};
 use proto::cache::message::Asked;
-use proto::cache::storable::{BodyEnd, decide_whole};
+use proto::cache::storable::{BodyEnd, decide_whole, is_too_large};
 use proto::exchange::{Piece, Stage};
 use proto::fault::WireFault;
 use proto::http1::head::{Parsed, ResponseHead};
