@@ -251,3 +251,42 @@ scenario(
     assert.equal(hit.body.toString(), "final");
   },
 );
+
+scenario(
+  "stored is told of what is kept, and not of what proves longer than objectBytes when it is here",
+  caching(
+    serve(async (asks, connection) => {
+      await connection.send(CHUNKED, chunk("x".repeat(Number(asks.target.slice(1)))), "0\r\n\r\n");
+    }),
+    { objectBytes: 1_000 },
+  ),
+  async (scene) => {
+    const client = await scene.client();
+    assert.equal(told(await client.ask("GET /900")), "fwd=uri-miss; stored; detail=uri_miss");
+    assert.equal(told(await client.ask("GET /1100")), "fwd=uri-miss; detail=uri_miss");
+  },
+);
+
+/** More than the buffers of two sockets hold. */
+const LONG_BYTES = 40_000_000;
+
+scenario(
+  "S4-17 what a half-closed client was given out of the cache and did not hear to its end is counted",
+  caching(counting(() => fresh(Buffer.alloc(LONG_BYTES, 97)))),
+  async (scene) => {
+    const first = await scene.client();
+    await first.ask("GET /a");
+    const wasted = async () => await scene.counter("half_closed_wasted_bytes");
+    assert.equal(await wasted(), 0);
+    const client = await scene.client();
+    client.wire.socket.pause();
+    await client.send(request("GET /a"));
+    await client.halfClose();
+    await pause(200);
+    client.reset();
+    for (let round = 0; (await wasted()) === 0 && round < 200; round += 1) await pause(10);
+    const bytes = await wasted();
+    assert.ok(bytes > 0 && bytes < LONG_BYTES, `${bytes} bytes`);
+    assert.equal(scene.origin.requests.length, 1);
+  },
+);

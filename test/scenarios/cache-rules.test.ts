@@ -242,3 +242,29 @@ scenario(
     assert.equal(await textOf(client, "GET /a"), "got ");
   },
 );
+
+/** What an answer to POST says of itself, and whether GET gets it (RFC 9110 9.3.3). */
+const POSTED = [
+  ["names its own target and says how long it is fresh", ["Cache-Control: max-age=60", "Content-Location: /a"], true],
+  ["says how long it is fresh only", ["Cache-Control: max-age=60"], false],
+  ["names another target", ["Cache-Control: max-age=60", "Content-Location: /b"], false],
+  ["names its own target only", ["Content-Location: /a"], false],
+] as const;
+
+for (const [says, fields, stored] of POSTED)
+  scenario(
+    `an answer to POST that ${says} is ${stored ? "given to GET" : "not stored"}`,
+    caching(
+      counting((asks, count) =>
+        asks.method === "POST" ? reply(200, `posted ${count}`, ...fields) : fresh(`got ${count}`),
+      ),
+    ),
+    async (scene) => {
+      const client = await scene.client();
+      assert.equal(await textOf(client, "GET /a"), "got 1");
+      await client.send("POST /a HTTP/1.1\r\nHost: a.example\r\nContent-Length: 2\r\n\r\nhi");
+      assert.equal((await client.answer()).body.toString(), "posted 2");
+      assert.equal(await textOf(client, "GET /a"), stored ? "posted 2" : "got 3");
+      assert.equal(asked(scene, "/a"), stored ? 2 : 3);
+    },
+  );

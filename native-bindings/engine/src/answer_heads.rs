@@ -9,7 +9,7 @@ use crate::io::Io;
 use crate::slab::Key;
 use crate::stats::{Counter, Histogram};
 use crate::worker::Worker;
-use proto::exchange::Continue;
+use proto::exchange::{AnswerPlan, Continue, Piece};
 use proto::fault::{OriginFault, WireFault};
 use proto::http1::encode::{AnswerEncoding, CacheFields, encode_answer, encode_interim};
 use proto::http1::fields::{FieldKind, eq_ignore_case, value_of};
@@ -192,24 +192,24 @@ impl<I: Io> Worker<I> {
         kept: Option<Kept>,
     ) {
         let may_keep = self.may_keep_client(exchange, head.status, framing);
-        let over = rest.is_empty() && self.stream_is_over(exchange, framing.body);
+        let Some((told, taken)) = self.settle_answer(exchange, head.status, rest, framing, may_keep) else { return };
+        // What is here whole is kept before anything is told of it.
+        let kept = match (kept, &taken) {
+            (Some(kept), Ok(piece)) if piece.done && !kept.recut => {
+                self.keep_whole(exchange, kept, &rest[piece.data.clone()]);
+                None
+            }
+            (kept, _) => kept,
+        };
         let told_by_cache = self.told_of(exchange, None);
         let Some(ongoing) = self.exchanges.get_mut(exchange) else { return };
-        let plan = Rc::clone(&ongoing.plan);
-        let client = ongoing.client;
-        let told = ongoing.core.handle_answer_head(head.status, framing, may_keep, plan.plan.limits.drain_bytes);
-        if ongoing.on_stream {
-            ongoing.core.end_by_stream(over);
-        }
-        ongoing.answer_keeps = framing.keep_alive;
+        let (plan, client) = (Rc::clone(&ongoing.plan), ongoing.client);
         ongoing.promise_broken = framing.promise_broken;
         if framing.promise_broken {
             self.log.promise_broken(ongoing);
         }
-        ongoing.keeps_ms = framing.keep_alive_timeout_s.map(closes_before_ms);
         ongoing.answer_chunked = told.body == AnswerBody::Chunked;
         ongoing.answer_until_close = told.body == AnswerBody::UntilClose;
-        let taken = ongoing.core.take_download(rest, &plan.head_limits, &mut ongoing.answer_trailers);
         let http10 = ongoing.core.version == Version::Http10;
         let on_stream = ongoing.on_stream;
         let date = self.log.date();
@@ -243,28 +243,37 @@ impl<I: Io> Worker<I> {
         if client != Key::NONE {
             self.count_answer(head.status);
         }
-        match (kept, &taken) {
-            (Some(kept), Ok(piece)) if piece.done && !kept.recut => {
-                self.keep_whole(exchange, kept, &rest[piece.data.clone()]);
-                self.pass_piece(exchange, out, rest, taken);
-            }
-            (Some(kept), Ok(_)) => self.begin_fill(exchange, kept, out, rest, taken),
+        match kept {
+            Some(kept) if taken.is_ok() => self.begin_fill(exchange, kept, out, rest, taken),
             _ => self.pass_piece(exchange, out, rest, taken),
         }
     }
 
-    /// Nobody gets this answer: what is stored took its place. Its connection may be of use still.
-    fn throw_answer(&mut self, exchange: Key, status: u16, rest: &mut [u8], framing: &AnswerFraming) {
+    /// Settles where the answer ends, on both sides, and takes what came of it with its head.
+    fn settle_answer(
+        &mut self,
+        exchange: Key,
+        status: u16,
+        rest: &mut [u8],
+        framing: &AnswerFraming,
+        may_keep: bool,
+    ) -> Option<(AnswerPlan, Result<Piece, WireFault>)> {
         let over = rest.is_empty() && self.stream_is_over(exchange, framing.body);
-        let Some(ongoing) = self.exchanges.get_mut(exchange) else { return };
+        let ongoing = self.exchanges.get_mut(exchange)?;
         let plan = Rc::clone(&ongoing.plan);
-        ongoing.core.handle_answer_head(status, framing, false, 0);
+        let told = ongoing.core.handle_answer_head(status, framing, may_keep, plan.plan.limits.drain_bytes);
         if ongoing.on_stream {
             ongoing.core.end_by_stream(over);
         }
         ongoing.answer_keeps = framing.keep_alive;
         ongoing.keeps_ms = framing.keep_alive_timeout_s.map(closes_before_ms);
         let taken = ongoing.core.take_download(rest, &plan.head_limits, &mut ongoing.answer_trailers);
+        Some((told, taken))
+    }
+
+    /// Nobody gets this answer: what is stored took its place. Its connection may be of use still.
+    fn throw_answer(&mut self, exchange: Key, status: u16, rest: &mut [u8], framing: &AnswerFraming) {
+        let Some((_, taken)) = self.settle_answer(exchange, status, rest, framing, false) else { return };
         let out = std::mem::take(&mut self.out);
         self.pass_piece(exchange, out, rest, taken);
     }

@@ -33,6 +33,11 @@ impl<I: Io> Worker<I> {
         self.row.client_fault(fault);
         if let Some(ongoing) = self.exchanges.get_mut(exchange) {
             ongoing.faults.client = Some(fault);
+            let reads = ongoing.cached.as_ref().is_some_and(|side| side.reading.is_some());
+            if ongoing.half_closed && reads {
+                // S4-17: it had said its last, and did not hear us out.
+                self.row.add(Counter::HalfClosedWasted, ongoing.core.download_bytes);
+            }
         }
         let Some(ongoing) = self.end_exchange(exchange) else { return };
         let key = ongoing.client;

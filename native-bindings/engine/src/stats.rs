@@ -102,6 +102,7 @@ counters! {
     BudgetSpent "retries_over_budget" Counter "Further attempts that were not made because the budget was spent.";
     Escalations "escalations" Counter "Requests sent on to another origin by a route's rule.";
     HalfClosed "client_half_closes" Counter "Clients that stopped sending before their answer was complete.";
+    HalfClosedWasted "half_closed_wasted_bytes" Counter "Bytes given out of the cache to clients that had stopped sending and left before their answer was complete.";
     StandbyOpened "origin_standby_opened" Counter "Connections opened ahead of any request.";
     Queued "pool_queued" Counter "Requests that had to wait for a connection.";
     QueueLength "pool_queue_length" Gauge "Requests that wait for a connection now.";

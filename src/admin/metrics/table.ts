@@ -52,6 +52,7 @@ export const COUNTER_ROWS: readonly CounterRow[] = [
   { counter: "client_bytes_received", series: "client_received_bytes", ...CLIENT_BYTES },
   { counter: "client_bytes_sent", series: "client_sent_bytes", ...CLIENT_BYTES },
   { counter: "client_half_closes", series: "client_half_closes" },
+  { counter: "half_closed_wasted_bytes", series: "half_closed_wasted_bytes", unit: "bytes" },
   { counter: "requests", series: "requests", ...EACH },
   { counter: "exchanges_open", series: "exchanges_open", ...EACH },
   { counter: "answers_1xx", series: "interim_answers" },

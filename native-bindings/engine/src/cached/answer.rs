@@ -13,7 +13,7 @@ use proto::cache::groups::{groups_invalidated, groups_of};
 use proto::cache::invalidation::named_targets;
 use proto::cache::judge::{Decision, What};
 use proto::cache::judge_answer::{AnswerDecision, Keep, decide_answer, decide_failure, leaves_marker};
-use proto::cache::key::{Target, write_target};
+use proto::cache::key::{Target, write_extras, write_target};
 use proto::cache::message::{Answered, Arrival, Asked, Times};
 use proto::cache::no_vary_search::SearchVariance;
 use proto::cache::record::Record;
@@ -164,10 +164,8 @@ impl<I: Io> Worker<I> {
             self.leave_marker(exchange, arrival.asked);
             return None;
         }
-        let side = self.exchanges.get_mut(exchange)?.cached.as_mut()?;
-        if side.target.is_empty() {
-            // The answer to a method that is not answered from here, about what is.
-            return None;
+        if self.exchanges.get(exchange)?.cached.as_ref()?.target.is_empty() {
+            self.take_key(exchange, arrival)?;
         }
         if arrival.policy.no_vary_search {
             // It counts for this answer already.
@@ -186,6 +184,25 @@ impl<I: Io> Worker<I> {
         let recut = side.ask == Ask::Whole && arrival.asked.head.kinds.has(FieldKind::Range);
         let tags = tags(arrival, side.secure);
         Some(Judged::Keep(Kept { record, vary, variant: variant.into(), head: head.into(), tags, recut }))
+    }
+
+    /// The answer to a method that is not answered from here, about what is: POST, which says what GET would get. It comes
+    /// in place of all that its request made invalid.
+    fn take_key(&mut self, exchange: Key, arrival: &Arrival<'_>) -> Option<()> {
+        let ongoing = self.exchanges.get_mut(exchange)?;
+        if !ongoing.core.upload_done() {
+            return None;
+        }
+        let side = ongoing.cached.as_mut()?;
+        let target = Target::of(arrival.asked, side.secure)?;
+        let mut key = Vec::new();
+        write_target(&target, &arrival.policy.key, &mut key).then_some(())?;
+        let mut extras = Vec::new();
+        write_extras(arrival.asked, &arrival.policy.key, &mut extras);
+        side.place = self.host.hot.place(&key);
+        (side.target, side.extras) = (key.into(), extras.into());
+        (side.stamp, side.asked_ms) = (self.host.hot.stamp(self.log.unix_ms * 1000), self.log.unix_ms);
+        Some(())
     }
 
     /// The stored answer with the fields of the new one; `None` where they cannot be put together.
