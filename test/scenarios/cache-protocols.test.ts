@@ -71,6 +71,30 @@ scenario(
 );
 
 scenario(
+  "clients over TLS wait for one fetch, and read it while it arrives",
+  {
+    settings: world.settings({}, CACHED),
+    origin: serve(async (_, connection) => {
+      await pause(200);
+      await connection.send(
+        "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nTransfer-Encoding: chunked\r\n\r\n",
+        chunk("one "),
+      );
+      await pause(300);
+      await connection.send(chunk("two"), "0\r\n\r\n");
+    }),
+  },
+  async (scene) => {
+    const clients = [await scene.client({ tls: world.asks() }), await scene.client({ tls: world.asks() })];
+    for (const client of clients) await client.send(request("GET /a"));
+    for (const client of clients)
+      await client.wire.until("the first piece", (got) => got.includes("one ") || undefined);
+    for (const client of clients) assert.equal((await client.answer()).body.toString(), "one two");
+    assert.equal(scene.origin.requests.length, 1);
+  },
+);
+
+scenario(
   "a stream that is reset in the middle of a hit or of a fill disturbs no other",
   {
     settings: priorKnowledge(CACHED),

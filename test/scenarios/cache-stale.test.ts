@@ -1,6 +1,6 @@
 /** What is stored and no longer fresh: validated, used while it is validated, used because the origin fails (RFC 9111 4.3, RFC 5861, S2-10). */
 import { strict as assert } from "node:assert";
-import { reply } from "../support/behaviours.js";
+import { reply, serve } from "../support/behaviours.js";
 import { asked, caching, counting, fresh, isHit, stating, textOf, told, untilHit } from "../support/cache.js";
 import { request } from "../support/client.js";
 import { scenario } from "../support/scene.js";
@@ -125,20 +125,30 @@ scenario(
   },
 );
 
+/** How often an origin was asked for each target, and what it says the first time and afterwards. */
+const asks = new Map<string, number>();
+const FIRST = (target: string): Buffer => stating("Cache-Control: max-age=1, stale-if-error=3", target);
+const AFTERWARDS = (target: string): Buffer =>
+  target === "/broken" ? Buffer.from("HTTP/1.1 nonsense\r\n\r\n") : reply(target === "/404" ? 404 : 503, "bad");
+
 scenario(
   "stale-if-error is used when the origin answers 5xx, breaks, or is silent, and not for longer than it says (RFC 5861 4)",
-  caching(
-    counting((a, count) => {
-      if (count === 1) return stating("Cache-Control: max-age=1, stale-if-error=3", a.target);
-      if (a.target === "/broken") return Buffer.from("HTTP/1.1 nonsense\r\n\r\n");
-      return reply(a.target === "/404" ? 404 : 503, "bad");
-    }),
-  ),
+  {
+    ...caching(
+      serve(async (a, connection) => {
+        const count = asks.get(a.target) ?? 0;
+        asks.set(a.target, count + 1);
+        const silent = count > 0 && a.target === "/silent";
+        if (!silent) await connection.send(count === 0 ? FIRST(a.target) : AFTERWARDS(a.target));
+      }),
+    ),
+    originSettings: { firstByteMs: 300 },
+  },
   async (scene) => {
     const client = await scene.client();
-    for (const target of ["/503", "/broken", "/404"]) await client.ask(`GET ${target}`);
+    for (const target of ["/503", "/broken", "/silent", "/404"]) await client.ask(`GET ${target}`);
     await pause(1_100);
-    for (const target of ["/503", "/broken"]) {
+    for (const target of ["/503", "/broken", "/silent"]) {
       const answer = await client.ask(`GET ${target}`);
       assert.equal(answer.status, 200, target);
       assert.equal(told(answer).split("; ").at(-1), "detail=if_error");
