@@ -89,6 +89,7 @@ function compilePolicy(route: Route, origins: readonly string[]): PlanForwardPol
         ...compileOutcomes(rule.on),
         origin: indexOf(nameOfEscalation(rule.to), origins),
         anyMethod: rule.anyMethod,
+        cacheS: rule.cacheS,
       };
     }),
     answers: (route.answers ?? []).map(({ on, status, headers, body }) => ({

@@ -290,6 +290,8 @@ export interface PlanEscalation {
   readonly faults: readonly string[];
   readonly origin: number;
   readonly anyMethod: boolean;
+  /** Longest lifetime of its answers in the cache. */
+  readonly cacheS: number;
 }
 
 export interface PlanFaultAnswer {

@@ -5,7 +5,7 @@
  */
 import { z } from "zod";
 import { OWN_ANSWER_BYTES_MAX } from "./faults.js";
-import { bareBytes, bareMilliseconds, count, flag, milliseconds, otherwise } from "./leaves.js";
+import { bareBytes, bareMilliseconds, count, flag, milliseconds, otherwise, seconds } from "./leaves.js";
 import { judgeOutcome } from "./outcomes.js";
 import { routeCacheSchema } from "./settings-cache.js";
 import { answerContent } from "./settings-fields.js";
@@ -116,6 +116,12 @@ const escalationSchema = z.strictObject({
   anyMethod: flag({
     default: false,
     says: "Also requests that must not be sent twice, as long as nothing of them was sent.",
+  }),
+  cacheS: seconds({
+    min: 0,
+    max: 86_400,
+    default: 10,
+    says: "Longest lifetime of its answers in a cache, whatever they say of it.",
   }),
 });
 

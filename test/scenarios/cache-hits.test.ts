@@ -3,6 +3,7 @@ import { strict as assert } from "node:assert";
 import { serve } from "../support/behaviours.js";
 import { asked, caching, counting, fresh, isHit, stating, textOf, told, ttl, untilHit } from "../support/cache.js";
 import { request } from "../support/client.js";
+import type { Script } from "../support/origin.js";
 import { scenario } from "../support/scene.js";
 import { pause } from "../support/wire.js";
 
@@ -195,17 +196,19 @@ scenario(
   },
 );
 
+/** An origin that gives parts of the alphabet; its tag is strong unless it is told another. */
+const partly = (tag = '"v1"'): Script =>
+  serve((asks, connection) => {
+    const found = /^bytes=(\d+)-(\d*)$/.exec(asks.fields.one("range") ?? "");
+    if (found === null) return connection.send(fresh(ALPHABET, 60, `ETag: ${tag}`));
+    const [from, to] = [Number(found[1]), found[2] === "" ? 25 : Number(found[2])];
+    const part = fresh(ALPHABET.slice(from, to + 1), 60, `ETag: ${tag}`, `Content-Range: bytes ${from}-${to}/26`);
+    return connection.send(part.toString("latin1").replace("200 OK", "206 Partial Content"));
+  });
+
 scenario(
-  "a range on a miss is asked for and kept as the part it is, and what touches it grows together (RFC 9111 3.4)",
-  caching(
-    serve((asked, connection) => {
-      const found = /^bytes=(\d+)-(\d*)$/.exec(asked.fields.one("range") ?? "");
-      if (found === null) return connection.send(fresh(ALPHABET, 60, 'ETag: "v1"'));
-      const [from, to] = [Number(found[1]), found[2] === "" ? 25 : Number(found[2])];
-      const part = fresh(ALPHABET.slice(from, to + 1), 60, 'ETag: "v1"', `Content-Range: bytes ${from}-${to}/26`);
-      return connection.send(part.toString("latin1").replace("200 OK", "206 Partial Content"));
-    }),
-  ),
+  "a range on a miss is asked for and kept as the part it is; who wants the whole gets it",
+  caching(partly()),
   async (scene) => {
     const client = await scene.client();
     const first = await client.ask("GET /a", "Range: bytes=0-9");
@@ -221,6 +224,36 @@ scenario(
     assert.equal(await textOf(client, "GET /a", "Range: bytes=20-21"), "uv");
   },
 );
+
+scenario(
+  "parts with one strong validator that touch grow together, and become the whole (RFC 9111 3.4)",
+  caching(partly()),
+  async (scene) => {
+    const client = await scene.client();
+    for (const [range, text] of [
+      ["10-14", "klmno"],
+      ["5-11", "fghijkl"],
+    ])
+      assert.equal(await textOf(client, "GET /a", `Range: bytes=${range}`), text);
+    const both = await untilHit(client, "GET /a", "Range: bytes=6-13");
+    assert.equal(both.body.toString(), "ghijklmn");
+    assert.equal(both.fields.one("content-range"), "bytes 6-13/26");
+    assert.equal(await textOf(client, "GET /a", "Range: bytes=15-25"), ALPHABET.slice(15));
+    assert.equal(await textOf(client, "GET /a", "Range: bytes=0-4"), "abcde");
+    assert.equal(scene.origin.requests.length, 4);
+    const whole = await untilHit(client, "GET /a");
+    assert.deepEqual([whole.status, whole.body.toString()], [200, ALPHABET]);
+    assert.equal(whole.fields.one("content-range"), undefined);
+    assert.equal(scene.origin.requests.length, 4);
+  },
+);
+
+scenario("parts with a weak validator stay apart (RFC 9111 3.4)", caching(partly('W/"v1"')), async (scene) => {
+  const client = await scene.client();
+  for (const range of ["0-9", "10-25"]) await client.ask("GET /a", `Range: bytes=${range}`);
+  assert.equal(isHit(await client.ask("GET /a", "Range: bytes=8-12")), false);
+  assert.equal(isHit(await client.ask("GET /a")), false);
+});
 
 scenario(
   'a range on a miss with partial: "fill" fetches the whole and is cut from it',

@@ -266,3 +266,25 @@ scenario(
     assert.equal(asked(scene, "/a"), 2);
   },
 );
+
+scenario(
+  "S2-08 an answer of the origin escalated to is stored under the client's key, for as long as the rule lets it and no longer",
+  {
+    origins: {
+      app: serve((_, connection) => connection.send(reply(503, "bad"))),
+      spare: counting((_, count) => fresh(`spare ${count}`, 3_600)),
+    },
+    settings: {
+      routes: [{ forwardTo: "app", cache: true, escalate: [{ on: ["5xx"], to: "spare", cacheS: 1 }] }] as never,
+    },
+  },
+  async (scene) => {
+    const client = await scene.client();
+    assert.equal(await textOf(client, "GET /a"), "spare 1");
+    const hit = await client.ask("GET /a");
+    assert.equal(hit.body.toString(), "spare 1");
+    assert.equal(told(hit), "hit; detail=fresh");
+    await pause(1_100);
+    assert.equal(await textOf(client, "GET /a"), "spare 2");
+  },
+);

@@ -302,8 +302,8 @@ describe("the plan of policies", () => {
     );
     const [first, second] = plan.routes.map((route) => (route.action.kind === "forward" ? route.action.policy : null));
     assert.deepEqual(first?.escalate, [
-      { statuses: [{ from: 429, to: 429 }], faults: ["connect_refused"], origin: 1, anyMethod: true },
-      { statuses: [], faults: ["no_healthy_target"], origin: 2, anyMethod: false },
+      { statuses: [{ from: 429, to: 429 }], faults: ["connect_refused"], origin: 1, anyMethod: true, cacheS: 10 },
+      { statuses: [], faults: ["no_healthy_target"], origin: 2, anyMethod: false, cacheS: 10 },
     ]);
     assert.equal(second?.escalate[0]?.origin, 2);
     assert.deepEqual(second?.escalate[0]?.statuses, [{ from: 500, to: 599 }]);

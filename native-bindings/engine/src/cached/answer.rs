@@ -21,7 +21,7 @@ use proto::cache::storable::write_stored_head;
 use proto::cache::tags::tags_of;
 use proto::cache::targeted::directives_for;
 use proto::cache::update::{freshen, is_also_about};
-use proto::cache::validation::Ask;
+use proto::cache::validation::{Ask, may_join};
 use proto::cache::vary::VarySet;
 use proto::cache::why::Why;
 use proto::http1::fields::FieldKind;
@@ -32,8 +32,6 @@ use std::sync::Arc;
 
 /// How long nobody waits for answers to what was found not to be storable.
 const MARKER_MS: u64 = 10_000;
-/// Longest lifetime of an answer by another origin than the route's own (S2-08), in seconds.
-const ESCALATED_LIFETIME_S: u32 = 10;
 
 /// An answer that is kept, but for its content.
 pub(crate) struct Kept {
@@ -84,6 +82,9 @@ impl<I: Io> Worker<I> {
         let ongoing = self.exchanges.get_mut(exchange)?;
         let plan = Rc::clone(&ongoing.plan);
         let policy = plan.plan.routes[ongoing.route as usize].cache.as_ref()?;
+        // An answer by another origin than the route's own does not outlive the trouble by much (S2-08).
+        let rules = ongoing.policy().escalate.iter().filter(|rule| rule.origin == ongoing.origin_index);
+        let lifetime_s_max = if ongoing.escalations > 0 { rules.map(|rule| rule.cache_s).min() } else { None };
         let side = ongoing.cached.as_mut()?;
         side.forwarded_status = Some(answered.head.status);
         if side.passes() && asked.head.method.is_safe() {
@@ -97,7 +98,7 @@ impl<I: Io> Worker<I> {
             framing,
             times: Times { asked_ms: if side.asked_ms == 0 { now_ms } else { side.asked_ms }, answered_ms: now_ms },
             policy,
-            lifetime_s_max: (ongoing.escalations > 0).then_some(ESCALATED_LIFETIME_S),
+            lifetime_s_max,
         };
         let found = side.found.clone();
         let record = found.as_ref().map(judged);
@@ -181,6 +182,8 @@ impl<I: Io> Worker<I> {
         let mut variant = Vec::new();
         vary.write_key(arrival.asked, &mut variant);
         side.stored = true;
+        let joins = side.found.as_ref().filter(|found| may_join(&found.entry.record, &record));
+        side.joins = joins.map(|found| Arc::clone(&found.entry));
         let recut = side.ask == Ask::Whole && arrival.asked.head.kinds.has(FieldKind::Range);
         let tags = tags(arrival, side.secure);
         Some(Judged::Keep(Kept { record, vary, variant: variant.into(), head: head.into(), tags, recut }))

@@ -2,6 +2,7 @@
 //! whole.
 
 use crate::cached::answer::Kept;
+use crate::cached::parts::joined;
 use crate::cached::reading::Reading;
 use crate::cached::side::{Found, Role};
 use crate::exchange::Ongoing;
@@ -45,6 +46,9 @@ impl<I: Io> Worker<I> {
 
     /// Keeps an entry whose content is whole, and tells those who wait.
     pub(crate) fn keep_entry(&mut self, exchange: Key, entry: &Arc<Entry>) {
+        let joins = self.exchanges.get_mut(exchange).and_then(|o| o.cached.as_mut()?.joins.take());
+        let joined = joins.and_then(|stored| joined(&stored, entry));
+        let entry = joined.as_ref().unwrap_or(entry);
         let is_kept = self.host.hot.keep(entry);
         self.entry_kept(exchange, entry, is_kept);
     }
@@ -206,7 +210,7 @@ impl<I: Io> Worker<I> {
     }
 
     /// The exchange that writes an entry ends: the entry is kept if it came whole.
-    pub(crate) fn end_fill(&mut self, ongoing: &Ongoing, entry: &Arc<Entry>) {
+    pub(crate) fn end_fill(&mut self, ongoing: &Ongoing, entry: &Arc<Entry>, joins: Option<Arc<Entry>>) {
         let body = ongoing.core.answer_body;
         let is_over = ongoing.core.stage == Stage::Relaying && ongoing.core.download_done();
         let received = entry.body.length_so_far();
@@ -215,6 +219,11 @@ impl<I: Io> Worker<I> {
         let mut waiters = std::mem::take(&mut self.waiters);
         if is_whole {
             entry.body.end(&ongoing.answer_trailers, &mut waiters);
+            let joined = joins.and_then(|stored| joined(&stored, entry));
+            if joined.is_some() {
+                self.host.hot.forget(entry);
+            }
+            let entry = joined.as_ref().unwrap_or(entry);
             if entry.body.may_enter() && self.host.hot.keep(entry) {
                 self.row.one(Counter::CacheStored);
                 self.host.store.put(entry);

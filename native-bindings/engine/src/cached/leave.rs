@@ -20,7 +20,7 @@ impl<I: Io> Worker<I> {
         }
         self.forget_question(side.ticket.take());
         if let Some(entry) = side.fill.take() {
-            self.end_fill(ongoing, &entry);
+            self.end_fill(ongoing, &entry, side.joins.take());
         }
         match std::mem::take(&mut side.role) {
             Role::Alone => {}

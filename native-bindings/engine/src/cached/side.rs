@@ -47,6 +47,8 @@ pub struct CacheSide {
     pub stored: bool,
     /// What the origin said, once it did.
     pub forwarded_status: Option<u16>,
+    /// A stored part that its answer may complete.
+    pub joins: Option<Arc<Entry>>,
     /// What it writes to, until that is whole.
     pub fill: Option<Arc<Entry>>,
     /// What it reads out to its client.
@@ -97,6 +99,7 @@ impl CacheSide {
             background: false,
             stored: false,
             forwarded_status: None,
+            joins: None,
             fill: None,
             reading: None,
         }

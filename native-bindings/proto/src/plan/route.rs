@@ -208,6 +208,13 @@ pub struct Escalation {
     pub origin: u32,
     /// Also for requests that must not be sent twice, if nothing of them was sent.
     pub any_method: bool,
+    /// Longest lifetime of its answers in the cache (S2-08), in seconds.
+    #[serde(default = "escalated_cache_s")]
+    pub cache_s: u32,
+}
+
+const fn escalated_cache_s() -> u32 {
+    10
 }
 
 /// An operator's own words for a fault.
