@@ -105,21 +105,21 @@ async function flawsOf(page: Page): Promise<readonly string[]> {
 }
 
 const figure = (name: string) =>
-  `[...document.querySelectorAll(".figures > div")].find((one) => one.firstChild.textContent === "${name}").lastChild.textContent`;
+  `[...document.querySelectorAll(".figures > div")].find((one) => one.firstChild.textContent === "${name}")?.lastChild.textContent`;
 
 play("under load it shows requests, latencies, workers, pools, reuse and the log", {}, async ({ scene, page }) => {
   const shown = async () => {
     await sees(page, `Number.parseFloat(${figure("Requests/s")}) > 10`);
     await sees(page, `${figure("Reused")} === "100.0 %"`);
-    await sees(page, `/p99 [\\d.]+ ms/.test(document.querySelector("#latency").textContent)`);
+    await sees(page, `/p99 [\\d.]+ ms/.test(document.querySelector("#latency")?.textContent)`);
     // The heat map has drawn something in the colour of exchanges.
     await sees(
       page,
       `(() => { const c = document.querySelector("canvas.heat"); const d = c.getContext("2d").getImageData(60, 0, c.width - 60, c.height).data; const seen = new Set(); for (let i = 0; i < d.length; i += 4) if (d[i + 3] > 0) seen.add(d[i + 2]); return seen.size > 2; })()`,
     );
-    await sees(page, `/^all\\d/.test(document.querySelector("#routes tbody tr").textContent)`);
+    await sees(page, `/^all\\d/.test(document.querySelector("#routes tbody tr")?.textContent)`);
     assert.equal(await page.locator("#workers tbody tr").count(), 2);
-    await sees(page, `/app 127\\.0\\.0\\.1:\\d+● up/.test(document.querySelector("#origins article").textContent)`);
+    await sees(page, `/app 127\\.0\\.0\\.1:\\d+● up/.test(document.querySelector("#origins article")?.textContent)`);
     assert.match(await textOf(page, "#events"), /plan 1: the start/);
     assert.match(await textOf(page, "#certificates"), /No listener speaks TLS/);
     await page.locator("#traffic summary").click();

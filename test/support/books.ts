@@ -17,9 +17,6 @@ const GAUGES: readonly CounterName[] = STATS_LAYOUT.counters
   .filter((one) => one.kind === "gauge" && !KEPT.has(one.name))
   .map((one) => one.name);
 
-/** What a cache holds stays when nothing moves. */
-const HOLDINGS: ReadonlySet<CounterName> = new Set(["cache_bytes", "cache_entries"]);
-
 function sumOf(counters: Counters, prefix: string): number {
   return Object.entries(counters).reduce((sum, [name, value]) => sum + (name.startsWith(prefix) ? value : 0), 0);
 }
@@ -51,7 +48,7 @@ export function auditBooks(stats: Stats): string[] {
 
 /** Gauges that are not zero, but for what a cache holds. */
 export function restlessGauges(stats: Stats): string[] {
-  return GAUGES.filter((gauge) => !HOLDINGS.has(gauge) && stats.all.counters[gauge] !== 0).map(
+  return GAUGES.filter((gauge) => stats.all.counters[gauge] !== 0).map(
     (gauge) => `${gauge} is ${stats.all.counters[gauge]}`,
   );
 }
