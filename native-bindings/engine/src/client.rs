@@ -141,6 +141,7 @@ impl<I: Io> Worker<I> {
         self.row.one(Counter::ClientOpen);
         self.host.clients_open.fetch_add(1, Relaxed);
         self.row.one(Counter::ClientIdle);
+        self.keep_cache();
         self.watch_descriptors();
         self.wheel.set_owner(timer, Token::Client(key).pack());
         self.wheel.arm(timer, self.now_ms() + u64::from(self.plan.plan.timeouts.client_head_ms));

@@ -8,6 +8,7 @@ use crate::origin::OriginState;
 use crate::slab::Key;
 use crate::stats::Counter;
 use crate::target::TargetShared;
+use crate::wheel::NEVER;
 use crate::worker::Worker;
 use proto::balance::{Balancer, Ewma};
 use proto::plan::Origin;
@@ -120,14 +121,22 @@ impl<I: Io> Worker<I> {
         if let Some(at_hand) = &mut self.at_hand {
             at_hand.sweep();
         }
-        let tells = plan.caches;
-        if tells && self.index == 0 {
+        // What is in the cache changes only while somebody asks.
+        let tells = plan.caches && self.host.clients_open.load(Relaxed) > 0;
+        if plan.caches && self.index == 0 {
             let hot = &self.host.hot;
             self.row.set(Counter::CacheBytes, hot.bytes());
             self.row.set(Counter::CacheEntries, hot.entries());
             self.row.set(Counter::CacheEvicted, hot.evictions());
         }
         if ready || tells || self.scarce {
+            self.wheel.arm(self.keeper, self.now_us / 1000 + KEEP_EVERY_MS);
+        }
+    }
+
+    /// Somebody is here who may ask the cache.
+    pub(crate) fn keep_cache(&mut self) {
+        if self.plan.caches && self.wheel.due_ms(self.keeper) == NEVER {
             self.wheel.arm(self.keeper, self.now_us / 1000 + KEEP_EVERY_MS);
         }
     }

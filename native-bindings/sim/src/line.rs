@@ -63,8 +63,9 @@ struct Sealed {
     /// The byte of `out` that makes bytes whole that no request asked for.
     stray_at: Option<usize>,
     sent: u64,
-    /// Bytes of the application were sealed.
+    /// Bytes of the application were sealed, and opened.
     spoke: bool,
+    heard: bool,
     /// Its handshake went wrong, so nothing behind it counts.
     void: bool,
     said_end: bool,
@@ -74,7 +75,6 @@ struct Sealed {
     silent: bool,
     /// Something it said was wrong.
     spoilt: bool,
-    /// The session is over, for a reason of either side.
     failed: bool,
 }
 
@@ -100,6 +100,7 @@ impl Line {
             silent: false,
             spoilt: manner.garbage,
             failed: false,
+            heard: false,
         };
         sealed.session.set_buffer_limit(None);
         if manner.garbage {
@@ -123,8 +124,10 @@ impl Line {
         let plain = sealed.open(&bytes, self.end);
         sealed.flush(self.end);
         let ended = sealed.session.peer_ended();
-        let whole = ended || sealed.spoilt || sealed.failed || sealed.session.is_handshaking();
-        if fin && !reset && !whole && secure::is_owed_an_end() {
+        sealed.heard |= !plain.is_empty();
+        // Who leaves in the middle of its handshake owes no word, and the other side may be through with its own already.
+        let shaking = sealed.session.is_handshaking() || !sealed.heard && !sealed.spoke;
+        if fin && !(reset || ended || sealed.spoilt || sealed.failed || shaking) && secure::is_owed_an_end() {
             fail(format!("e{} was left without TLS's word", self.end));
         }
         Came { bytes: plain, any: !bytes.is_empty(), end: ended, cut: sealed.failed || !ended && (fin || reset) }

@@ -5,7 +5,10 @@ use crate::dice::Dice;
 use crate::document::{self, Value, map};
 use crate::ledger::Mood;
 use crate::net::Knobs;
-use proto::plan::{Action, Balance, HashBy, Limits, MatchWord, Origin, Plan, Pool, ReusePolicy, Spool, Timeouts};
+use engine::cached::PIECE_BYTES_MAX;
+use proto::plan::{
+    Action, Balance, CachePolicy, HashBy, Limits, MatchWord, Origin, Plan, Pool, ReusePolicy, Spool, Timeouts, TtlRule,
+};
 
 /// Most request body kept for a repeat.
 pub const REPLAY_BYTES: u32 = 700;
@@ -65,13 +68,38 @@ pub fn plan(dice: &mut Dice, mood: Mood) -> Plan {
         ReusePolicy::Reuse,
         ReusePolicy::ReuseIfRecent { within_ms: 500 },
     ]);
+    let caches = dice.chance(350);
     for route in &mut plan.routes {
         if let Action::Forward { policy, .. } = &mut route.action {
             policy.unrepeatable = unrepeatable;
+            route.cache = caches.then(|| cache(dice, mood));
         }
+    }
+    if caches && dice.chance(300) {
+        plan.cache.memory_bytes = dice.between(2_000, 200_000);
     }
     plan.origins.iter_mut().for_each(|origin| set_policy(dice, mood, origin));
     plan
+}
+
+/// Answers are kept whatever they say. Every request has a target of its own, so whoever gets an answer that is kept gets
+/// his own: what is tried is how answers come in and go out, and how everybody leaves meanwhile.
+fn cache(dice: &mut Dice, mood: Mood) -> CachePolicy {
+    let rule = TtlRule { force_s: Some(60), overrides: true, ..TtlRule::default() };
+    let mut policy = CachePolicy { ttl: vec![rule], ..CachePolicy::default() };
+    policy.object_bytes = if dice.chance(300) { dice.skewed(20_000) } else { 0 };
+    if mood == Mood::Wild {
+        policy.coalesce.wait_ms = dice.skewed(2_000) as u32;
+        policy.coalesce.fill_bytes = dice.skewed(10_000);
+        policy.grace.if_error_s = dice.below(2) as u32 * 60;
+    }
+    policy
+}
+
+/// The longest piece of what is cached that is given to a client at once.
+#[must_use]
+pub fn cached_piece(plan: &Plan) -> usize {
+    if plan.routes.iter().any(|route| route.cache.is_some()) { PIECE_BYTES_MAX } else { 0 }
 }
 
 /// How connections are matched and targets chosen. (None is kept ready: such an origin never comes to rest, which every

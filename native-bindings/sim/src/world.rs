@@ -245,7 +245,8 @@ impl World {
             // What came on a stream is read at once, up to its window, however little the network carries at a time.
             let window = if multiplexer::is_spoken() { plan.http2.stream_window_bytes as usize } else { 0 };
             let piece = sealed + (buffer as usize).max(window);
-            if let Err(what) = judge_memory(census, piece, head_bytes, replay, file_piece, multiplexer::is_spoken()) {
+            let (http2, cached) = (multiplexer::is_spoken(), settings::cached_piece(&plan));
+            if let Err(what) = judge_memory(census, piece, head_bytes, replay, file_piece, http2, cached) {
                 fail(what);
             }
         }

@@ -22,3 +22,5 @@ pub(crate) mod side;
 pub mod store;
 pub(crate) mod told;
 pub(crate) mod waiting;
+
+pub use reading::PIECE_BYTES_MAX;

@@ -16,7 +16,7 @@ use std::sync::Arc;
 /// Pieces for one client in one pass; the others are looked at before it goes on.
 const PIECES_MAX: u32 = 8;
 /// Bytes of one piece: what its socket does not take is copied.
-const PIECE_BYTES_MAX: usize = 256 * 1024;
+pub const PIECE_BYTES_MAX: usize = 256 * 1024;
 
 /// What is still to be given to a client.
 pub struct Reading {

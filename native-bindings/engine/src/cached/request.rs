@@ -224,7 +224,7 @@ impl<I: Io> Worker<I> {
             }
             let record = side.found.as_ref().map(|found| &found.entry.record);
             side.ask = match decide_ask(asked, decision.what, decision.why, record, policy) {
-                // Parts are kept and given, but not put together: who wants the whole gets it from the origin.
+                // Parts grow together from what clients ask for; who wants the whole gets it from the origin.
                 Ask::Rest(_) => Ask::AsSent,
                 ask => ask,
             };
