@@ -209,8 +209,17 @@ impl<I: Io> Worker<I> {
     /// The session is over: nothing more is read, its streams end, and the connection closes when all is sent.
     fn end_session(&mut self, key: Key, over: Over) {
         self.end_streams(key);
+        let now_ms = self.now_ms();
         let Some(client) = self.clients.get_mut(key) else { return };
-        let Some(session) = client.http2.take() else { return };
+        let Some(mut session) = client.http2.take() else { return };
+        // Its last word, GOAWAY mostly, may stand behind what the socket has still to take.
+        let (last, _) = session.take_output(now_ms);
+        if !last.is_empty() {
+            match client.outbox.send(&mut self.io, &mut client.link, &mut self.blocks, &[&last], false) {
+                Ok(flushed) => self.row.add(Counter::ClientBytesOut, flushed.uncounted as u64),
+                Err(_) => client.outbox.clear(&mut self.blocks),
+            }
+        }
         self.row.less(Counter::Http2Open);
         if over == Over::Calm && session.meter.is_in_block() && !session.meter_calmed() {
             // The library has a limit of its own for the frames of a header block.
