@@ -68,15 +68,17 @@ pub fn plan(dice: &mut Dice, mood: Mood) -> Plan {
         ReusePolicy::Reuse,
         ReusePolicy::ReuseIfRecent { within_ms: 500 },
     ]);
-    let caches = dice.chance(350);
+    // A dice of its own: what else a seed is about does not change by it.
+    let mut apart = dice.clone();
+    let caches = apart.chance(350);
     for route in &mut plan.routes {
         if let Action::Forward { policy, .. } = &mut route.action {
             policy.unrepeatable = unrepeatable;
-            route.cache = caches.then(|| cache(dice, mood));
+            route.cache = caches.then(|| cache(&mut apart, mood));
         }
     }
-    if caches && dice.chance(300) {
-        plan.cache.memory_bytes = dice.between(2_000, 200_000);
+    if caches && apart.chance(300) {
+        plan.cache.memory_bytes = apart.between(2_000, 200_000);
     }
     plan.origins.iter_mut().for_each(|origin| set_policy(dice, mood, origin));
     plan
