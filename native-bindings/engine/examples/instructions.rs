@@ -20,7 +20,7 @@ use proto::http1::encode::{AnswerEncoding, encode_answer, encode_request};
 use proto::http1::framing::{decide_answer, decide_request};
 use proto::http1::head::{Method, RequestHead, ResponseHead};
 use proto::limits::HeadLimits;
-use proto::plan::{CachePolicy, Plan, TtlRule};
+use proto::plan::{CachePolicy, ClientDirectives, Plan, TtlRule};
 use std::cell::RefCell;
 use std::hint::black_box;
 use std::net::SocketAddr;
@@ -148,7 +148,8 @@ fn forward(request: &'static [u8], times: u64) {
 fn hit(request: &'static [u8], times: u64) {
     let mut plan = plain_plan::plain_plan(target(), false);
     let rule = TtlRule { force_s: Some(3600), overrides: true, ..TtlRule::default() };
-    plan.routes[0].cache = Some(CachePolicy { ttl: vec![rule], ..CachePolicy::default() });
+    plan.routes[0].cache =
+        Some(CachePolicy { ttl: vec![rule], client_directives: ClientDirectives::Ignore, ..CachePolicy::default() });
     let (mut worker, wire) = worker_of(plan);
     exchange(&mut worker, &wire, request, true);
     for _ in 0..times {
