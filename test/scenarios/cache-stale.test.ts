@@ -160,7 +160,7 @@ scenario(
 );
 
 scenario(
-  "an origin that is gone is covered by what is stored within its grace; must-revalidate gets 504 (RFC 9111 5.2.2.2)",
+  "S2-10 an origin that is gone is covered by what is stored within its grace; must-revalidate gets 504 (RFC 9111 5.2.2.2)",
   caching(
     counting((a) => {
       const line = a.target === "/must" ? "max-age=1, must-revalidate" : "max-age=1";
