@@ -64,6 +64,13 @@ fn a_sealed_request_is_sent_when_the_kernel_took_some_of_it() {
     is_clean(150_995);
 }
 
+/// A session of HTTP/2 was over while its socket had still to take bytes: its last word, GOAWAY, was never sent, and the
+/// client could not know that its next request had not been seen.
+#[test]
+fn a_session_says_its_last_word_behind_what_waits() {
+    is_clean(1_021_904);
+}
+
 fn is_clean(seed: u64) {
     if let Err(failure) = run_seed(seed, false) {
         panic!("seed {} failed at step {}: {}", failure.seed, failure.step, failure.what);
