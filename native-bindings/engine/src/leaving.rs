@@ -110,7 +110,8 @@ impl<I: Io> Worker<I> {
             return;
         }
         // Its FIN may stand behind requests that were not read, so `read_closed` alone says nothing.
-        let said_last = client.said_last && why == Counter::ClientCloseNotKept;
+        // Behind what it said last over TLS its word of the end follows, and a close before that is read would be a reset.
+        let said_last = client.said_last && why == Counter::ClientCloseNotKept && client.link.tls.is_none();
         if !client.readable && (client.read_closed || said_last) {
             self.close_client(key, why);
             return;

@@ -64,10 +64,10 @@ fn a_sealed_request_is_sent_when_the_kernel_took_some_of_it() {
     is_clean(150_995);
 }
 
-/// A session of HTTP/2 was over while its socket had still to take bytes: its last word, GOAWAY, was never sent, and the
-/// client could not know that its next request had not been seen.
+/// A client over TLS said that its request was the last, and then TLS's word of its end. The connection was closed before
+/// that was read, and the reset overtook the answer.
 #[test]
-fn a_session_says_its_last_word_behind_what_waits() {
+fn the_word_behind_a_last_request_does_not_cost_its_answer() {
     is_clean(1_021_904);
 }
 
