@@ -8,6 +8,7 @@ import { chunk, request } from "../support/client.js";
 import { withNodeOrigin } from "../support/http2-origins.js";
 import { bothWays, openHttp2, priorKnowledge } from "../support/http2-scene.js";
 import { bodyDigest, bodyPiece } from "../support/load.js";
+import type { Script } from "../support/origin.js";
 import { type SettingsOverlay, scenario } from "../support/scene.js";
 import { TlsWorld } from "../support/tls.js";
 import { overTls } from "../support/tls-origins.js";
@@ -43,19 +44,23 @@ bothWays(
   },
 );
 
+/** An origin whose answer comes late, and in two pieces. */
+const inTwoPieces = (): Script =>
+  serve(async (_, connection) => {
+    await pause(200);
+    await connection.send(
+      "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nTransfer-Encoding: chunked\r\n\r\n",
+      chunk("one "),
+    );
+    await pause(300);
+    await connection.send(chunk("two"), "0\r\n\r\n");
+  });
+
 scenario(
   "clients of HTTP/1.1 and HTTP/2 wait for one fetch, and read it while it arrives",
   {
     settings: priorKnowledge(CACHED),
-    origin: serve(async (_, connection) => {
-      await pause(200);
-      await connection.send(
-        "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nTransfer-Encoding: chunked\r\n\r\n",
-        chunk("one "),
-      );
-      await pause(300);
-      await connection.send(chunk("two"), "0\r\n\r\n");
-    }),
+    origin: inTwoPieces(),
   },
   async (scene) => {
     const client = await scene.client();
@@ -74,15 +79,7 @@ scenario(
   "clients over TLS wait for one fetch, and read it while it arrives",
   {
     settings: world.settings({}, CACHED),
-    origin: serve(async (_, connection) => {
-      await pause(200);
-      await connection.send(
-        "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nTransfer-Encoding: chunked\r\n\r\n",
-        chunk("one "),
-      );
-      await pause(300);
-      await connection.send(chunk("two"), "0\r\n\r\n");
-    }),
+    origin: inTwoPieces(),
   },
   async (scene) => {
     const clients = [await scene.client({ tls: world.asks() }), await scene.client({ tls: world.asks() })];

@@ -155,15 +155,20 @@ impl Log {
         if !self.begin_line(client) {
             return;
         }
+        self.asked(head, bytes, version, status);
+        self.number("bytes", length as u64);
+        self.text("route", route.as_bytes());
+        self.cached(decision, false, None);
+        self.end_line();
+    }
+
+    /// What was asked, and what the answer's status was.
+    fn asked(&mut self, head: &RequestHead, bytes: &[u8], version: Version, status: u16) {
         self.text("method", head.method_span.of(bytes));
         self.text("host", head.host.of(bytes));
         self.text("path", head.target.of(bytes));
         self.protocol(version);
         self.number("status", u64::from(status));
-        self.number("bytes", length as u64);
-        self.text("route", route.as_bytes());
-        self.cached(decision, false, None);
-        self.end_line();
     }
 
     /// What the cache had to do with it, and why.
@@ -184,11 +189,7 @@ impl Log {
         if !self.begin_line(client) {
             return;
         }
-        self.text("method", head.method_span.of(bytes));
-        self.text("host", head.host.of(bytes));
-        self.text("path", head.target.of(bytes));
-        self.protocol(version);
-        self.number("status", u64::from(status));
+        self.asked(head, bytes, version, status);
         self.text("route", route.as_bytes());
         if route.is_empty() {
             self.text("fault", ClientFault::NoRoute.token().as_bytes());
