@@ -80,6 +80,8 @@ pub struct Host<S> {
     /// Stored answers in memory, and what the store is to write of them.
     pub hot: HotCache,
     pub store: StoreQueue,
+    /// Bytes, entries and evictions of the cache as the workers' rows tell them.
+    pub cache_told: [AtomicU64; 3],
     pub searches: Searches,
     pub inboxes: Box<[ArrayQueue<Message<S>>]>,
     /// By worker: connections and streams of HTTP/2 that can go on.
@@ -117,6 +119,7 @@ impl<S> Host<S> {
         Ok(Self {
             hot: HotCache::new(plan.cache.memory_bytes, plan.cache.shards),
             store: StoreQueue::default(),
+            cache_told: Default::default(),
             searches: Searches::default(),
             pool,
             inboxes: (0..workers).map(|_| ArrayQueue::new(INBOX_LENGTH)).collect(),

@@ -123,14 +123,24 @@ impl<I: Io> Worker<I> {
         }
         // What is in the cache changes only while somebody asks.
         let tells = plan.caches && self.host.clients_open.load(Relaxed) > 0;
-        if plan.caches && self.index == 0 {
-            let hot = &self.host.hot;
-            self.row.set(Counter::CacheBytes, hot.bytes());
-            self.row.set(Counter::CacheEntries, hot.entries());
-            self.row.set(Counter::CacheEvicted, hot.evictions());
+        if plan.caches {
+            self.tell_cache();
         }
         if ready || tells || self.scarce {
             self.wheel.arm(self.keeper, self.now_us / 1000 + KEEP_EVERY_MS);
+        }
+    }
+
+    /// Counts what has changed in the cache since any worker last did: together the rows say what is there.
+    fn tell_cache(&mut self) {
+        let hot = &self.host.hot;
+        let facts = [
+            (Counter::CacheBytes, hot.bytes()),
+            (Counter::CacheEntries, hot.entries()),
+            (Counter::CacheEvicted, hot.evictions()),
+        ];
+        for ((counter, now), told) in facts.into_iter().zip(&self.host.cache_told) {
+            self.row.add(counter, now.wrapping_sub(told.swap(now, Relaxed)));
         }
     }
 

@@ -264,11 +264,6 @@ impl Row {
         self.bump(counter as usize, u64::MAX);
     }
 
-    /// For what is the whole process's and told by one worker.
-    pub fn set(self, counter: Counter, value: u64) {
-        self.0[counter as usize].store(value, Relaxed);
-    }
-
     #[must_use]
     pub fn get(self, counter: Counter) -> u64 {
         self.0[counter as usize].load(Relaxed)
