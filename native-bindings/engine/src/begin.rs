@@ -164,7 +164,11 @@ impl<I: Io> Worker<I> {
             Found::Ended => return,
         }
         self.arm_for_upload(exchange);
-        // The rest of a pipelined body may lie in the socket already, and its edge does not come again.
+        self.hear_rest(exchange);
+    }
+
+    /// The rest of a pipelined body, or a FIN, may lie in the socket already, and its edge does not come again.
+    pub(crate) fn hear_rest(&mut self, exchange: Key) {
         let client = self.exchanges.get(exchange).map_or(Key::NONE, |o| o.client);
         let Some(connection) = self.clients.get(client) else { return };
         if connection.readable {

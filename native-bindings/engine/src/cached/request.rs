@@ -192,7 +192,7 @@ impl<I: Io> Worker<I> {
     pub(crate) fn begin_cached(&mut self, exchange: Key, head: &RequestHead, bytes: &[u8], data: &[u8]) {
         match self.go_by_verdict(exchange, head, bytes) {
             Way::Origin => self.forward(exchange, head, bytes, data),
-            Way::Here => {}
+            Way::Here => self.hear_rest(exchange),
         }
     }
 
