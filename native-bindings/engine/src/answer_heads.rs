@@ -201,7 +201,7 @@ impl<I: Io> Worker<I> {
             }
             (kept, _) => kept,
         };
-        let told_by_cache = self.told_of(exchange, None);
+        let told_by_cache = self.told_of(exchange);
         let Some(ongoing) = self.exchanges.get_mut(exchange) else { return };
         let (plan, client) = (Rc::clone(&ongoing.plan), ongoing.client);
         ongoing.promise_broken = framing.promise_broken;

@@ -4,9 +4,9 @@
 use crate::cached::answer::Kept;
 use crate::cached::parts::joined;
 use crate::cached::reading::Reading;
-use crate::cached::side::{Found, Role};
+use crate::cached::side::Found;
 use crate::exchange::Ongoing;
-use crate::hot::{Body, Entry, Landed, NewEntry};
+use crate::hot::{Body, Entry, NewEntry};
 use crate::io::Io;
 use crate::slab::Key;
 use crate::stats::Counter;
@@ -61,11 +61,8 @@ impl<I: Io> Worker<I> {
         }
         let Some(side) = self.exchanges.get_mut(exchange).and_then(|o| o.cached.as_mut()) else { return };
         side.stored = is_kept;
-        if let Some(flight) = side.flight().cloned() {
-            side.role = Role::Alone;
-            // What was purged meanwhile is fetched by one of those who wait, not by all.
-            self.land(&flight, Landed::LookAgain);
-        }
+        // What was purged meanwhile is fetched by one of those who wait, not by all.
+        self.land_lead(exchange);
     }
 
     pub(crate) fn entry_of(&self, exchange: Key, kept: Kept, body: Body) -> Option<Arc<Entry>> {
@@ -102,11 +99,7 @@ impl<I: Io> Worker<I> {
         let recut = kept.recut;
         let listed = self.entry_of(exchange, kept, Body::growing()).filter(|entry| self.host.hot.list(entry));
         let Some(entry) = listed else {
-            let side = self.exchanges.get_mut(exchange).and_then(|o| o.cached.as_mut());
-            let flight = side.and_then(|side| side.flight().cloned().inspect(|_| side.role = Role::Alone));
-            if let Some(flight) = flight {
-                self.land(&flight, Landed::LookAgain);
-            }
+            self.land_lead(exchange);
             self.pass_piece(exchange, out, rest, taken);
             return;
         };
@@ -128,10 +121,7 @@ impl<I: Io> Worker<I> {
         }
         let Some(side) = self.exchanges.get_mut(exchange).and_then(|o| o.cached.as_mut()) else { return };
         side.fill = Some(Arc::clone(&entry));
-        if let Some(flight) = side.flight().cloned() {
-            side.role = Role::Alone;
-            self.land(&flight, Landed::LookAgain);
-        }
+        self.land_lead(exchange);
         self.pass_piece(exchange, out, rest, taken);
         if recut {
             self.serve_cut(reader, entry);

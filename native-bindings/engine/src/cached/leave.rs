@@ -31,6 +31,15 @@ impl<I: Io> Worker<I> {
         ongoing.cached = Some(side);
     }
 
+    /// An exchange that leads a fetch is through with that, whatever becomes of itself.
+    pub(crate) fn land_lead(&mut self, exchange: Key) {
+        let Some(side) = self.exchanges.get_mut(exchange).and_then(|o| o.cached.as_mut()) else { return };
+        if let Some(flight) = side.flight().cloned() {
+            side.role = Role::Alone;
+            self.land(&flight, Landed::LookAgain);
+        }
+    }
+
     /// Tells those who wait for a fetch what came of it.
     pub(crate) fn land(&mut self, flight: &Arc<Flight>, landed: Landed) {
         let mut waiters = std::mem::take(&mut self.waiters);

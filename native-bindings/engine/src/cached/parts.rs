@@ -6,6 +6,7 @@ use crate::hot::{Body, Content, Entry, NewEntry};
 use proto::cache::range::{Part, write_content_range};
 use proto::cache::record::Record;
 use proto::cache::validation::may_join;
+use proto::http1::encode::write_field;
 use proto::http1::fields::eq_ignore_case;
 use std::sync::Arc;
 
@@ -74,9 +75,7 @@ fn head_of(new: &Entry, part: Part) -> Vec<u8> {
     head.extend_from_slice(line);
     let lines = new.parsed.fields.iter().map(|field| (field.name.of(&new.head), field.value.of(&new.head)));
     for (name, value) in lines.filter(|(name, _)| !eq_ignore_case(name, b"Content-Range")) {
-        for piece in [name, b": ", value, b"\r\n"] {
-            head.extend_from_slice(piece);
-        }
+        write_field(&mut head, name, value);
     }
     if !part.is_whole() {
         head.extend_from_slice(b"Content-Range: ");

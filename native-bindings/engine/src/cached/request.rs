@@ -323,7 +323,7 @@ impl<I: Io> Worker<I> {
         let (key, method, version) = (ongoing.client, ongoing.core.method, ongoing.core.version);
         let keep = ongoing.core.keep_alive && ongoing.plan.plan.persistence.after_errors;
         (ongoing.core.keep_alive, ongoing.core.status) = (keep, 504);
-        let told = self.told_of(exchange, None);
+        let told = self.told_of(exchange);
         let fields = [("Cache-Status", told.as_str())];
         let own = Own {
             fields: if told.is_empty() { &[] } else { &fields },

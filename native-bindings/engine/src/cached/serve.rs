@@ -18,7 +18,7 @@ use proto::cache::conditional::Serve;
 use proto::cache::judge::Decision;
 use proto::cache::range::{Multipart, write_content_range};
 use proto::exchange::{Download, Exchange, Stage};
-use proto::http1::encode::{AnswerEncoding, CacheFields, encode_answer, write_decimal};
+use proto::http1::encode::{AnswerEncoding, CacheFields, encode_answer, write_decimal, write_field};
 use proto::http1::fields::{FieldKind, eq_ignore_case};
 use proto::http1::framing::AnswerBody;
 use proto::http1::head::{Field, Method, Parsed, ResponseHead, Version};
@@ -171,7 +171,7 @@ impl HeadOf<'_> {
         };
         out.extend_from_slice(line);
         for field in entry.parsed.fields.iter().filter(|field| self.keeps(field)) {
-            write_line(out, field.name.of(&entry.head), field.value.of(&entry.head));
+            write_field(out, field.name.of(&entry.head), field.value.of(&entry.head));
         }
         let whole = self.whole_length();
         let length = match self.serve {
@@ -233,12 +233,6 @@ impl HeadOf<'_> {
             Serve::Ranges(ranges) => !is(b"Content-Range") && (ranges.as_slice().len() == 1 || !is(b"Content-Type")),
             Serve::Unsatisfiable => matches!(field.kind, FieldKind::Date) || is(b"Accept-Ranges"),
         }
-    }
-}
-
-fn write_line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
-    for part in [name, b": ", value, b"\r\n"] {
-        out.extend_from_slice(part);
     }
 }
 

@@ -3,8 +3,7 @@
 
 use crate::cached::fill::parse_stored;
 use crate::cached::searches::Searches;
-use crate::cached::side::Role;
-use crate::hot::{Body, Entry, Landed, NewEntry};
+use crate::hot::{Body, Entry, NewEntry};
 use crate::io::Io;
 use crate::slab::Key;
 use crate::stats::Counter;
@@ -149,10 +148,7 @@ impl<I: Io> Worker<I> {
             return;
         }
         self.row.one(Counter::StoreFound);
-        let Some(side) = self.exchanges.get_mut(exchange).and_then(|o| o.cached.as_mut()) else { return };
-        if let Role::Leads(flight) = std::mem::take(&mut side.role) {
-            self.land(&flight, Landed::LookAgain);
-        }
+        self.land_lead(exchange);
         self.go_on_from_memory(exchange);
     }
 

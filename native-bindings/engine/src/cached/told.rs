@@ -47,9 +47,8 @@ pub(crate) fn fields<'a>(
 }
 
 impl<I: Io> Worker<I> {
-    /// Cache-Status of an exchange that was not answered from what is stored. `status`: what the origin said, where it is
-    /// another than what the client is told.
-    pub(crate) fn told_of(&self, exchange: Key, status: Option<u16>) -> String {
+    /// Cache-Status of an exchange that was not answered from what is stored.
+    pub(crate) fn told_of(&self, exchange: Key) -> String {
         let told = || {
             let ongoing = self.exchanges.get(exchange)?;
             let side = ongoing.cached.as_ref()?;
@@ -58,7 +57,7 @@ impl<I: Io> Worker<I> {
             let report = Report {
                 decision: side.decision,
                 ttl_s: None,
-                forwarded_status: status,
+                forwarded_status: None,
                 stored: side.stored,
                 collapsed: side.collapsed,
                 key: policy.cache_status_key.then_some(&side.target),

@@ -8,7 +8,6 @@ use crate::io::Io;
 use crate::slab::Key;
 use crate::worker::Worker;
 use proto::exchange::Stage;
-use proto::http1::head::Parsed;
 
 impl<I: Io> Worker<I> {
     /// Begins to wait for the fetch it follows.
@@ -55,21 +54,13 @@ impl<I: Io> Worker<I> {
         self.end_waiting(exchange);
         let Some(ongoing) = self.exchanges.get_mut(exchange) else { return };
         ongoing.core.stage = Stage::Choosing;
-        let bytes = std::mem::take(&mut ongoing.head);
-        let mut head = self.head.take().unwrap_or_default();
-        let parsed = head.parse(&bytes, &ongoing.plan.head_limits);
-        debug_assert!(matches!(parsed, Ok(Parsed::Complete)));
+        let Some((head, bytes)) = self.take_head(exchange) else { return };
         self.look_again(exchange, &head, &bytes);
         // What the others' answer is no answer to is nobody else's business any more.
         let way = self.go_by_verdict(exchange, &head, &bytes);
-        self.head = Some(head);
-        if let Some(ongoing) = self.exchanges.get_mut(exchange) {
-            ongoing.head = bytes;
-            if way == Way::Origin {
-                self.go_to_origin(exchange);
-            }
-        } else {
-            self.blocks.give(bytes);
+        self.put_head(exchange, (head, bytes));
+        if way == Way::Origin {
+            self.go_to_origin(exchange);
         }
     }
 

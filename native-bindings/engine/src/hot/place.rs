@@ -1,7 +1,8 @@
 //! Where a target is kept: a keyed hash of it. The key is secret and of one process, so that nobody can make up targets
 //! that collide (SipHash-1-3, as Rust's own maps use it).
 
-use std::hash::{BuildHasher, Hasher, RandomState};
+use proto::cache::eviction::AsItIs;
+use std::hash::{BuildHasher, RandomState};
 
 /// The place of a target.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
@@ -72,32 +73,13 @@ fn round(v: &mut [u64; 4]) {
     *v = [a, b, c, d];
 }
 
-/// For maps whose keys are keyed hashes already.
-#[derive(Clone, Copy, Default)]
-pub(super) struct AsItIs(u64);
-
-impl Hasher for AsItIs {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        // Only u64 keys come here; anything else would still be hashed, if badly.
-        bytes.iter().for_each(|b| self.0 = self.0.rotate_left(8) ^ u64::from(*b));
-    }
-
-    fn write_u64(&mut self, key: u64) {
-        self.0 = key;
-    }
-}
-
 /// A map by keyed hash.
 pub(super) type ByHash<T> = std::collections::HashMap<u64, T, std::hash::BuildHasherDefault<AsItIs>>;
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::hash::DefaultHasher;
+    use std::hash::{DefaultHasher, Hasher};
 
     #[test]
     fn it_is_siphash() {

@@ -9,7 +9,7 @@ use crate::http1::framing::{AnswerBody, RequestBody};
 use crate::http1::head::{Field, Method, RequestHead, ResponseHead, Version};
 use crate::plan::FieldEdit;
 
-pub(crate) use crate::http1::encode_fields::write_field;
+pub use crate::http1::encode_fields::write_field;
 pub use crate::http1::own_answer::{OwnAnswer, encode_own_answer, reason_phrase, write_http_date};
 
 /// The last chunk; trailers and a CRLF follow.

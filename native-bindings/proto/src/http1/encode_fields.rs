@@ -74,7 +74,7 @@ impl<'a> Copier<'a> {
 
 /// Writes one line in its normal form.
 #[inline]
-pub(crate) fn write_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+pub fn write_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     out.extend_from_slice(name);
     out.extend_from_slice(b": ");
     out.extend_from_slice(value);

@@ -5,4 +5,5 @@
 mod ghost;
 mod s3_fifo;
 
+pub use ghost::AsItIs;
 pub use s3_fifo::{S3Fifo, Slot};
